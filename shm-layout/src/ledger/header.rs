@@ -1,0 +1,266 @@
+//! The ledger's header and entries as they are mapped.
+
+use crate::atomics::Word64;
+use crate::event::{EVENT_BYTES, EVENT_WORDS, Event, Kind};
+use crate::ring::{ENDIAN_MARK, Slot};
+use bytemuck::{Pod, Zeroable};
+use core::mem::offset_of;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// First word of every ledger, its version digit included.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALLED1");
+/// Version of this layout.
+pub const VERSION: u32 = 1;
+/// Bytes of the header proper.
+pub const HEADER_BYTES: usize = 4096;
+/// Words of one state block.
+pub const STATE_WORDS: usize = 4096;
+/// Where the entries start.
+pub const ENTRIES_OFFSET: usize = HEADER_BYTES + 2 * STATE_WORDS * 8;
+/// `kind` of an entry that the batch in flight removes.
+pub const DYING: u8 = 0xFF;
+
+const KIND_WORD: usize = 7;
+const KIND_SHIFT: u32 = 32;
+
+/// Where state block 0 or 1 starts.
+pub const fn state_offset(block: usize) -> usize {
+    HEADER_BYTES + (block & 1) * STATE_WORDS * 8
+}
+
+/// Bytes of a ledger with this many entries.
+pub const fn ledger_bytes(entries: usize) -> usize {
+    ENTRIES_OFFSET + entries * EVENT_BYTES
+}
+
+/// Whose ledger it is. Written once, before the magic.
+///
+/// | offset | field | bytes | meaning |
+/// |---|---|---|---|
+/// | 0 | magic | 8 | [`MAGIC`]; stored last |
+/// | 8 | version | 4 | [`VERSION`] |
+/// | 12 | endian | 4 | [`ENDIAN_MARK`] |
+/// | 16 | pid | 4 | as the aggregator sees it |
+/// | 20 | uid | 4 | owner of the ring |
+/// | 24 | start_ticks | 8 | of the process |
+/// | 32 | nonce | 8 | of the ring |
+/// | 40 | ring_pid | 4 | as in the ring's name |
+/// | 44 | entry_bytes | 4 | 64 |
+/// | 48 | reserved | 80 | 0 |
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[allow(missing_docs, reason = "the table above says it all")]
+pub struct Identity {
+    pub magic: u64,
+    pub version: u32,
+    pub endian: u32,
+    pub pid: u32,
+    pub uid: u32,
+    pub start_ticks: u64,
+    pub nonce: u64,
+    pub ring_pid: u32,
+    pub entry_bytes: u32,
+    pub reserved: [u64; 10],
+}
+
+const IDENTITY_WORDS: usize = 16;
+const _: () = assert!(size_of::<Identity>() == IDENTITY_WORDS * 8);
+const _: () = assert!(offset_of!(Identity, magic) == 0);
+const _: () = assert!(offset_of!(Identity, version) == 8);
+const _: () = assert!(offset_of!(Identity, endian) == 12);
+const _: () = assert!(offset_of!(Identity, pid) == 16);
+const _: () = assert!(offset_of!(Identity, uid) == 20);
+const _: () = assert!(offset_of!(Identity, start_ticks) == 24);
+const _: () = assert!(offset_of!(Identity, nonce) == 32);
+const _: () = assert!(offset_of!(Identity, ring_pid) == 40);
+const _: () = assert!(offset_of!(Identity, entry_bytes) == 44);
+const _: () = assert!(offset_of!(Identity, reserved) == 48);
+
+/// The header as it is mapped. Only the aggregator writes; viewers map it read-only.
+///
+/// | offset | field | meaning |
+/// |---|---|---|
+/// | 0 | identity | [`Identity`] as words |
+/// | 256 | commit | applied × 2 + state block in force: every ring record before `applied` is in |
+/// | 264 | settled | every removal before this is finished |
+/// | 272 | capacity | entries in the file |
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub struct LedgerHeader<W> {
+    identity: [W; IDENTITY_WORDS],
+    _pad0: [W; 16],
+    commit: W,
+    settled: W,
+    capacity: W,
+    _pad1: [W; 477],
+}
+
+const _: () = assert!(size_of::<LedgerHeader<AtomicU64>>() == HEADER_BYTES);
+const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, commit) == 256);
+const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, settled) == 264);
+const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, capacity) == 272);
+const _: () = assert!(ENTRIES_OFFSET == 69_632 && ENTRIES_OFFSET.is_multiple_of(align_of::<Slot<AtomicU64>>()));
+const _: () = assert!(offset_of!(Event, kind) == KIND_WORD * 8 + KIND_SHIFT as usize / 8);
+
+impl<W: Word64> LedgerHeader<W> {
+    /// Writes the identity and announces the ledger by its magic.
+    pub fn announce(&self, mut identity: Identity) {
+        identity.version = VERSION;
+        identity.endian = ENDIAN_MARK;
+        identity.entry_bytes = EVENT_BYTES as u32;
+        let words: [u64; IDENTITY_WORDS] = bytemuck::must_cast(identity);
+        for (to, word) in self.identity.iter().zip(words).skip(1) {
+            // Relaxed: published by the magic.
+            to.store(word, Relaxed);
+        }
+        // SYNC(ledger.magic): publishes the identity; pairs with the Acquire in `identity`.
+        self.identity[0].store(MAGIC, Release);
+    }
+
+    /// A copy of the identity; its magic is 0 while the ledger is not ready.
+    pub fn identity(&self) -> Identity {
+        let mut words = [0; IDENTITY_WORDS];
+        // SYNC(ledger.magic): pairs with the Release in `announce`.
+        words[0] = self.identity[0].load(Acquire);
+        for (word, from) in words.iter_mut().zip(&self.identity).skip(1) {
+            // Relaxed: ordered by the magic.
+            *word = from.load(Relaxed);
+        }
+        bytemuck::must_cast(words)
+    }
+
+    /// How far the ring's records are in, and which state block tells the sums of that moment.
+    pub fn committed(&self) -> (u64, usize) {
+        // SYNC(ledger.commit): entries and state block of the commit are visible; pairs with the Release in `commit`.
+        let word = self.commit.load(Acquire);
+        (word >> 1, (word & 1) as usize)
+    }
+
+    /// Commits: every record before `applied` is in, and `block` has the sums.
+    pub fn commit(&self, applied: u64, block: usize) {
+        // SYNC(ledger.commit): publishes entries, marks and the state block; pairs with the Acquire in `committed`.
+        self.commit.store(applied << 1 | (block as u64 & 1), Release);
+    }
+
+    /// Up to where removals are finished.
+    pub fn settled(&self) -> u64 {
+        // Relaxed: only the aggregator that holds the ledger reads it.
+        self.settled.load(Relaxed)
+    }
+
+    /// Removals before `applied` are finished.
+    pub fn settle(&self, applied: u64) {
+        // SYNC(ledger.settled): after the cleared stamps, also for a next aggregator that finds this file; pairs with
+        // nothing in this process: the kill that separates the two orders them.
+        self.settled.store(applied, Release);
+    }
+
+    /// Entries in the file.
+    pub fn capacity(&self) -> usize {
+        // SYNC(ledger.capacity): the file has this many entries; pairs with the Release in `set_capacity`.
+        self.capacity.load(Acquire) as usize
+    }
+
+    /// The file has grown to this many entries.
+    pub fn set_capacity(&self, entries: usize) {
+        // SYNC(ledger.capacity): after the file has grown; pairs with the Acquire in `capacity`.
+        self.capacity.store(entries as u64, Release);
+    }
+}
+
+/// The entries as they are mapped.
+#[derive(Debug)]
+pub struct Entries<'a, W>(pub &'a [Slot<W>]);
+
+impl<W> Clone for Entries<'_, W> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<W> Copy for Entries<'_, W> {}
+
+impl<W: Word64> Entries<'_, W> {
+    /// Stores a record in a free entry; its stamp is stored last, so that readers see all of it or nothing.
+    pub fn insert(&self, at: usize, event: &Event) {
+        let words = event.to_words();
+        let slot = &self.0[at];
+        for (to, word) in slot.0.iter().zip(words).skip(1) {
+            // Relaxed: published by the stamp.
+            to.store(word, Relaxed);
+        }
+        // SYNC(ledger.entry): publishes the record; pairs with the first Acquire in `get`.
+        slot.0[0].store(words[0], Release);
+    }
+
+    /// Marks an entry as dying, or takes the mark back.
+    pub fn mark(&self, at: usize, dying: bool) {
+        let word = &self.0[at].0[KIND_WORD];
+        let kind = if dying { DYING } else { Kind::Alloc as u8 };
+        // Relaxed: only the aggregator stores entries; a viewer may show a dying entry for one more moment.
+        let old = word.load(Relaxed);
+        word.store(old & !(0xFF << KIND_SHIFT) | u64::from(kind) << KIND_SHIFT, Relaxed);
+    }
+
+    /// Frees an entry.
+    pub fn clear(&self, at: usize) {
+        // SYNC(ledger.entry): a reader that still copies sees the stamp change; pairs with the fence in `get`.
+        self.0[at].0[0].store(0, Release);
+    }
+
+    /// A copy of the entry, if it is live (a dying one included) and did not change meanwhile.
+    pub fn get(&self, at: usize) -> Option<Event> {
+        let slot = self.0.get(at)?;
+        let mut words = [0; EVENT_WORDS];
+        // SYNC(ledger.entry): the record is visible once its stamp is; pairs with the Release in `insert`.
+        words[0] = slot.0[0].load(Acquire);
+        if words[0] == 0 {
+            return None;
+        }
+        for (word, from) in words.iter_mut().zip(&slot.0).skip(1) {
+            // Relaxed: checked by the second look at the stamp.
+            *word = from.load(Relaxed);
+        }
+        // SYNC(ledger.entry): had a word of a newer record been copied, its stamp is visible after this fence.
+        W::fence(Acquire);
+        // Relaxed: ordered by the fence. A stamp is never used twice, so equal means unchanged.
+        (slot.0[0].load(Relaxed) == words[0]).then(|| Event::from_words(words))
+    }
+}
+
+/// Why a ledger is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// Not announced.
+    #[error("its creator never finished it")]
+    NotReady,
+    /// Not a ledger.
+    #[error("not a ledger: the magic number is wrong")]
+    Magic,
+    /// Another version.
+    #[error("ledger layout version {found}, this build reads version {VERSION}")]
+    Version {
+        /// The version found.
+        found: u32,
+    },
+}
+
+impl Identity {
+    /// Whether this copy describes a ledger that this version can read.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self) -> Result<(), IdentityError> {
+        if self.magic == 0 {
+            return Err(IdentityError::NotReady);
+        }
+        if self.magic != MAGIC || self.endian != ENDIAN_MARK || self.entry_bytes as usize != EVENT_BYTES {
+            return Err(IdentityError::Magic);
+        }
+        if self.version != VERSION {
+            return Err(IdentityError::Version { found: self.version });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! The ledger: what one process holds, in a file that outlives the aggregator.
+//!
+//! ```text
+//!        0 +------------------------------------+
+//!          | identity (written once)            |
+//!      256 +------------------------------------+
+//!          | commit | settled | capacity        |
+//!     4096 +------------------------------------+
+//!          | state block 0                      |  devices, accounts, counters as of a commit
+//!    36864 +------------------------------------+
+//!          | state block 1                      |
+//!    69632 +------------------------------------+
+//!          | entries, 64 bytes each             |  the Alloc records of what is live
+//!          +------------------------------------+
+//! ```
+//!
+//! An entry is the event record that announced the allocation, stamp included; stamp 0 is a free entry. That makes a
+//! batch idempotent: an aggregator may be killed at any instruction and the next one continues exactly.
+//!
+//! | step | what is stored | if killed after it, the next aggregator |
+//! |---|---|---|
+//! | 1 | new entries, in entries that were free before the batch | drops entries with stamp > applied |
+//! | 2 | entries to be removed are marked [`DYING`] | clears the marks (applied = settled: not committed) |
+//! | 3 | the state block that is not in force | ignores it |
+//! | 4 | `commit` = (applied, state block) | finishes the removal of marked entries (applied ≠ settled) |
+//! | 5 | marked entries' stamps = 0 | as after 4 |
+//! | 6 | `settled` = applied | returns the ring's slots of the batch again |
+//! | 7 | the ring's slots are returned | nothing is left to do |
+
+mod header;
+mod state;
+
+pub use header::{
+    DYING, ENTRIES_OFFSET, Entries, HEADER_BYTES, Identity, IdentityError, LedgerHeader, MAGIC, STATE_WORDS, VERSION,
+    ledger_bytes, state_offset,
+};
+pub use state::{Account, Counters, Device, LedgerState, MAX_ACCOUNTS, MAX_DEVICES};

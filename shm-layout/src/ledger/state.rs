@@ -1,0 +1,156 @@
+//! The state block: everything about a process that single entries do not tell.
+//!
+//! ```text
+//!   words:  [devices | accounts]  two counts
+//!           [Counters]
+//!           [Device] x devices   [Account] x accounts
+//! ```
+
+use super::header::STATE_WORDS;
+use crate::event::MEMORY_KINDS;
+use crate::stats::Anomalies;
+use bytemuck::{Pod, Zeroable};
+use core::mem::offset_of;
+
+/// Devices of one process.
+pub const MAX_DEVICES: usize = 64;
+/// (device, memory kind) pairs of one process.
+pub const MAX_ACCOUNTS: usize = 256;
+
+/// Sums over a process's records.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Counters {
+    /// Records read.
+    pub events: u64,
+    /// Slots claimed and never published.
+    pub torn: u64,
+    /// What could not be believed.
+    pub anomalies: Anomalies,
+    /// 0.
+    pub reserved: [u64; 6],
+}
+
+const _: () = assert!(size_of::<Counters>() == 128);
+const _: () = assert!(offset_of!(Counters, events) == 0);
+const _: () = assert!(offset_of!(Counters, torn) == 8);
+const _: () = assert!(offset_of!(Counters, anomalies) == 16);
+const _: () = assert!(offset_of!(Counters, reserved) == 80);
+
+/// One device of the process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Device {
+    /// The process's logical number.
+    pub device: u32,
+    /// [`Arch`](crate::event::Arch) as a number.
+    pub arch: u32,
+    /// Unique id of the chip, or the logical number when it was not told.
+    pub chip_id: u64,
+    /// Board id; 0 unknown.
+    pub board_id: u64,
+    /// Tensix cores after harvesting; 0 unknown.
+    pub tensix_cores: u32,
+    /// 1: `chip_id` is only the logical number.
+    pub id_is_logical: u32,
+    /// 1 while it is open.
+    pub open: u32,
+    /// The program last dispatched to it; 0 none.
+    pub resident_program: u32,
+    /// Capacity by memory kind; [`UNKNOWN`](crate::stats::UNKNOWN) where not told.
+    pub capacity: [u64; MEMORY_KINDS],
+}
+
+const _: () = assert!(size_of::<Device>() == 104);
+const _: () = assert!(offset_of!(Device, device) == 0);
+const _: () = assert!(offset_of!(Device, arch) == 4);
+const _: () = assert!(offset_of!(Device, chip_id) == 8);
+const _: () = assert!(offset_of!(Device, board_id) == 16);
+const _: () = assert!(offset_of!(Device, tensix_cores) == 24);
+const _: () = assert!(offset_of!(Device, id_is_logical) == 28);
+const _: () = assert!(offset_of!(Device, open) == 32);
+const _: () = assert!(offset_of!(Device, resident_program) == 36);
+const _: () = assert!(offset_of!(Device, capacity) == 40);
+
+/// The sums of one memory kind on one device of the process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Account {
+    /// The process's logical number.
+    pub device: u32,
+    /// [`Memory`](crate::event::Memory) number.
+    pub memory: u32,
+    /// Largest footprint so far.
+    pub peak: u64,
+    /// Footprint of every allocation so far.
+    pub allocated: u64,
+    /// Footprint of every free so far.
+    pub freed: u64,
+    /// Footprint that is live without an entry (its record was dropped, or no entry could be had).
+    pub unlisted_bytes: u64,
+    /// Blocks that are live without an entry.
+    pub unlisted_blocks: u64,
+    /// The ring's drop counters up to which `unlisted_…` is computed.
+    pub drops_seen: [u64; 4],
+    /// 1 once detail was lost.
+    pub incomplete: u64,
+}
+
+const _: () = assert!(size_of::<Account>() == 88);
+const _: () = assert!(offset_of!(Account, device) == 0);
+const _: () = assert!(offset_of!(Account, memory) == 4);
+const _: () = assert!(offset_of!(Account, peak) == 8);
+const _: () = assert!(offset_of!(Account, allocated) == 16);
+const _: () = assert!(offset_of!(Account, freed) == 24);
+const _: () = assert!(offset_of!(Account, unlisted_bytes) == 32);
+const _: () = assert!(offset_of!(Account, unlisted_blocks) == 40);
+const _: () = assert!(offset_of!(Account, drops_seen) == 48);
+const _: () = assert!(offset_of!(Account, incomplete) == 80);
+
+const COUNT_WORDS: usize = 2;
+const _: () = assert!(
+    COUNT_WORDS
+        + size_of::<Counters>() / 8
+        + MAX_DEVICES * size_of::<Device>() / 8
+        + MAX_ACCOUNTS * size_of::<Account>() / 8
+        <= STATE_WORDS
+);
+
+/// A state block, taken apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LedgerState {
+    /// Sums.
+    pub counters: Counters,
+    /// Devices, in the order in which they were opened; at most [`MAX_DEVICES`].
+    pub devices: Vec<Device>,
+    /// Accounts; at most [`MAX_ACCOUNTS`].
+    pub accounts: Vec<Account>,
+}
+
+impl LedgerState {
+    /// The block as words; what is above the limits is left out.
+    pub fn encode(&self, words: &mut Vec<u64>) {
+        let devices = &self.devices[..self.devices.len().min(MAX_DEVICES)];
+        let accounts = &self.accounts[..self.accounts.len().min(MAX_ACCOUNTS)];
+        words.clear();
+        words.extend([devices.len() as u64, accounts.len() as u64]);
+        words.extend_from_slice(bytemuck::cast_slice(&[self.counters]));
+        words.extend_from_slice(bytemuck::cast_slice(devices));
+        words.extend_from_slice(bytemuck::cast_slice(accounts));
+    }
+
+    /// The block that these words hold; `None` when the counts are impossible. A block of zeros is an empty state.
+    pub fn decode(words: &[u64]) -> Option<Self> {
+        let (counts, words) = words.split_at_checked(COUNT_WORDS)?;
+        let limit = |n: u64, max: usize| usize::try_from(n).ok().filter(|n| *n <= max);
+        let (devices, accounts) = (limit(counts[0], MAX_DEVICES)?, limit(counts[1], MAX_ACCOUNTS)?);
+        let (counters, words) = words.split_at_checked(size_of::<Counters>() / 8)?;
+        let (device_words, words) = words.split_at_checked(devices * size_of::<Device>() / 8)?;
+        let (account_words, _) = words.split_at_checked(accounts * size_of::<Account>() / 8)?;
+        Some(Self {
+            counters: bytemuck::cast_slice::<u64, Counters>(counters)[0],
+            devices: bytemuck::cast_slice(device_words).to_vec(),
+            accounts: bytemuck::cast_slice(account_words).to_vec(),
+        })
+    }
+}

@@ -1,0 +1,26 @@
+//! Shared-memory layouts and lock-free algorithms of tt-alloc.
+//!
+//! | module | what lies there |
+//! |---|---|
+//! | [`event`] | the 64-byte record of one allocation event |
+//! | [`ring`] | one file per tracked process: header, drop table, records; push and drain |
+//! | [`ledger`] | one file per tracked process, written by the aggregator: what is live |
+//! | [`stats`] | one file per host, written by the aggregator: totals, processes, history, event lines |
+//! | [`seqlock`] | the double buffer of the stats segment |
+//! | [`segment`] | creating, opening and mapping these files safely |
+//! | [`names`] | what they are called |
+//! | [`report`] | the JSON made of a snapshot (feature `report`) |
+//!
+//! The algorithms are generic over [`atomics::Word64`]: loom checks the code that runs.
+
+pub mod atomics;
+pub mod event;
+pub mod ledger;
+pub mod names;
+#[cfg(feature = "report")]
+pub mod report;
+pub mod ring;
+pub mod segment;
+pub mod seqlock;
+pub mod stats;
+pub mod text;

@@ -1,0 +1,106 @@
+//! The reading side of the ring.
+
+use super::{Slot, published};
+use crate::atomics::Word64;
+use crate::event::{EVENT_WORDS, Event};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// What one call of [`Consumer::drain_dead`] found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Records read.
+    pub read: u64,
+    /// Slots that were claimed and never published.
+    pub torn: u64,
+}
+
+/// The cursor and the slots, as the one consumer sees them.
+///
+/// Reading and returning are two steps, so that the consumer can make its own state durable in between: after
+/// [`read`](Self::read) the records still lie in the ring; [`release`](Self::release) hands the slots back.
+#[derive(Debug)]
+pub struct Consumer<'a, W> {
+    slots: &'a [Slot<W>],
+}
+
+impl<W> Clone for Consumer<'_, W> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<W> Copy for Consumer<'_, W> {}
+
+impl<'a, W: Word64> Consumer<'a, W> {
+    /// The reading side over these slots; `None` unless their number is a power of two.
+    pub fn new(slots: &'a [Slot<W>]) -> Option<Self> {
+        slots.len().is_power_of_two().then_some(Self { slots })
+    }
+
+    /// Slots in the ring.
+    pub fn capacity(&self) -> u64 {
+        self.slots.len() as u64
+    }
+
+    fn slot(&self, seq: u64) -> &'a Slot<W> {
+        &self.slots[(seq & (self.capacity() - 1)) as usize]
+    }
+
+    /// The record `seq`, if it is published. The copy is the consumer's own: validate it, then use it.
+    #[inline(always)]
+    pub fn read_one(&self, seq: u64) -> Option<Event> {
+        let slot = self.slot(seq);
+        // SYNC(ring.stamp): the record's words are visible once its stamp is; pairs with the Release in producer.rs
+        // `push`.
+        if slot.stamp().load(Acquire) != published(seq) {
+            return None;
+        }
+        let mut words = [published(seq); EVENT_WORDS];
+        for at in 1..EVENT_WORDS {
+            // Relaxed: ordered by the stamp above. A hostile producer may change the words meanwhile; then the copy is
+            // garbage, which validation has to expect anyway.
+            words[at] = slot.0[at].load(Relaxed);
+        }
+        Some(Event::from_words(words))
+    }
+
+    /// Reads published records from `from` on, in order, at most `max`, until the first that is not there yet.
+    /// The sequence number after the last one read.
+    pub fn read(&self, from: u64, max: usize, mut each: impl FnMut(Event)) -> u64 {
+        let mut seq = from;
+        let end = from.saturating_add(max as u64);
+        while seq < end {
+            let Some(event) = self.read_one(seq) else {
+                break;
+            };
+            each(event);
+            seq += 1;
+        }
+        seq
+    }
+
+    /// Hands the slots of `from..to` back to the producer. Only after whatever they held is safe elsewhere.
+    pub fn release(&self, from: u64, to: u64) {
+        for seq in from..to {
+            // SYNC(ring.free): our reads of the slot happen before the producer writes it again; pairs with the Acquire
+            // in producer.rs `push`. Written (not only read), so that the line comes back to the producer writable.
+            self.slot(seq).stamp().store(!published(seq), Release);
+        }
+    }
+
+    /// Reads to the end of a ring whose process is dead: `claim` is its claim word's last value, at most one lap ahead of
+    /// `from` (a claim that says otherwise is hostile and is cut to that). Holes are skipped.
+    pub fn drain_dead(&self, from: u64, claim: u64, mut each: impl FnMut(Event)) -> (u64, Drained) {
+        let end = claim.clamp(from, from.saturating_add(self.capacity()));
+        let mut found = Drained::default();
+        for seq in from..end {
+            match self.read_one(seq) {
+                Some(event) => {
+                    each(event);
+                    found.read += 1;
+                }
+                None => found.torn += 1,
+            }
+        }
+        (end, found)
+    }
+}

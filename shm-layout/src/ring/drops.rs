@@ -1,0 +1,74 @@
+//! What did not fit: per device and memory kind, in bytes and blocks, allocated and freed apart.
+//!
+//! A full ring loses detail, never totals: live = what the ledger holds + dropped allocations − dropped frees.
+//!
+//! ```text
+//!   device 0:   DRAM  [allocated bytes | allocated blocks | freed bytes | freed blocks]   32 bytes
+//!               L1    [ … ]                                             8 kinds x 32 = 256 bytes
+//!   device 1:   …
+//!   device 63:  63 and every device above                               64 x 256 = 16 KiB
+//! ```
+
+use crate::atomics::Word64;
+use crate::event::{Event, Kind, MEMORY_KINDS};
+use core::sync::atomic::Ordering::Relaxed;
+
+/// Rows of the table; the last one stands for every device from there up.
+pub const DROP_DEVICES: usize = 64;
+
+/// The four counters of one device and memory kind. They only grow.
+#[repr(C)]
+#[derive(Debug)]
+pub struct DropCell<W> {
+    /// Bytes of dropped allocations.
+    pub allocated_bytes: W,
+    /// Dropped allocations.
+    pub allocated_blocks: W,
+    /// Bytes of dropped frees.
+    pub freed_bytes: W,
+    /// Dropped frees.
+    pub freed_blocks: W,
+}
+
+/// The table of a ring.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub struct DropTable<W> {
+    /// By device, then by memory kind.
+    pub cells: [[DropCell<W>; MEMORY_KINDS]; DROP_DEVICES],
+}
+
+const _: () = assert!(size_of::<DropCell<core::sync::atomic::AtomicU64>>() == 32);
+const _: () = assert!(size_of::<DropTable<core::sync::atomic::AtomicU64>>() == 16384);
+
+impl<W: Word64> DropTable<W> {
+    /// Row of a device.
+    pub const fn row(device: u32) -> usize {
+        if (device as usize) < DROP_DEVICES { device as usize } else { DROP_DEVICES - 1 }
+    }
+
+    /// Counts a record that did not fit. False if it was of a kind that these counters cannot stand for (the caller
+    /// counts it as a lost control record).
+    pub fn count(&self, event: &Event) -> bool {
+        let cell = &self.cells[Self::row(event.device)][usize::from(event.memory) % MEMORY_KINDS];
+        // Relaxed: counters; a reader that sees a push's drop late sees it at its next poll.
+        match Kind::from_u8(event.kind) {
+            Some(Kind::Alloc) => {
+                cell.allocated_bytes.fetch_add(event.taken(), Relaxed);
+                cell.allocated_blocks.fetch_add(1, Relaxed);
+                true
+            }
+            Some(Kind::Free) => {
+                cell.freed_bytes.fetch_add(event.taken(), Relaxed);
+                cell.freed_blocks.fetch_add(1, Relaxed);
+                true
+            }
+            Some(Kind::FreeAll) => {
+                cell.freed_bytes.fetch_add(event.taken(), Relaxed);
+                cell.freed_blocks.fetch_add(event.id, Relaxed);
+                true
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Creating a segment: exclusive, reserved, mapped and pre-faulted before anybody hears of it.
+
+use super::mapping::Mapping;
+use super::{SegmentError, remove_if_same};
+use crate::names::DIRECTORY;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, posix_fallocate};
+use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
+use shared_memory::{ShmemConf, ShmemError};
+use std::os::fd::OwnedFd;
+
+/// A segment that this process created.
+#[derive(Debug)]
+pub struct Created {
+    /// Its pages.
+    pub mapping: Mapping,
+    /// The descriptor for locks and `fchmod`. A POSIX lock on the file lives only until *any* descriptor of it is
+    /// closed in this process, the mapping's own included: keep both, or drop both.
+    pub file: OwnedFd,
+    /// File name in /dev/shm.
+    pub name: String,
+    /// Device and inode, for removing it without removing a stranger's file.
+    pub inode: (u64, u64),
+}
+
+/// Creates `/dev/shm/<name>` with mode 0600 and `bytes` bytes, all blocks reserved, mapped and pre-faulted.
+///
+/// # Errors
+/// `Exists`, `NoSpace`, `Permission` or `Io`; nothing is left behind.
+pub fn create(name: &str, bytes: usize) -> Result<Created, SegmentError> {
+    // shared_memory opens with O_CREAT | O_EXCL, mode 0600, and glibc adds O_NOFOLLOW | O_CLOEXEC.
+    let mut shmem = ShmemConf::new().size(bytes).os_id(format!("/{name}")).create().map_err(|error| match error {
+        ShmemError::MappingIdExists => SegmentError::Exists { name: name.to_owned() },
+        ShmemError::MapCreateFailed(errno) | ShmemError::UnknownOsError(errno) => {
+            SegmentError::from_errno(name, "create", Errno::from_raw(errno as i32))
+        }
+        _ => {
+            SegmentError::Io { name: name.to_owned(), doing: "create", source: std::io::Error::other("shared_memory") }
+        }
+    })?;
+    // Its drop would unlink whatever has this name by then.
+    shmem.set_owner(false);
+    let mapping = Mapping::created(shmem, bytes);
+    let file = open(
+        format!("{DIRECTORY}/{name}").as_str(),
+        OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|errno| SegmentError::from_errno(name, "open after create", errno))?;
+    let stat = fstat(&file).map_err(|errno| SegmentError::from_errno(name, "fstat", errno))?;
+    let created = Created { mapping, file, name: name.to_owned(), inode: inode(&stat) };
+    if let Err(errno) = reserve(&created.file, bytes) {
+        created.remove();
+        return Err(match errno {
+            Errno::ENOSPC => SegmentError::NoSpace { name: name.to_owned(), bytes: bytes as u64 },
+            _ => SegmentError::from_errno(name, "posix_fallocate", errno),
+        });
+    }
+    prefault(&created.mapping);
+    Ok(created)
+}
+
+#[allow(clippy::unnecessary_cast, reason = "the field's types differ by architecture")]
+pub(super) fn inode(stat: &FileStat) -> (u64, u64) {
+    (stat.st_dev as u64, stat.st_ino as u64)
+}
+
+/// Reserves the blocks. A profiler's timer signal may interrupt it again and again, hence the loop.
+fn reserve(file: &OwnedFd, bytes: usize) -> Result<(), Errno> {
+    loop {
+        match posix_fallocate(file, 0, bytes as libc::off_t) {
+            Err(Errno::EINTR) => {}
+            done => return done,
+        }
+    }
+}
+
+/// Takes the page faults now, not at the first events. Best effort: kernels before 5.14 do not know the advice.
+fn prefault(mapping: &Mapping) {
+    // SAFETY: the range is exactly the mapping, whose blocks are reserved; populating it for writing changes no byte.
+    unsafe {
+        libc::madvise(mapping.address().cast(), mapping.len(), libc::MADV_POPULATE_WRITE);
+    }
+}
+
+impl Created {
+    /// Lets everybody read it (stats and ledgers).
+    ///
+    /// # Errors
+    /// The system's answer.
+    pub fn publish_to_all(&self) -> Result<(), SegmentError> {
+        fchmod(&self.file, Mode::from_bits_truncate(0o644))
+            .map_err(|errno| SegmentError::from_errno(&self.name, "fchmod", errno))
+    }
+
+    /// Unlinks the file, if the name still leads to it.
+    pub fn remove(&self) {
+        remove_if_same(&self.name, self.inode);
+    }
+}

@@ -1,0 +1,99 @@
+//! A mapped segment, reached as atomics and nothing else.
+
+use crate::ledger::LedgerHeader;
+use crate::ring::{DropTable, RingHeader, Slot};
+use crate::stats::StatsHeader;
+use core::sync::atomic::AtomicU64;
+use memmap2::MmapRaw;
+use shared_memory::Shmem;
+
+/// Types that may stand for shared bytes: any bit pattern is valid, every part is an atomic.
+///
+/// # Safety
+/// The implementor is `#[repr(C)]` (or transparent) and made of `AtomicU64` only, without padding.
+pub unsafe trait SharedWords {}
+
+// SAFETY: it is the atomic itself.
+unsafe impl SharedWords for AtomicU64 {}
+// SAFETY: repr(C), eight atomics; its size assertion shows that there is no padding.
+unsafe impl SharedWords for Slot<AtomicU64> {}
+// SAFETY: repr(C), atomics only; its size assertion shows that there is no padding.
+unsafe impl SharedWords for RingHeader<AtomicU64> {}
+// SAFETY: repr(C), atomics only; its size assertion shows that there is no padding.
+unsafe impl SharedWords for DropTable<AtomicU64> {}
+// SAFETY: repr(C), atomics only; its size assertion shows that there is no padding.
+unsafe impl SharedWords for StatsHeader<AtomicU64> {}
+// SAFETY: repr(C), atomics only; its size assertion shows that there is no padding.
+unsafe impl SharedWords for LedgerHeader<AtomicU64> {}
+
+enum Pages {
+    Created(Shmem),
+    Opened(MmapRaw),
+}
+
+/// The pages of a segment, mapped until this is dropped.
+pub struct Mapping {
+    pages: Pages,
+    len: usize,
+}
+
+// SAFETY: the mapping is plain memory of this process that no thread owns; it is only reached through atomics
+// (`array`), and unmapped once, by drop. `Shmem` and `MmapRaw` lack Send for their raw pointer only.
+unsafe impl Send for Mapping {}
+// SAFETY: as above: shared references give out atomics only.
+unsafe impl Sync for Mapping {}
+
+impl core::fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Mapping").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl Mapping {
+    pub(super) fn created(shmem: Shmem, len: usize) -> Self {
+        debug_assert!(shmem.len() >= len);
+        Self { pages: Pages::Created(shmem), len }
+    }
+
+    pub(super) fn opened(map: MmapRaw) -> Self {
+        let len = map.len();
+        Self { pages: Pages::Opened(map), len }
+    }
+
+    /// Bytes mapped.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is mapped.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Address of the first byte, for system calls about the range. Not for dereferencing.
+    pub fn address(&self) -> *mut u8 {
+        match &self.pages {
+            Pages::Created(shmem) => shmem.as_ptr(),
+            Pages::Opened(map) => map.as_mut_ptr(),
+        }
+    }
+
+    /// `count` values of `T` from byte `offset` on; `None` if they do not lie inside, aligned. A mapping opened for
+    /// reading must only be read: a store into it ends the process.
+    pub fn array<T: SharedWords>(&self, offset: usize, count: usize) -> Option<&[T]> {
+        let bytes = count.checked_mul(size_of::<T>())?;
+        let end = offset.checked_add(bytes)?;
+        if end > self.len || !offset.is_multiple_of(align_of::<T>()) {
+            return None;
+        }
+        // SAFETY: the range lies inside the mapping (checked), which is page-aligned, so the offset's alignment is the
+        // address's; `SharedWords` says that any bytes are a valid `T` and that all access is atomic; the mapping
+        // lives as long as `self`, which the returned lifetime borrows.
+        Some(unsafe { core::slice::from_raw_parts(self.address().add(offset).cast::<T>(), count) })
+    }
+
+    /// One value of `T` at byte `offset`; as [`array`](Self::array).
+    pub fn one<T: SharedWords>(&self, offset: usize) -> Option<&T> {
+        self.array(offset, 1)?.first()
+    }
+}

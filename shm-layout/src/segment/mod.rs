@@ -1,0 +1,108 @@
+//! Creating, opening and mapping files in /dev/shm without trusting anybody.
+//!
+//! A created segment has its blocks reserved before it is announced: a full /dev/shm is an error now, never a SIGBUS
+//! later. An opened one is checked on the descriptor that is mapped. Mapped bytes are only reached as atomics.
+
+mod create;
+mod mapping;
+mod open;
+
+pub use create::{Created, create};
+pub use mapping::{Mapping, SharedWords};
+pub use open::{Access, Expect, Opened, open, remove_if_same};
+
+use std::io;
+
+/// Why a segment could not be created or opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SegmentError {
+    /// No such file.
+    #[error("{name}: no such segment in /dev/shm")]
+    NotFound {
+        /// File name.
+        name: String,
+    },
+    /// A file of that name exists.
+    #[error("{name}: exists already in /dev/shm")]
+    Exists {
+        /// File name.
+        name: String,
+    },
+    /// No room for it.
+    #[error(
+        "{name}: /dev/shm has no room for {bytes} bytes; in a container start it with a larger --shm-size, or set TT_ALLOC_RING_BYTES"
+    )]
+    NoSpace {
+        /// File name.
+        name: String,
+        /// Bytes wanted.
+        bytes: u64,
+    },
+    /// Access denied.
+    #[error("{name}: permission denied")]
+    Permission {
+        /// File name.
+        name: String,
+    },
+    /// Not a regular file, or a symbolic link.
+    #[error("{name}: not a regular file")]
+    NotRegular {
+        /// File name.
+        name: String,
+    },
+    /// Owned by somebody else than expected.
+    #[error("{name}: owned by user {found}, which is not who may write it")]
+    Owner {
+        /// File name.
+        name: String,
+        /// Owner found.
+        found: u32,
+    },
+    /// Too small, too large, or not the size announced.
+    #[error("{name}: {found} bytes is not a size that such a segment has")]
+    Size {
+        /// File name.
+        name: String,
+        /// Size found.
+        found: u64,
+    },
+    /// Has holes: reading them could kill the reader when /dev/shm is full.
+    #[error("{name}: its blocks are not reserved")]
+    Sparse {
+        /// File name.
+        name: String,
+    },
+    /// More than one name.
+    #[error("{name}: has {found} names (hard links)")]
+    Linked {
+        /// File name.
+        name: String,
+        /// Links found.
+        found: u64,
+    },
+    /// Anything else.
+    #[error("{name}: {doing}: {source}")]
+    Io {
+        /// File name.
+        name: String,
+        /// What was tried.
+        doing: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl SegmentError {
+    fn from_errno(name: &str, doing: &'static str, errno: nix::errno::Errno) -> Self {
+        use nix::errno::Errno;
+        let name = name.to_owned();
+        match errno {
+            Errno::ENOENT => Self::NotFound { name },
+            Errno::EEXIST => Self::Exists { name },
+            Errno::EACCES | Errno::EPERM => Self::Permission { name },
+            Errno::ELOOP | Errno::ENXIO => Self::NotRegular { name },
+            _ => Self::Io { name, doing, source: errno.into() },
+        }
+    }
+}

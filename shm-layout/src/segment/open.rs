@@ -1,0 +1,95 @@
+//! Opening somebody's segment: everything is checked on the descriptor that is then mapped.
+
+use super::SegmentError;
+use super::create::inode;
+use super::mapping::Mapping;
+use crate::names::DIRECTORY;
+use memmap2::MmapOptions;
+use nix::fcntl::{OFlag, open as open_path};
+use nix::sys::stat::{Mode, SFlag, fstat, lstat};
+use std::os::fd::OwnedFd;
+
+/// What the mapping is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Only looking: the mapping cannot be written.
+    Read,
+    /// Consuming a ring, continuing a ledger.
+    ReadWrite,
+}
+
+/// What the file has to be like.
+#[derive(Clone, Copy, Debug)]
+pub struct Expect<'a> {
+    /// Who may own it; empty = anybody.
+    pub owners: &'a [u32],
+    /// Smallest size in bytes.
+    pub least: u64,
+    /// Largest size in bytes.
+    pub most: u64,
+}
+
+/// A segment that somebody else (or an earlier run) created.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its pages, as many as the file had when it was checked.
+    pub mapping: Mapping,
+    /// The descriptor, for locks and for looking again.
+    pub file: OwnedFd,
+    /// File name in /dev/shm.
+    pub name: String,
+    /// Owner.
+    pub uid: u32,
+    /// Device and inode.
+    pub inode: (u64, u64),
+}
+
+/// Opens and maps `/dev/shm/<name>`.
+///
+/// # Errors
+/// One for each way in which the file is not what was expected.
+pub fn open(name: &str, access: Access, expect: Expect<'_>) -> Result<Opened, SegmentError> {
+    let mode = match access {
+        Access::Read => OFlag::O_RDONLY,
+        Access::ReadWrite => OFlag::O_RDWR,
+    };
+    // O_NONBLOCK: a FIFO of this name must not hold us up.
+    let flags = mode | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let file = open_path(format!("{DIRECTORY}/{name}").as_str(), flags, Mode::empty())
+        .map_err(|errno| SegmentError::from_errno(name, "open", errno))?;
+    let stat = fstat(&file).map_err(|errno| SegmentError::from_errno(name, "fstat", errno))?;
+    let name = name.to_owned();
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+        return Err(SegmentError::NotRegular { name });
+    }
+    if !expect.owners.is_empty() && !expect.owners.contains(&stat.st_uid) {
+        return Err(SegmentError::Owner { name, found: stat.st_uid });
+    }
+    if stat.st_nlink != 1 {
+        #[allow(clippy::unnecessary_cast, reason = "the field's type differs by architecture")]
+        return Err(SegmentError::Linked { name, found: stat.st_nlink as u64 });
+    }
+    let bytes = u64::try_from(stat.st_size).unwrap_or(0);
+    if !(expect.least..=expect.most).contains(&bytes) || bytes == 0 {
+        return Err(SegmentError::Size { name, found: bytes });
+    }
+    if u64::try_from(stat.st_blocks).unwrap_or(0) * 512 < bytes {
+        return Err(SegmentError::Sparse { name });
+    }
+    let len = usize::try_from(bytes).map_err(|_| SegmentError::Size { name: name.clone(), found: bytes })?;
+    let mut options = MmapOptions::new();
+    options.len(len);
+    let map = match access {
+        Access::Read => options.map_raw_read_only(&file),
+        Access::ReadWrite => options.map_raw(&file),
+    }
+    .map_err(|source| SegmentError::Io { name: name.clone(), doing: "mmap", source })?;
+    Ok(Opened { mapping: Mapping::opened(map), file, name, uid: stat.st_uid, inode: inode(&stat) })
+}
+
+/// Unlinks `/dev/shm/<name>` if it still is the file with this device and inode. True if it was removed.
+pub fn remove_if_same(name: &str, expected: (u64, u64)) -> bool {
+    let path = format!("{DIRECTORY}/{name}");
+    // Between the look and the unlink only the file's owner could swap it: /dev/shm is sticky.
+    lstat(path.as_str()).is_ok_and(|stat| inode(&stat) == expected) && nix::unistd::unlink(path.as_str()).is_ok()
+}

@@ -1,0 +1,27 @@
+//! The stats segment: the whole host's figures, published by the aggregator, read by anybody.
+//!
+//! ```text
+//!      0 +---------------------------+
+//!        | identity (written once)   |  magic, version, who, geometry
+//!    256 +---------------------------+
+//!        | active | heartbeat |      |  which buffer is shown; when the aggregator last ran
+//!        | history head              |  samples taken so far
+//!   4096 +---------------------------+
+//!        | history                   |  64 chips x 8 memory kinds x 300 samples x 8 bytes
+//!        +---------------------------+
+//!        | buffer 0                  |  a Snapshot as words, behind its sequence word (crate::seqlock)
+//!        +---------------------------+
+//!        | buffer 1                  |
+//!        +---------------------------+
+//! ```
+
+mod figures;
+mod segment;
+mod snapshot;
+
+pub use figures::{Anomalies, Chip, Figures, Health, Line, Process, Row, Severity, Source, State, UNKNOWN};
+pub use segment::{
+    HISTORY_SAMPLES, HISTORY_SECONDS_PER_SAMPLE, Identity, IdentityError, MAGIC, MAX_CHIPS, MAX_LINES, MAX_PROCESSES,
+    MAX_ROWS, StatsHeader, StatsView, VERSION, stats_bytes,
+};
+pub use snapshot::{DecodeError, Snapshot};

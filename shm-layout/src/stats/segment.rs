@@ -1,0 +1,245 @@
+//! The stats segment's header, history and buffers as they are mapped.
+
+use super::snapshot::Snapshot;
+use crate::atomics::Word64;
+use crate::event::MEMORY_KINDS;
+use crate::ring::ENDIAN_MARK;
+use crate::seqlock::{BUFFER_HEADER_WORDS, Snapshots};
+use bytemuck::{Pod, Zeroable};
+use core::mem::offset_of;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// First word of the segment, its version digit included.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALSTA1");
+/// Version of this layout.
+pub const VERSION: u32 = 1;
+/// Chips in a snapshot.
+pub const MAX_CHIPS: usize = 64;
+/// Processes in a snapshot.
+pub const MAX_PROCESSES: usize = 2048;
+/// Rows in a snapshot.
+pub const MAX_ROWS: usize = 12_288;
+/// Event lines in a snapshot.
+pub const MAX_LINES: usize = 64;
+/// Samples kept per chip and memory kind.
+pub const HISTORY_SAMPLES: usize = 300;
+/// Time between two samples.
+pub const HISTORY_SECONDS_PER_SAMPLE: u64 = 1;
+
+const HEADER_BYTES: usize = 4096;
+const HISTORY_WORDS: usize = MAX_CHIPS * MEMORY_KINDS * HISTORY_SAMPLES;
+const BUFFER_WORDS: usize = BUFFER_HEADER_WORDS + Snapshot::MAX_WORDS;
+
+/// Bytes of the segment.
+pub const fn stats_bytes() -> usize {
+    HEADER_BYTES + (HISTORY_WORDS + 2 * BUFFER_WORDS) * 8
+}
+
+/// Who publishes, and the geometry. Written once, before the magic.
+///
+/// | offset | field | bytes | meaning |
+/// |---|---|---|---|
+/// | 0 | magic | 8 | [`MAGIC`]; stored last |
+/// | 8 | version | 4 | [`VERSION`] |
+/// | 12 | endian | 4 | [`ENDIAN_MARK`] |
+/// | 16 | total_bytes | 8 | the file's size |
+/// | 24 | history_offset | 8 | |
+/// | 32 | buffers_offset | 8 | |
+/// | 40 | buffer_words | 8 | of each of the two |
+/// | 48 | pid | 4 | of the aggregator |
+/// | 52 | uid | 4 | of the aggregator |
+/// | 56 | start_ticks | 8 | field 22 of its /proc/pid/stat |
+/// | 64 | started_unix_ns | 8 | when it began to publish |
+/// | 72 | started_monotonic_ns | 8 | the same moment |
+/// | 80 | reserved | 48 | 0 |
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[allow(missing_docs, reason = "the table above says it all")]
+pub struct Identity {
+    pub magic: u64,
+    pub version: u32,
+    pub endian: u32,
+    pub total_bytes: u64,
+    pub history_offset: u64,
+    pub buffers_offset: u64,
+    pub buffer_words: u64,
+    pub pid: u32,
+    pub uid: u32,
+    pub start_ticks: u64,
+    pub started_unix_ns: u64,
+    pub started_monotonic_ns: u64,
+    pub reserved: [u64; 6],
+}
+
+const IDENTITY_WORDS: usize = 16;
+const _: () = assert!(size_of::<Identity>() == IDENTITY_WORDS * 8);
+const _: () = assert!(offset_of!(Identity, magic) == 0);
+const _: () = assert!(offset_of!(Identity, version) == 8);
+const _: () = assert!(offset_of!(Identity, endian) == 12);
+const _: () = assert!(offset_of!(Identity, total_bytes) == 16);
+const _: () = assert!(offset_of!(Identity, history_offset) == 24);
+const _: () = assert!(offset_of!(Identity, buffers_offset) == 32);
+const _: () = assert!(offset_of!(Identity, buffer_words) == 40);
+const _: () = assert!(offset_of!(Identity, pid) == 48);
+const _: () = assert!(offset_of!(Identity, uid) == 52);
+const _: () = assert!(offset_of!(Identity, start_ticks) == 56);
+const _: () = assert!(offset_of!(Identity, started_unix_ns) == 64);
+const _: () = assert!(offset_of!(Identity, started_monotonic_ns) == 72);
+const _: () = assert!(offset_of!(Identity, reserved) == 80);
+
+/// The header as it is mapped.
+///
+/// | offset | field | writer | meaning |
+/// |---|---|---|---|
+/// | 0 | identity | aggregator, once | [`Identity`] as words |
+/// | 256 | active | aggregator | index of the shown buffer |
+/// | 264 | heartbeat | aggregator | `CLOCK_MONOTONIC` ns of its last round; 0 = it ended in good order |
+/// | 272 | history_head | aggregator | samples taken so far |
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub struct StatsHeader<W> {
+    identity: [W; IDENTITY_WORDS],
+    _pad0: [W; 16],
+    /// Index of the shown buffer.
+    pub active: W,
+    /// When the aggregator last ran.
+    pub heartbeat: W,
+    /// Samples taken so far.
+    pub history_head: W,
+    _pad1: [W; 477],
+}
+
+const _: () = assert!(size_of::<StatsHeader<AtomicU64>>() == HEADER_BYTES);
+const _: () = assert!(offset_of!(StatsHeader<AtomicU64>, active) == 256);
+const _: () = assert!(offset_of!(StatsHeader<AtomicU64>, heartbeat) == 264);
+const _: () = assert!(offset_of!(StatsHeader<AtomicU64>, history_head) == 272);
+
+/// The whole segment over mapped words.
+#[derive(Debug)]
+pub struct StatsView<'a, W> {
+    /// The header.
+    pub header: &'a StatsHeader<W>,
+    history: &'a [W],
+    snapshots: Snapshots<'a, W>,
+}
+
+impl<'a, W: Word64> StatsView<'a, W> {
+    /// Over a header and everything behind it; `None` unless that is exactly [`stats_bytes`] long.
+    pub fn new(header: &'a StatsHeader<W>, words: &'a [W]) -> Option<Self> {
+        if words.len() != HISTORY_WORDS + 2 * BUFFER_WORDS {
+            return None;
+        }
+        let (history, buffers) = words.split_at(HISTORY_WORDS);
+        let (first, second) = buffers.split_at(BUFFER_WORDS);
+        Some(Self { header, history, snapshots: Snapshots::new(&header.active, [first, second])? })
+    }
+
+    /// Writes the identity's geometry and announces the segment by its magic. Once, by the aggregator.
+    pub fn announce(&self, mut identity: Identity) {
+        identity.version = VERSION;
+        identity.endian = ENDIAN_MARK;
+        identity.total_bytes = stats_bytes() as u64;
+        identity.history_offset = HEADER_BYTES as u64;
+        identity.buffers_offset = (HEADER_BYTES + HISTORY_WORDS * 8) as u64;
+        identity.buffer_words = BUFFER_WORDS as u64;
+        let words: [u64; IDENTITY_WORDS] = bytemuck::must_cast(identity);
+        for (to, word) in self.header.identity.iter().zip(words).skip(1) {
+            // Relaxed: published by the magic.
+            to.store(word, Relaxed);
+        }
+        // SYNC(stats.magic): publishes the identity; pairs with the Acquire in `identity`.
+        self.header.identity[0].store(MAGIC, Release);
+    }
+
+    /// A copy of the identity; its magic is 0 while the segment is not ready.
+    pub fn identity(&self) -> Identity {
+        let mut words = [0; IDENTITY_WORDS];
+        // SYNC(stats.magic): the identity is visible once the magic is; pairs with the Release in `announce`.
+        words[0] = self.header.identity[0].load(Acquire);
+        for (word, from) in words.iter_mut().zip(&self.header.identity).skip(1) {
+            // Relaxed: ordered by the magic.
+            *word = from.load(Relaxed);
+        }
+        bytemuck::must_cast(words)
+    }
+
+    /// The two buffers.
+    pub fn snapshots(&self) -> Snapshots<'a, W> {
+        self.snapshots
+    }
+
+    fn series(&self, chip: usize, memory: usize) -> Option<&'a [W]> {
+        let start = (chip.checked_mul(MEMORY_KINDS)?.checked_add(memory)?).checked_mul(HISTORY_SAMPLES)?;
+        self.history.get(start..start + HISTORY_SAMPLES)
+    }
+
+    /// Stores one sample of a chip's memory kind as number `head`; then the caller moves `history_head` past it.
+    pub fn record_sample(&self, chip: usize, memory: usize, head: u64, footprint: u64) {
+        if let Some(series) = self.series(chip, memory) {
+            // Relaxed: published by `advance_history`; a reader that is a lap behind may see it early, as one sample.
+            series[(head % HISTORY_SAMPLES as u64) as usize].store(footprint, Relaxed);
+        }
+    }
+
+    /// Shows the samples stored as number `head`.
+    pub fn advance_history(&self, head: u64) {
+        // SYNC(stats.history): publishes the samples; pairs with the Acquire in `history`.
+        self.header.history_head.store(head + 1, Release);
+    }
+
+    /// The samples of a chip's memory kind, the oldest first.
+    pub fn history(&self, chip: usize, memory: usize) -> Vec<u64> {
+        // SYNC(stats.history): the samples below the head are visible; pairs with the Release in `advance_history`.
+        let head = self.header.history_head.load(Acquire);
+        let Some(series) = self.series(chip, memory) else {
+            return Vec::new();
+        };
+        let first = head.saturating_sub(HISTORY_SAMPLES as u64);
+        // Relaxed: ordered by the head.
+        (first..head).map(|n| series[(n % HISTORY_SAMPLES as u64) as usize].load(Relaxed)).collect()
+    }
+}
+
+/// Why a stats segment is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// Not announced yet.
+    #[error("the stats segment is not ready yet: try again in a moment")]
+    NotReady,
+    /// Not a stats segment.
+    #[error("not a stats segment: the magic number is wrong")]
+    Magic,
+    /// Another version.
+    #[error(
+        "stats layout version {found}, this build reads version {VERSION}: use the aggregator and alloc-top of one release"
+    )]
+    Version {
+        /// The version found.
+        found: u32,
+    },
+    /// Sizes that do not fit.
+    #[error("the stats segment's sizes contradict each other")]
+    Geometry,
+}
+
+impl Identity {
+    /// Whether this copy describes a segment that this version can read.
+    ///
+    /// # Errors
+    /// What is wrong, in words for the person at the terminal.
+    pub fn check(&self) -> Result<(), IdentityError> {
+        if self.magic == 0 {
+            return Err(IdentityError::NotReady);
+        }
+        if self.magic != MAGIC || self.endian != ENDIAN_MARK {
+            return Err(IdentityError::Magic);
+        }
+        if self.version != VERSION {
+            return Err(IdentityError::Version { found: self.version });
+        }
+        let sound = self.total_bytes as usize == stats_bytes() && self.buffer_words as usize == BUFFER_WORDS;
+        if sound { Ok(()) } else { Err(IdentityError::Geometry) }
+    }
+}

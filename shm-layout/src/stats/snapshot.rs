@@ -1,0 +1,100 @@
+//! One moment of the whole host: what a buffer of the stats segment holds.
+//!
+//! ```text
+//!   words:  [chips | processes | rows | lines]  four counts
+//!           [Health]
+//!           [Chip] x chips  [Process] x processes  [Row] x rows  [Line] x lines
+//! ```
+
+use super::figures::{Chip, Health, Line, Process, Row};
+use super::segment::{MAX_CHIPS, MAX_LINES, MAX_PROCESSES, MAX_ROWS};
+use bytemuck::{Pod, Zeroable};
+
+const COUNT_WORDS: usize = 4;
+
+/// Chips, processes, what each process holds where, recent event lines, and the aggregator's health.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The aggregator's own state.
+    pub health: Health,
+    /// Chips, in the order in which they were first seen.
+    pub chips: Vec<Chip>,
+    /// Tracked processes, by pid.
+    pub processes: Vec<Process>,
+    /// What each holds where.
+    pub rows: Vec<Row>,
+    /// Recent event lines, the oldest first.
+    pub lines: Vec<Line>,
+}
+
+/// Why words are not a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stats segment's counts do not fit its size")]
+pub struct DecodeError;
+
+fn words_of<T: Pod>() -> usize {
+    size_of::<T>() / 8
+}
+
+fn append<T: Pod>(words: &mut Vec<u64>, items: &[T]) {
+    const { assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() == 8) };
+    words.extend_from_slice(bytemuck::cast_slice(items));
+}
+
+/// Takes `count` items from the front of the words.
+fn take<T: Pod + Zeroable>(words: &mut &[u64], count: usize) -> Result<Vec<T>, DecodeError> {
+    const { assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() == 8) };
+    let need = count.checked_mul(words_of::<T>()).ok_or(DecodeError)?;
+    let (mine, rest) = words.split_at_checked(need).ok_or(DecodeError)?;
+    *words = rest;
+    Ok(bytemuck::cast_slice(mine).to_vec())
+}
+
+impl Snapshot {
+    /// Most words that a snapshot within the limits takes.
+    pub const MAX_WORDS: usize = COUNT_WORDS
+        + size_of::<Health>() / 8
+        + MAX_CHIPS * (size_of::<Chip>() / 8)
+        + MAX_PROCESSES * (size_of::<Process>() / 8)
+        + MAX_ROWS * (size_of::<Row>() / 8)
+        + MAX_LINES * (size_of::<Line>() / 8);
+
+    /// The snapshot as words. Whoever fills it keeps to the limits (`MAX_…`).
+    pub fn encode(&self, words: &mut Vec<u64>) {
+        words.clear();
+        words.extend([self.chips.len(), self.processes.len(), self.rows.len(), self.lines.len()].map(|n| n as u64));
+        append(words, &[self.health]);
+        append(words, &self.chips);
+        append(words, &self.processes);
+        append(words, &self.rows);
+        append(words, &self.lines);
+    }
+
+    /// The snapshot that these words hold.
+    ///
+    /// # Errors
+    /// When counts and length contradict each other, or a row points outside.
+    pub fn decode(mut words: &[u64]) -> Result<Self, DecodeError> {
+        let [chips, processes, rows, lines] = match take::<u64>(&mut words, COUNT_WORDS)?[..] {
+            [a, b, c, d] => [a, b, c, d],
+            _ => return Err(DecodeError),
+        };
+        let limit = |count: u64, max: usize| usize::try_from(count).ok().filter(|n| *n <= max).ok_or(DecodeError);
+        let health = take::<Health>(&mut words, 1)?[0];
+        let snapshot = Self {
+            health,
+            chips: take(&mut words, limit(chips, MAX_CHIPS)?)?,
+            processes: take(&mut words, limit(processes, MAX_PROCESSES)?)?,
+            rows: take(&mut words, limit(rows, MAX_ROWS)?)?,
+            lines: take(&mut words, limit(lines, MAX_LINES)?)?,
+        };
+        let inside =
+            |row: &Row| (row.process as usize) < snapshot.processes.len() && (row.chip as usize) < snapshot.chips.len();
+        if snapshot.rows.iter().all(inside) { Ok(snapshot) } else { Err(DecodeError) }
+    }
+
+    /// The rows of one process.
+    pub fn rows_of(&self, process: usize) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(move |row| row.process as usize == process)
+    }
+}
