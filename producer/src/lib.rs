@@ -1,1 +1,19 @@
-//! Producer.
+//! Writes the allocation events of this process into its own ring in /dev/shm.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`process`] | the ring of this process: made at the first event, remade in a forked child; what hooks call |
+//! | [`ring`] | one ring: create, push, close |
+//! | [`environment`] | the variables that decide whether and how |
+//! | `clock` | the time of an event, for a tenth of a nanosecond where an aggregator keeps it |
+//! | `fork` | the page that the kernel wipes in a child |
+//!
+//! Nothing here blocks, panics, or ends a process that is tracked. What cannot be written is counted.
+
+mod clock;
+pub mod environment;
+mod fork;
+pub mod process;
+pub mod ring;
+
+pub use ring::{CreateError, Ring};

@@ -9,6 +9,7 @@
 //! | [`seqlock`] | the double buffer of the stats segment |
 //! | [`segment`] | creating, opening and mapping these files safely |
 //! | [`names`] | what they are called |
+//! | [`locks`], [`procfs`], [`leftover`] | who owns and who reads a ring; which process is which; what the dead left |
 //! | [`report`] | the JSON made of a snapshot (feature `report`) |
 //!
 //! The algorithms are generic over [`atomics::Word64`]: loom checks the code that runs.
@@ -16,7 +17,10 @@
 pub mod atomics;
 pub mod event;
 pub mod ledger;
+pub mod leftover;
+pub mod locks;
 pub mod names;
+pub mod procfs;
 #[cfg(feature = "report")]
 pub mod report;
 pub mod ring;

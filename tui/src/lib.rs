@@ -1,1 +1,38 @@
-//! Viewers.
+//! The viewers of tt-alloc: `alloc-top`, the dashboard, and `tt-alloc`, the command line.
+//!
+//! Both only read. They map the stats segment and the ledgers read-only, so nothing here can slow, block or corrupt
+//! what is watched.
+//!
+//! | module | what lies there |
+//! |---|---|
+//! | [`source`] | the stats segment: found, checked, read, found again when the aggregator is replaced |
+//! | [`ledger`] | the ledgers: every live allocation of every process |
+//! | [`totals`] | what the figures of a snapshot add up to, per process |
+//! | [`selection`] | the chips that the user asked for |
+//! | [`degraded`] | whether what is shown may be incomplete |
+//! | [`units`], [`clock`], [`users`] | bytes, ages, moments and user names as text |
+//! | [`table`], [`json`], [`buffers`] | one-shot output |
+//! | [`screen`] | the dashboard: its state, and how it is drawn |
+//! | [`terminal`] | raw mode, and the way back from it |
+//! | [`top`] | the dashboard's run loop |
+//! | [`output`] | standard output that a closed pipe ends quietly |
+
+#![forbid(unsafe_code)]
+
+pub mod buffers;
+pub mod clock;
+pub mod degraded;
+pub mod json;
+pub mod ledger;
+pub mod output;
+#[cfg(test)]
+mod sample;
+pub mod screen;
+pub mod selection;
+pub mod source;
+pub mod table;
+pub mod terminal;
+pub mod top;
+pub mod totals;
+pub mod units;
+pub mod users;

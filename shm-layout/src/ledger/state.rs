@@ -86,10 +86,11 @@ pub struct Account {
     pub allocated: u64,
     /// Footprint of every free so far.
     pub freed: u64,
-    /// Footprint that is live without an entry (its record was dropped, or no entry could be had).
-    pub unlisted_bytes: u64,
-    /// Blocks that are live without an entry.
-    pub unlisted_blocks: u64,
+    /// Footprint that is live without an entry (its record was dropped, or no entry could be had); negative when the
+    /// frees of listed entries were dropped. Live = entries + this.
+    pub unlisted_bytes: i64,
+    /// The same in blocks.
+    pub unlisted_blocks: i64,
     /// The ring's drop counters up to which `unlisted_…` is computed.
     pub drops_seen: [u64; 4],
     /// 1 once detail was lost.

@@ -55,10 +55,10 @@ impl<'a, W: Word64> Consumer<'a, W> {
             return None;
         }
         let mut words = [published(seq); EVENT_WORDS];
-        for at in 1..EVENT_WORDS {
+        for (word, from) in words.iter_mut().zip(&slot.0).skip(1) {
             // Relaxed: ordered by the stamp above. A hostile producer may change the words meanwhile; then the copy is
             // garbage, which validation has to expect anyway.
-            words[at] = slot.0[at].load(Relaxed);
+            *word = from.load(Relaxed);
         }
         Some(Event::from_words(words))
     }
@@ -84,6 +84,17 @@ impl<'a, W: Word64> Consumer<'a, W> {
             // SYNC(ring.free): our reads of the slot happen before the producer writes it again; pairs with the Acquire
             // in producer.rs `push`. Written (not only read), so that the line comes back to the producer writable.
             self.slot(seq).stamp().store(!published(seq), Release);
+        }
+    }
+
+    /// Hands back those slots of the last lap before `applied` that an earlier consumer read and was killed before it
+    /// handed them back. A slot that the producer has already used again is left alone.
+    pub fn release_unreturned(&self, applied: u64) {
+        for seq in applied.saturating_sub(self.capacity())..applied {
+            // Relaxed: nothing is read through it; only this consumer moves a slot on from `published`.
+            if self.slot(seq).stamp().load(Relaxed) == published(seq) {
+                self.release(seq, seq + 1);
+            }
         }
     }
 

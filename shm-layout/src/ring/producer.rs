@@ -2,7 +2,7 @@
 
 use super::{Slot, free_for, published};
 use crate::atomics::Word64;
-use crate::event::{EVENT_WORDS, Event};
+use crate::event::Event;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// What became of a push.
@@ -60,9 +60,9 @@ impl<'a, W: Word64> Producer<'a, W> {
                 match self.claim.compare_exchange_weak(seq, seq + 1, Relaxed, Relaxed) {
                     Ok(_) => {
                         let words = event.to_words();
-                        for at in 1..EVENT_WORDS {
+                        for (to, word) in slot.0.iter().zip(words).skip(1) {
                             // Relaxed: published by the stamp below.
-                            slot.0[at].store(words[at], Relaxed);
+                            to.store(word, Relaxed);
                         }
                         // SYNC(ring.stamp): publishes the seven words above; pairs with the Acquire in
                         // consumer.rs `read`.

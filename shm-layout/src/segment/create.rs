@@ -3,6 +3,7 @@
 use super::mapping::Mapping;
 use super::{SegmentError, remove_if_same};
 use crate::names::DIRECTORY;
+use memmap2::MmapOptions;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, posix_fallocate};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
@@ -81,6 +82,22 @@ fn prefault(mapping: &Mapping) {
     unsafe {
         libc::madvise(mapping.address().cast(), mapping.len(), libc::MADV_POPULATE_WRITE);
     }
+}
+
+/// Grows a segment of this process to `bytes`, blocks reserved, and maps all of it anew.
+///
+/// # Errors
+/// `NoSpace` or `Io`; the file keeps its old size then, or its blocks are only reserved in part.
+pub fn grow(name: &str, file: &OwnedFd, bytes: usize) -> Result<Mapping, SegmentError> {
+    reserve(file, bytes).map_err(|errno| match errno {
+        Errno::ENOSPC => SegmentError::NoSpace { name: name.to_owned(), bytes: bytes as u64 },
+        _ => SegmentError::from_errno(name, "posix_fallocate", errno),
+    })?;
+    MmapOptions::new().len(bytes).map_raw(file).map(Mapping::opened).map_err(|source| SegmentError::Io {
+        name: name.to_owned(),
+        doing: "mmap",
+        source,
+    })
 }
 
 impl Created {

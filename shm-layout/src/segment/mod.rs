@@ -7,7 +7,7 @@ mod create;
 mod mapping;
 mod open;
 
-pub use create::{Created, create};
+pub use create::{Created, create, grow};
 pub use mapping::{Mapping, SharedWords};
 pub use open::{Access, Expect, Opened, open, remove_if_same};
 

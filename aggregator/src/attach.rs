@@ -1,0 +1,240 @@
+//! Attaching to a ring: every check before the first byte is believed.
+
+use crate::sigbus::Guarded;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use nix::errno::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use shm_layout::event::Event;
+use shm_layout::locks::{self, Lock};
+use shm_layout::names::{Prefix, ProcessFile};
+use shm_layout::procfs;
+use shm_layout::ring::{
+    CLOSED_CLEAN, Consumer, DropTable, HEADER_BYTES, Identity, IdentityError, RECORDS_OFFSET, RingHeader, Slot,
+    ring_bytes,
+};
+use shm_layout::segment::{self, Access, Expect, SegmentError, remove_if_same};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Most slots that a ring may have: 1 GiB of records.
+const MOST_SLOTS: u64 = 1 << 24;
+
+/// Why a ring is not read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// The file is not as it should be.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// The header is not as it should be.
+    #[error("{name}: {reason}")]
+    Identity {
+        /// File name.
+        name: String,
+        /// What is wrong.
+        reason: IdentityError,
+    },
+    /// The header says that it belongs to somebody else than the file's name and owner.
+    #[error("{name}: its header names another user or another ring")]
+    Impostor {
+        /// File name.
+        name: String,
+    },
+    /// Somebody else drains it.
+    #[error("{name}: process {pid} drains it already")]
+    Busy {
+        /// File name.
+        name: String,
+        /// Who.
+        pid: u32,
+    },
+    /// A system call failed.
+    #[error("{name}: {doing}: {errno}")]
+    System {
+        /// File name.
+        name: String,
+        /// What was tried.
+        doing: &'static str,
+        /// The system's answer.
+        errno: Errno,
+    },
+}
+
+impl AttachError {
+    /// Whether the ring may be ready in a moment.
+    pub fn is_not_ready(&self) -> bool {
+        // A ring that is being made has no blocks yet, or no magic yet.
+        matches!(
+            self,
+            Self::Identity { reason: IdentityError::NotReady, .. }
+                | Self::Segment(SegmentError::Sparse { .. } | SegmentError::Size { found: 0, .. })
+        )
+    }
+}
+
+/// A ring that this aggregator drains.
+#[derive(Debug)]
+pub struct AttachedRing {
+    opened: Guarded,
+    /// A copy of its identity, checked.
+    pub identity: Identity,
+    /// Its owner as this process sees it; 0 if it is in a pid namespace that cannot be seen from here.
+    pub pid: u32,
+    pidfd: Option<OwnedFd>,
+}
+
+impl AttachedRing {
+    /// Opens, checks and locks the ring.
+    ///
+    /// # Errors
+    /// See [`AttachError`]. Nothing of the ring was changed then.
+    pub fn attach(prefix: &Prefix, file: &ProcessFile) -> Result<Self, AttachError> {
+        let name = file.name(prefix);
+        let expect = Expect { owners: &[file.uid], least: ring_bytes(1), most: ring_bytes(MOST_SLOTS) };
+        let opened = segment::open(&name, Access::ReadWrite, expect)?;
+        let file_bytes = opened.mapping.len() as u64;
+        let opened = Guarded::new(opened);
+        let Some(header) = opened.mapping.one::<RingHeader<AtomicU64>>(0) else {
+            return Err(SegmentError::Size { name, found: file_bytes }.into());
+        };
+        let identity = header.identity();
+        identity.check(file_bytes).map_err(|reason| AttachError::Identity { name: name.clone(), reason })?;
+        if (identity.uid, identity.pid, identity.nonce) != (file.uid, file.pid, file.nonce) {
+            return Err(AttachError::Impostor { name });
+        }
+        let system = |doing| {
+            let name = name.clone();
+            move |errno| AttachError::System { name, doing, errno }
+        };
+        if !locks::try_take(&opened.file, Lock::Consumer).map_err(system("take the consumer lock"))? {
+            let pid = locks::holder(&opened.file, Lock::Consumer).ok().flatten().unwrap_or(0);
+            return Err(AttachError::Busy { name, pid });
+        }
+        let owner = locks::holder(&opened.file, Lock::Owner).map_err(system("look at the owner lock"))?;
+        let mut ring = Self { opened, identity, pid: 0, pidfd: None };
+        ring.meet(owner);
+        Ok(ring)
+    }
+
+    /// Learns who the owner is, while it provably is: the lock is asked again after the pidfd was opened.
+    fn meet(&mut self, owner: Option<u32>) {
+        self.pid = match owner {
+            Some(pid) => pid,
+            None => return self.pid = self.identity.pid,
+        };
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return };
+        let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { return };
+        if matches!(locks::holder(&self.opened.file, Lock::Owner), Ok(Some(again)) if again == self.pid) {
+            self.pidfd = Some(pidfd);
+        }
+    }
+
+    /// Becomes readable when the owner is dead; `None` if it cannot be had.
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
+    }
+
+    fn header(&self) -> &RingHeader<AtomicU64> {
+        self.opened.mapping.one(0).unwrap_or_else(|| unreachable!("checked at attach"))
+    }
+
+    /// The ring's drop table.
+    pub fn drops(&self) -> &DropTable<AtomicU64> {
+        self.opened.mapping.one(HEADER_BYTES).unwrap_or_else(|| unreachable!("checked at attach"))
+    }
+
+    /// The ring's records.
+    pub fn consumer(&self) -> Consumer<'_, AtomicU64> {
+        // The geometry is that of the checked copy, never read again from the file.
+        let slots = self.opened.mapping.array::<Slot<AtomicU64>>(RECORDS_OFFSET, self.identity.slots as usize);
+        slots.and_then(Consumer::new).unwrap_or_else(|| unreachable!("checked at attach"))
+    }
+
+    /// Records before this one were read, says the header; 0 if what it says cannot be.
+    pub fn believable_cursor(&self) -> u64 {
+        let header = self.header();
+        // Relaxed: claims of the other side, compared with each other and then only used to find stamps.
+        let (cursor, claim) = (header.cursor.load(Relaxed), header.claim.load(Relaxed));
+        let sound = claim < 1 << 62 && cursor <= claim && claim - cursor <= self.identity.slots;
+        if sound { cursor } else { 0 }
+    }
+
+    /// Tells in the header how far the ring is read.
+    pub fn set_cursor(&self, cursor: u64) {
+        // Relaxed: a courtesy to those who look; the ledger has the truth.
+        self.header().cursor.store(cursor, Relaxed);
+    }
+
+    /// Sequence number of the next record, says the producer; cut to what can be: not before `applied`, at most a lap on.
+    pub fn claim(&self, applied: u64) -> u64 {
+        // Relaxed: what lies before it is known by its stamps.
+        self.header().claim.load(Relaxed).clamp(applied, applied.saturating_add(self.identity.slots))
+    }
+
+    /// Keeps the producer's clock.
+    pub fn set_clock(&self, monotonic_ns: u64) {
+        // Relaxed: a time stamp orders nothing.
+        self.header().clock.store(monotonic_ns, Relaxed);
+    }
+
+    /// Records that did not fit, so far.
+    pub fn dropped(&self) -> u64 {
+        // Relaxed: a counter.
+        self.header().dropped.load(Relaxed)
+    }
+
+    /// Of these, records other than allocations and frees.
+    pub fn lost_controls(&self) -> u64 {
+        // Relaxed: a counter.
+        self.header().lost_controls.load(Relaxed)
+    }
+
+    /// Whether its process ended it in good order.
+    pub fn closed(&self) -> bool {
+        // SYNC(ring.closed): every record before the close is there; pairs with the Release in the producer's ring.rs
+        // `close`.
+        self.header().closed.load(Acquire) == CLOSED_CLEAN
+    }
+
+    /// Reads records from `from` on; the sequence number after the last.
+    pub fn read(&self, from: u64, max: usize, into: &mut Vec<Event>) -> u64 {
+        self.consumer().read(from, max, |event| into.push(event))
+    }
+
+    /// Whether the file shrank under us; its pages read as zeros since.
+    pub fn was_shrunk(&self) -> bool {
+        self.opened.faulted()
+    }
+
+    /// Unlinks the file, if it still has its name.
+    pub fn remove(&self) {
+        remove_if_same(&self.opened.name, self.opened.inode);
+    }
+
+    /// Whether its owner is dead, by everything that can be asked: the pidfd if there is one, else lock and start time.
+    pub fn owner_is_dead(&self) -> bool {
+        if !matches!(locks::holder(&self.opened.file, Lock::Owner), Ok(None)) {
+            return false;
+        }
+        // The lock is free. A process loses it by closing any descriptor of the file, too: ask who has the pid now.
+        match procfs::stat(&self.pid.to_string()) {
+            None => !std::path::Path::new(&format!("/proc/{}", self.pid)).exists(),
+            Some(stat) if stat.state == b'Z' || stat.start_ticks != self.identity.start_ticks => true,
+            Some(_) => self.owner_has_unmapped(),
+        }
+    }
+
+    /// Whether the owner lives but has another program now (exec): its ring is not mapped any more.
+    fn owner_has_unmapped(&self) -> bool {
+        let maps = procfs::read_bounded(&format!("/proc/{}/maps", self.pid), 64 << 20);
+        let name = self.opened.name.as_bytes();
+        maps.is_ok_and(|maps| !maps.is_empty() && !maps.windows(name.len()).any(|window| window == name))
+    }
+}
+
+/// What is opened is left as it was found, for the next consumer.
+impl Drop for AttachedRing {
+    fn drop(&mut self) {
+        self.set_clock(0);
+    }
+}

@@ -1,0 +1,91 @@
+//! The chips of the host: identity, capacity, and the sums over all processes.
+
+use shm_layout::event::{Arch, MEMORY_KINDS, Memory};
+use shm_layout::stats::{Chip, Figures, MAX_CHIPS, UNKNOWN};
+use shm_layout::text;
+
+/// Index of a chip in [`Chips`]; stable while the aggregator runs.
+pub type ChipIndex = usize;
+
+/// Every chip that some process has had open.
+#[derive(Debug, Default)]
+pub struct Chips {
+    chips: Vec<Chip>,
+}
+
+impl Chips {
+    /// The chip with this id; added if it is new. `None` when there are [`MAX_CHIPS`] already.
+    pub fn find_or_add(&mut self, chip_id: u64, id_is_logical: bool) -> Option<ChipIndex> {
+        let same = |chip: &Chip| chip.chip_id == chip_id && (chip.id_is_logical != 0) == id_is_logical;
+        if let Some(at) = self.chips.iter().position(same) {
+            return Some(at);
+        }
+        if self.chips.len() == MAX_CHIPS {
+            return None;
+        }
+        let unknown = Figures { capacity_bytes: UNKNOWN, ..Figures::default() };
+        self.chips.push(Chip {
+            chip_id,
+            arch: Arch::Unknown as u32,
+            id_is_logical: u32::from(id_is_logical),
+            board_id: 0,
+            tensix_cores: 0,
+            device: u32::MAX,
+            processes: 0,
+            reserved: 0,
+            board: [0; 24],
+            memory: [unknown; MEMORY_KINDS],
+        });
+        Some(self.chips.len() - 1)
+    }
+
+    /// What a process's `DeviceInfo` tells about a chip.
+    pub fn describe(&mut self, at: ChipIndex, arch: u32, board_id: u64, tensix_cores: u32, device: u32) {
+        let chip = &mut self.chips[at];
+        if arch != 0 {
+            chip.arch = arch;
+        }
+        if board_id != 0 {
+            chip.board_id = board_id;
+            chip.board = text::store(board_name(board_id).as_bytes());
+        }
+        if tensix_cores != 0 {
+            chip.tensix_cores = tensix_cores;
+        }
+        chip.device = chip.device.min(device);
+    }
+
+    /// What a process tells about the capacity of a memory kind; the last word counts.
+    pub fn set_capacity(&mut self, at: ChipIndex, memory: Memory, bytes: u64) {
+        self.chips[at].memory[memory as usize].capacity_bytes = bytes;
+    }
+
+    /// The figures of one memory kind of a chip.
+    pub fn figures(&mut self, at: ChipIndex, memory: Memory) -> &mut Figures {
+        &mut self.chips[at].memory[memory as usize]
+    }
+
+    /// Every chip, in the order in which they were first seen.
+    pub fn all(&self) -> &[Chip] {
+        &self.chips
+    }
+
+    /// Every chip, to be changed.
+    pub fn all_mut(&mut self) -> &mut [Chip] {
+        &mut self.chips
+    }
+}
+
+/// Board name by the type that the board id carries (UMD's table); empty when it carries none that is known.
+pub fn board_name(board_id: u64) -> &'static str {
+    match (board_id >> 36) & 0xF_FFFF {
+        0x14 => "n300",
+        0x18 => "n150",
+        0x35 => "galaxy-wormhole",
+        0x36 | 0x43 => "p100",
+        0x40..=0x42 => "p150",
+        0x44..=0x46 => "p300",
+        0x47 => "galaxy-blackhole",
+        _ => "",
+    }
+}

@@ -1,0 +1,47 @@
+//! Finding rings: inotify for the instant, a scan now and then for the truth.
+
+use inotify::{Inotify, WatchMask};
+use shm_layout::names::{DIRECTORY, Prefix, ProcessFile, Role};
+use shm_layout::procfs;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Watches /dev/shm for new rings of one prefix.
+#[derive(Debug)]
+pub struct Discovery {
+    prefix: Prefix,
+    inotify: Option<Inotify>,
+    buffer: Vec<u8>,
+}
+
+impl Discovery {
+    /// Starts watching. Without inotify (its limits are per user) scans alone find everything, a little later.
+    pub fn new(prefix: Prefix) -> Self {
+        let inotify = Inotify::init().and_then(|inotify| {
+            inotify.watches().add(DIRECTORY, WatchMask::CREATE | WatchMask::MOVED_TO).map(|_| inotify)
+        });
+        if let Err(error) = &inotify {
+            tracing::warn!(%error, "no inotify on {DIRECTORY}: new processes are found by scanning, once a second");
+        }
+        Self { prefix, inotify: inotify.ok(), buffer: vec![0; 16 << 10] }
+    }
+
+    /// Becomes readable when something new may be there.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.inotify.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Rings announced since the last call.
+    pub fn announced(&mut self) -> Vec<ProcessFile> {
+        let Some(inotify) = &mut self.inotify else { return Vec::new() };
+        let Ok(events) = inotify.read_events(&mut self.buffer) else { return Vec::new() };
+        events
+            .filter_map(|event| ProcessFile::parse(&event.name?.to_string_lossy(), &self.prefix))
+            .filter(|file| file.role == Role::Ring)
+            .collect()
+    }
+
+    /// Every ring that is there now.
+    pub fn scan(&self) -> Vec<ProcessFile> {
+        procfs::process_files(&self.prefix).into_iter().filter(|file| file.role == Role::Ring).collect()
+    }
+}

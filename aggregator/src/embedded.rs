@@ -1,0 +1,44 @@
+//! An aggregator in a thread of another program (`alloc-top --embedded`, `tt-alloc demo`).
+
+use crate::daemon::Daemon;
+use anyhow::Context;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use shm_layout::names::Prefix;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// A running aggregator; dropping it ends it in good order.
+#[derive(Debug)]
+pub struct Embedded {
+    stop: Arc<EventFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Starts an aggregator in a thread. It is ready when this returns.
+///
+/// # Errors
+/// When another aggregator runs already, or the stats segment cannot be made.
+pub fn start(prefix: &Prefix) -> anyhow::Result<Embedded> {
+    let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).context("eventfd")?);
+    let daemon = Daemon::start(prefix, stop.as_fd())?;
+    let keep = Arc::clone(&stop);
+    let thread = std::thread::Builder::new()
+        .name("aggregator".into())
+        .spawn(move || {
+            daemon.run();
+            drop(keep);
+        })
+        .context("start the aggregator's thread")?;
+    Ok(Embedded { stop, thread: Some(thread) })
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        // A full counter would mean that it was told already.
+        let _told = self.stop.write(1);
+        if let Some(thread) = self.thread.take() {
+            let _ended = thread.join();
+        }
+    }
+}

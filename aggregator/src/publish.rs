@@ -1,0 +1,113 @@
+//! The stats segment: made at start, filled at every change, removed at a clean end.
+
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
+use shm_layout::event::Memory;
+use shm_layout::names::Prefix;
+use shm_layout::procfs;
+use shm_layout::segment::{self, Access, Created, Expect, SegmentError, remove_if_same};
+use shm_layout::stats::{Chip, Identity, Snapshot, StatsHeader, StatsView, stats_bytes};
+
+/// The segment that this aggregator publishes in.
+#[derive(Debug)]
+pub struct Publisher {
+    segment: Created,
+    words: Vec<u64>,
+    generation: u64,
+}
+
+impl Publisher {
+    /// Makes the segment; one of this user that an earlier aggregator left is replaced (the instance lock is ours).
+    ///
+    /// # Errors
+    /// When there is no room, or another user has the name.
+    pub fn create(prefix: &Prefix, monotonic_ns: u64, unix_ns: u64) -> Result<Self, SegmentError> {
+        let name = prefix.stats();
+        let me = nix::unistd::geteuid().as_raw();
+        let expect = Expect { owners: &[me], least: 1, most: u64::MAX };
+        match segment::open(&name, Access::Read, expect) {
+            Ok(old) => {
+                remove_if_same(&name, old.inode);
+            }
+            Err(SegmentError::NotFound { .. }) => {}
+            Err(SegmentError::Sparse { .. } | SegmentError::Size { .. }) => {
+                // One that was killed while it was made.
+                let path = format!("{}/{name}", shm_layout::names::DIRECTORY);
+                if let Ok(stat) = nix::sys::stat::lstat(path.as_str())
+                    && stat.st_uid == me
+                {
+                    let _removed = nix::unistd::unlink(path.as_str());
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        let segment = segment::create(&name, stats_bytes())?;
+        let publisher = Self { segment, words: Vec::new(), generation: 0 };
+        publisher.beat(monotonic_ns);
+        if let Some(view) = publisher.view() {
+            view.announce(Identity {
+                magic: 0,
+                version: 0,
+                endian: 0,
+                total_bytes: 0,
+                history_offset: 0,
+                buffers_offset: 0,
+                buffer_words: 0,
+                pid: std::process::id(),
+                uid: me,
+                start_ticks: procfs::stat("self").map_or(0, |stat| stat.start_ticks),
+                started_unix_ns: unix_ns,
+                started_monotonic_ns: monotonic_ns,
+                reserved: [0; 6],
+            });
+        }
+        publisher.segment.publish_to_all()?;
+        Ok(publisher)
+    }
+
+    fn view(&self) -> Option<StatsView<'_, AtomicU64>> {
+        let mapping = &self.segment.mapping;
+        let header = mapping.one::<StatsHeader<AtomicU64>>(0)?;
+        let at = size_of::<StatsHeader<AtomicU64>>();
+        StatsView::new(header, mapping.array(at, (stats_bytes() - at) / 8)?)
+    }
+
+    /// Shows this snapshot.
+    pub fn publish(&mut self, snapshot: &mut Snapshot) {
+        self.generation += 1;
+        snapshot.health.generation = self.generation;
+        snapshot.encode(&mut self.words);
+        if let Some(view) = self.view() {
+            view.snapshots().publish(&self.words);
+        }
+        self.beat(snapshot.health.monotonic_ns);
+    }
+
+    /// Tells that the aggregator is alive.
+    pub fn beat(&self, monotonic_ns: u64) {
+        if let Some(header) = self.segment.mapping.one::<StatsHeader<AtomicU64>>(0) {
+            // Relaxed: a time stamp orders nothing.
+            header.heartbeat.store(monotonic_ns, Relaxed);
+        }
+    }
+
+    /// Takes one sample of every chip for the sparklines.
+    pub fn sample(&self, chips: &[Chip]) {
+        let Some(view) = self.view() else { return };
+        // Relaxed: only this aggregator stores it.
+        let head = view.header.history_head.load(Relaxed);
+        for (at, chip) in chips.iter().enumerate() {
+            for memory in Memory::ALL {
+                view.record_sample(at, memory as usize, head, chip.memory[memory as usize].footprint_bytes);
+            }
+        }
+        view.advance_history(head);
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.beat(0);
+        self.segment.remove();
+    }
+}

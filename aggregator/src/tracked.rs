@@ -1,0 +1,260 @@
+//! One tracked process: its ring, its ledger, its books.
+
+use crate::attach::{AttachError, AttachedRing};
+use crate::books::{Books, Removed};
+use crate::chips::Chips;
+use crate::ledger::Ledger;
+use core::sync::atomic::Ordering::Relaxed;
+use shm_layout::event::{Event, MEMORY_KINDS, Memory};
+use shm_layout::ledger::Identity as LedgerIdentity;
+use shm_layout::names::{Prefix, ProcessFile};
+use shm_layout::procfs;
+use shm_layout::ring::DROP_DEVICES;
+use shm_layout::segment::SegmentError;
+use shm_layout::stats::{Process, Source, State};
+use shm_layout::text;
+
+/// Records read, applied and committed together.
+const BATCH: usize = 2048;
+
+/// A process and all that is known of it.
+#[derive(Debug)]
+pub struct Tracked {
+    /// The ring's name, taken apart.
+    pub file: ProcessFile,
+    /// Its ring.
+    pub ring: AttachedRing,
+    /// What it holds.
+    pub books: Books,
+    ledger: Option<Ledger>,
+    /// Every record before this one is in the books.
+    applied: u64,
+    batch: Vec<Event>,
+    drops_seen: u64,
+    lost_controls_seen: u64,
+    /// comm, for event lines.
+    pub name: String,
+    command_line: Vec<u8>,
+    start_unix_ns: u64,
+    last_event_unix_ns: u64,
+}
+
+/// A process that was attached, and what is to be said about it.
+#[derive(Debug)]
+pub struct Met {
+    /// The process.
+    pub tracked: Tracked,
+    /// Whether an earlier aggregator's ledger was continued.
+    pub continued: bool,
+    /// Why there is no ledger file, if there is none.
+    pub without_ledger: Option<SegmentError>,
+    /// Records that an earlier aggregator read and left no ledger of.
+    pub history_lost: u64,
+}
+
+impl Tracked {
+    /// Attaches to a ring and continues or begins its ledger.
+    ///
+    /// # Errors
+    /// When the ring is not to be read.
+    pub fn meet(prefix: &Prefix, file: ProcessFile, chips: &mut Chips) -> Result<Met, AttachError> {
+        let ring = AttachedRing::attach(prefix, &file)?;
+        let identity = LedgerIdentity {
+            magic: 0,
+            version: 0,
+            endian: 0,
+            pid: ring.pid,
+            uid: file.uid,
+            start_ticks: ring.identity.start_ticks,
+            nonce: file.nonce,
+            ring_pid: file.pid,
+            entry_bytes: 0,
+            reserved: [0; 10],
+        };
+        // Where an earlier consumer was, if the header may be believed: its slots are returned up to there.
+        let told = ring.believable_cursor();
+        let (ledger, applied, books, continued, without_ledger) =
+            match Ledger::open_or_create(prefix, file, identity, told) {
+                Ok(found) => {
+                    let books = Books::recover(found.state, &found.ledger, chips);
+                    (Some(found.ledger), found.applied, books, found.continued, None)
+                }
+                Err(error) => (None, told, Books::default(), false, Some(error)),
+            };
+        ring.consumer().release_unreturned(applied);
+        ring.set_cursor(applied);
+        let pid = ring.pid.to_string();
+        let name = procfs::read_bounded(&format!("/proc/{pid}/comm"), 64)
+            .map(|comm| text::clean(comm.trim_ascii_end()))
+            .unwrap_or_else(|_| text::load(&ring.identity.name));
+        let mut command_line = procfs::read_bounded(&format!("/proc/{pid}/cmdline"), 512).unwrap_or_default();
+        command_line.iter_mut().filter(|b| **b == 0).for_each(|b| *b = b' ');
+        let mut tracked = Self {
+            file,
+            start_unix_ns: start_unix_ns(ring.identity.start_ticks),
+            ring,
+            books,
+            ledger,
+            applied,
+            batch: Vec::with_capacity(BATCH),
+            drops_seen: 0,
+            lost_controls_seen: 0,
+            name,
+            command_line: command_line.trim_ascii_end().to_vec(),
+            last_event_unix_ns: 0,
+        };
+        tracked.look_at_drops(chips);
+        let history_lost = if continued { 0 } else { told };
+        Ok(Met { tracked, continued, without_ledger, history_lost })
+    }
+
+    /// Reads and applies at most one batch. Records read.
+    pub fn drain(&mut self, chips: &mut Chips, now_unix_ns: u64) -> usize {
+        let from = self.applied;
+        self.batch.clear();
+        let to = self.ring.read(from, BATCH, &mut self.batch);
+        if to == from {
+            if self.ring.dropped() != self.drops_seen {
+                self.look_at_drops(chips);
+                self.commit(from);
+            }
+            return 0;
+        }
+        self.apply_batch(chips);
+        self.last_event_unix_ns = now_unix_ns;
+        self.look_at_drops(chips);
+        self.commit(to);
+        // Returned only after the commit: until then a killed aggregator's successor reads them again.
+        self.ring.consumer().release(from, to);
+        self.ring.set_cursor(to);
+        self.batch.len()
+    }
+
+    fn apply_batch(&mut self, chips: &mut Chips) {
+        let ring = &self.ring;
+        for event in &self.batch {
+            self.books.apply(event, self.ledger.as_mut(), chips, &|books, chips| {
+                absorb(ring, books, chips);
+            });
+        }
+    }
+
+    fn commit(&mut self, applied: u64) {
+        self.applied = applied;
+        if let Some(ledger) = &mut self.ledger {
+            ledger.commit(applied, &self.books.state());
+        }
+    }
+
+    fn look_at_drops(&mut self, chips: &mut Chips) {
+        let dropped = self.ring.dropped();
+        if dropped == self.drops_seen {
+            return;
+        }
+        absorb(&self.ring, &mut self.books, chips);
+        self.drops_seen = dropped;
+        let lost = self.ring.lost_controls();
+        if lost != self.lost_controls_seen {
+            // A device's open or close was among them: single allocations can no longer be trusted to be all.
+            self.lost_controls_seen = lost;
+            self.books.accounts.iter_mut().for_each(|live| live.account.incomplete = 1);
+        }
+    }
+
+    /// Reads to the end of a dead process's ring. Slots that were claimed and never published are counted.
+    pub fn drain_dead(&mut self, chips: &mut Chips, now_unix_ns: u64) -> u64 {
+        while self.drain(chips, now_unix_ns) > 0 {}
+        let (from, claim) = (self.applied, self.ring.claim(self.applied));
+        self.batch.clear();
+        let (ring, batch) = (&self.ring, &mut self.batch);
+        let (to, found) = ring.consumer().drain_dead(from, claim, |event| batch.push(event));
+        if to != from {
+            self.apply_batch(chips);
+            self.books.counters.torn += found.torn;
+            self.commit(to);
+        }
+        found.torn
+    }
+
+    /// The end: everything it held is removed, its files as well.
+    pub fn end(mut self, chips: &mut Chips) -> Removed {
+        let removed = self.books.end(chips);
+        if let Some(ledger) = self.ledger.take() {
+            ledger.delete();
+        }
+        self.ring.remove();
+        removed
+    }
+
+    /// Live allocations with an entry.
+    pub fn live_allocations(&self) -> u64 {
+        self.ledger.as_ref().map_or(0, |ledger| ledger.len() as u64)
+    }
+
+    /// Written and not yet read.
+    pub fn lag(&self) -> u64 {
+        self.ring.claim(self.applied) - self.applied
+    }
+
+    /// Unix time in ns of the last round that read something from it.
+    pub fn last_event_unix_ns(&self) -> u64 {
+        self.last_event_unix_ns
+    }
+
+    /// Its row in the snapshot.
+    pub fn row(&self) -> Process {
+        Process {
+            pid: self.ring.pid,
+            uid: self.file.uid,
+            state: State::Running as u32,
+            source: Source::Ring as u32,
+            start_ticks: self.ring.identity.start_ticks,
+            start_unix_ns: self.start_unix_ns,
+            last_event_unix_ns: self.last_event_unix_ns,
+            events_total: self.books.counters.events,
+            dropped_events_total: self.ring.dropped(),
+            lag_events: self.lag(),
+            nonce: self.file.nonce,
+            ring_pid: self.file.pid,
+            reserved: 0,
+            name: text::store(self.name.as_bytes()),
+            command_line: text::store(&self.command_line),
+        }
+    }
+}
+
+/// Brings every cell of the ring's drop table into the books.
+fn absorb(ring: &AttachedRing, books: &mut Books, chips: &mut Chips) {
+    let table = ring.drops();
+    for device in 0..DROP_DEVICES {
+        for memory in 0..MEMORY_KINDS {
+            let cell = &table.cells[device][memory];
+            // Relaxed: counters that only grow; what is missed now is seen at the next look.
+            let now = [
+                cell.allocated_bytes.load(Relaxed),
+                cell.allocated_blocks.load(Relaxed),
+                cell.freed_bytes.load(Relaxed),
+                cell.freed_blocks.load(Relaxed),
+            ];
+            if now != [0; 4]
+                && let Some(memory) = Memory::from_u8(memory as u8)
+            {
+                books.absorb_drops(device as u32, memory, now, chips);
+            }
+        }
+    }
+}
+
+/// When a process that started this many clock ticks after boot started, Unix time in ns; 0 if it cannot be told.
+fn start_unix_ns(start_ticks: u64) -> u64 {
+    let clock = |id| nix::time::clock_gettime(id).ok();
+    let (Some(unix), Some(boot)) =
+        (clock(nix::time::ClockId::CLOCK_REALTIME), clock(nix::time::ClockId::CLOCK_BOOTTIME))
+    else {
+        return 0;
+    };
+    let ns = |t: nix::sys::time::TimeSpec| t.tv_sec() as i128 * 1_000_000_000 + i128::from(t.tv_nsec());
+    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
+    let start = ns(unix) - ns(boot) + i128::from(start_ticks) * 1_000_000_000 / i128::from(per_second.max(1));
+    u64::try_from(start).unwrap_or(0)
+}

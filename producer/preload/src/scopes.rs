@@ -1,0 +1,146 @@
+//! Allocators of tt-metal: each has its own addresses and covers the chips of its device.
+//!
+//! A chip can be covered by several: that of its own `Device`, that of each mesh and submesh that it
+//! belongs to, those of a sub-device manager. The context of a buffer record is the number given to its
+//! allocator here, so that what is alive when an allocator is cleared or destroyed ends with it.
+
+use crate::chips;
+use crate::guard::lock;
+use shm_layout::event::{Event, Kind, MEMORY_KINDS, Memory};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// One allocator.
+pub(crate) struct Scope {
+    /// The context of its buffers.
+    pub(crate) number: u32,
+    /// The chips that it allocates on, all at the same address.
+    pub(crate) chips: Vec<u32>,
+    live: [AtomicU64; MEMORY_KINDS],
+}
+
+static SCOPES: Mutex<Option<HashMap<usize, Arc<Scope>>>> = Mutex::new(None);
+static NUMBERS: AtomicU32 = AtomicU32::new(1);
+
+/// A scope that this thread used: valid in its era only.
+struct Remembered {
+    allocator: usize,
+    era: u64,
+    scope: Arc<Scope>,
+}
+
+const REMEMBERED: usize = 4;
+
+thread_local! {
+    static RECENT: RefCell<([Option<Remembered>; REMEMBERED], usize)> =
+        const { RefCell::new(([const { None }; REMEMBERED], 0)) };
+}
+
+impl Scope {
+    fn new(chips: Vec<u32>) -> Self {
+        Self {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            chips,
+            live: [const { AtomicU64::new(0) }; MEMORY_KINDS],
+        }
+    }
+
+    /// One more block of this memory.
+    pub(crate) fn grow(&self, memory: Memory) {
+        self.live[memory as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One block less; false when there was none, because the scope has ended since.
+    pub(crate) fn shrink(&self, memory: Memory) -> bool {
+        self.live[memory as usize]
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |live| live.checked_sub(1))
+            .is_ok()
+    }
+
+    fn end(&self) {
+        for memory in Memory::ALL {
+            let blocks = self.live[memory as usize].swap(0, Ordering::Relaxed);
+            if blocks == 0 {
+                continue;
+            }
+            for &chip in &self.chips {
+                let mut event = Event::new(Kind::FreeAll, memory, chip);
+                event.context = self.number;
+                event.id = blocks;
+                producer::process::record(event);
+            }
+        }
+    }
+}
+
+/// The scope of a live allocator that belongs to a live device.
+///
+/// # Safety
+/// `allocator` is a live `AllocatorImpl*`, `device` the live `IDevice*` that it allocates for.
+pub(crate) unsafe fn of(allocator: *const c_void, device: impl FnOnce() -> *const c_void) -> Option<Arc<Scope>> {
+    let era = chips::era();
+    let recent = |recent: &RefCell<([Option<Remembered>; REMEMBERED], usize)>| {
+        recent.try_borrow().ok().and_then(|recent| {
+            let hit = recent.0.iter().flatten().find(|r| r.allocator == allocator as usize && r.era == era);
+            hit.map(|r| Arc::clone(&r.scope))
+        })
+    };
+    if let Some(scope) = RECENT.try_with(recent).ok().flatten() {
+        return Some(scope);
+    }
+    let known = lock(&SCOPES).and_then(|scopes| scopes.as_ref()?.get(&(allocator as usize)).cloned());
+    let scope = match known {
+        Some(scope) => scope,
+        None => {
+            // SAFETY: the caller's promise.
+            let chips = unsafe { chips::covered(device()) };
+            if chips.is_empty() {
+                return None;
+            }
+            let mut scopes = lock(&SCOPES)?;
+            let fresh = || Arc::new(Scope::new(chips));
+            Arc::clone(scopes.get_or_insert_default().entry(allocator as usize).or_insert_with(fresh))
+        }
+    };
+    let remembered = Remembered { allocator: allocator as usize, era, scope: Arc::clone(&scope) };
+    let _ = RECENT.try_with(|recent| {
+        if let Ok(mut recent) = recent.try_borrow_mut() {
+            let at = recent.1 % REMEMBERED;
+            recent.1 = at + 1;
+            recent.0[at] = Some(remembered);
+        }
+    });
+    Some(scope)
+}
+
+/// Every block of this allocator was given back at once.
+pub(crate) fn cleared(allocator: *const c_void) {
+    let scope = lock(&SCOPES).and_then(|scopes| scopes.as_ref()?.get(&(allocator as usize)).cloned());
+    if let Some(scope) = scope {
+        scope.end();
+    }
+}
+
+/// This allocator is destroyed; its address may be another's next.
+pub(crate) fn destroyed(allocator: *const c_void) {
+    let scope = lock(&SCOPES).and_then(|mut scopes| scopes.as_mut()?.remove(&(allocator as usize)));
+    chips::new_era();
+    if let Some(scope) = scope {
+        scope.end();
+    }
+}
+
+/// A chip was closed: what scopes hold on it ended with it.
+pub(crate) fn chip_closed(chip: u32) {
+    let ended: Vec<Arc<Scope>> = lock(&SCOPES)
+        .and_then(|scopes| Some(scopes.as_ref()?.values().filter(|s| s.chips == [chip]).cloned().collect()))
+        .unwrap_or_default();
+    for scope in ended {
+        for live in &scope.live {
+            live.store(0, Ordering::Relaxed);
+        }
+    }
+}

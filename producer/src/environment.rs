@@ -1,0 +1,100 @@
+//! The environment's say: whether to track, how large the ring is, what it is called.
+
+use shm_layout::event::EVENT_BYTES;
+use shm_layout::names::{Prefix, PrefixError};
+
+/// Turns tracking on.
+pub const ENABLED_VARIABLE: &str = "TT_ALLOC_TRACKING_ENABLED";
+/// Bytes of records in a ring; rounded up to a power of two.
+pub const RING_BYTES_VARIABLE: &str = "TT_ALLOC_RING_BYTES";
+/// Records in a ring unless the environment says otherwise: 4 MiB of them.
+pub const DEFAULT_SLOTS: u64 = (4 << 20) / EVENT_BYTES as u64;
+
+/// Fewest and most slots: a page of records, 1 GiB of records.
+const SLOTS: core::ops::RangeInclusive<u64> = 64..=1 << 24;
+
+/// Whether this process is to be tracked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Yes.
+    On,
+    /// No, and nothing is to be said about it.
+    Off,
+    /// No, because the variable has a value that means nothing: one line is to be said.
+    Unclear(String),
+}
+
+/// What the value of [`ENABLED_VARIABLE`] means.
+pub fn decide(value: Option<&str>) -> Decision {
+    let Some(value) = value else { return Decision::Off };
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "true" | "on" | "yes" => Decision::On,
+        "" | "0" | "false" | "off" | "no" => Decision::Off,
+        _ => Decision::Unclear(value.to_owned()),
+    }
+}
+
+/// The decision for this process. A set-uid program is never tracked: its environment is its caller's.
+pub fn decide_here() -> Decision {
+    // SAFETY: getauxval only reads the process's own auxiliary vector.
+    if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
+        return Decision::Off;
+    }
+    decide(std::env::var_os(ENABLED_VARIABLE).map(|v| v.to_string_lossy().into_owned()).as_deref())
+}
+
+/// Slots for this many bytes of records: the next power of two within the limits.
+pub fn slots_for(bytes: u64) -> u64 {
+    (bytes / EVENT_BYTES as u64).clamp(*SLOTS.start(), *SLOTS.end()).next_power_of_two()
+}
+
+/// How a ring is made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Name prefix.
+    pub prefix: Prefix,
+    /// Records that fit; a power of two.
+    pub slots: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { prefix: Prefix::default(), slots: DEFAULT_SLOTS }
+    }
+}
+
+impl Options {
+    /// The options that the environment asks for. A size that is no number is ignored: tracking matters more.
+    ///
+    /// # Errors
+    /// When the prefix is no prefix.
+    pub fn from_environment() -> Result<Self, PrefixError> {
+        let bytes = std::env::var(RING_BYTES_VARIABLE).ok().and_then(|text| text.trim().parse().ok());
+        Ok(Self { prefix: Prefix::from_environment()?, slots: bytes.map_or(DEFAULT_SLOTS, slots_for) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_in_every_spelling() {
+        for on in ["1", "true", "TRUE", "on", "Yes"] {
+            assert_eq!(decide(Some(on)), Decision::On, "{on}");
+        }
+        for off in ["", "0", "False", "off", "NO"] {
+            assert_eq!(decide(Some(off)), Decision::Off, "{off}");
+        }
+        assert_eq!(decide(None), Decision::Off);
+        assert_eq!(decide(Some("2")), Decision::Unclear("2".into()));
+    }
+
+    #[test]
+    fn sizes_become_powers_of_two() {
+        assert_eq!(slots_for(0), 64);
+        assert_eq!(slots_for(4 << 20), DEFAULT_SLOTS);
+        assert_eq!(slots_for((4 << 20) + 64), 2 * DEFAULT_SLOTS);
+        assert_eq!(slots_for(u64::MAX), 1 << 24);
+    }
+}

@@ -1,0 +1,192 @@
+//! One ring: made, pushed into, closed.
+
+use crate::clock;
+use crate::environment::Options;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{Relaxed, Release};
+use shm_layout::event::Event;
+use shm_layout::leftover;
+use shm_layout::locks::{self, Lock};
+use shm_layout::names::{ProcessFile, Role};
+use shm_layout::procfs;
+use shm_layout::ring::{
+    CLOCK_MONOTONIC_NS, CLOSED_CLEAN, DropTable, ENDIAN_MARK, HEADER_BYTES, Identity, MAGIC, Producer, Push,
+    RECORDS_OFFSET, RingHeader, Slot, VERSION, ring_bytes,
+};
+use shm_layout::segment::{self, Created, SegmentError};
+use shm_layout::text;
+
+/// Why there is no ring.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CreateError {
+    /// The file could not be made.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// The owner lock could not be taken.
+    #[error("{name}: cannot take its owner lock: {errno}")]
+    Lock {
+        /// File name.
+        name: String,
+        /// The system's answer.
+        errno: nix::errno::Errno,
+    },
+    /// A number of slots that is no power of two, or no memory for them.
+    #[error("a ring of {slots} records cannot be laid out")]
+    Geometry {
+        /// Slots asked for.
+        slots: u64,
+    },
+}
+
+/// A ring that this process writes.
+#[derive(Debug)]
+pub struct Ring {
+    created: Created,
+    slots: u64,
+}
+
+impl Ring {
+    /// Makes the ring of this process: reserved, locked, announced, in this order.
+    ///
+    /// # Errors
+    /// See [`CreateError`]; nothing is left behind.
+    pub fn create(options: &Options) -> Result<Self, CreateError> {
+        if !options.slots.is_power_of_two() {
+            return Err(CreateError::Geometry { slots: options.slots });
+        }
+        let (pid, uid) = (std::process::id(), nix::unistd::geteuid().as_raw());
+        leftover::collect(&options.prefix, Some(uid));
+        let bytes =
+            usize::try_from(ring_bytes(options.slots)).map_err(|_| CreateError::Geometry { slots: options.slots })?;
+        let nonce = nonce();
+        let name = ProcessFile { role: Role::Ring, uid, pid, nonce }.name(&options.prefix);
+        let created = segment::create(&name, bytes)?;
+        let ring = Self { created, slots: options.slots };
+        match locks::try_take(&ring.created.file, Lock::Owner) {
+            Ok(true) => {}
+            other => {
+                ring.created.remove();
+                let errno = other.err().unwrap_or(nix::errno::Errno::EAGAIN);
+                return Err(CreateError::Lock { name, errno });
+            }
+        }
+        let Some(header) = ring.parts().map(|parts| parts.header) else {
+            ring.created.remove();
+            return Err(CreateError::Geometry { slots: options.slots });
+        };
+        header.announce(&Identity {
+            magic: MAGIC,
+            version: VERSION,
+            endian: ENDIAN_MARK,
+            header_bytes: HEADER_BYTES as u32,
+            record_bytes: 64,
+            slots: options.slots,
+            records_offset: RECORDS_OFFSET as u64,
+            total_bytes: bytes as u64,
+            pid,
+            uid,
+            start_ticks: procfs::stat("self").map_or(0, |stat| stat.start_ticks),
+            boot_id: procfs::boot_id(),
+            pid_namespace: procfs::pid_namespace("self"),
+            clock: CLOCK_MONOTONIC_NS,
+            chain: 0,
+            created_monotonic_ns: clock::monotonic_ns(),
+            created_unix_ns: clock::unix_ns(),
+            nonce,
+            name: text::store(procfs::read_bounded("/proc/self/comm", 64).unwrap_or_default().trim_ascii_end()),
+            reserved: [0; 104],
+        });
+        Ok(ring)
+    }
+
+    fn parts(&self) -> Option<Parts<'_>> {
+        let mapping = &self.created.mapping;
+        let header = mapping.one::<RingHeader<AtomicU64>>(0)?;
+        let drops = mapping.one::<DropTable<AtomicU64>>(HEADER_BYTES)?;
+        let slots = mapping.array::<Slot<AtomicU64>>(RECORDS_OFFSET, usize::try_from(self.slots).ok()?)?;
+        Some(Parts { header, drops, producer: Producer::new(&header.claim, slots)? })
+    }
+
+    /// The ring's three parts, for a hot path that wants to look them up once.
+    ///
+    /// # Panics
+    /// Never: `create` has looked them up before.
+    fn hot(&self) -> Parts<'_> {
+        match self.parts() {
+            Some(parts) => parts,
+            None => unreachable!("the geometry was checked when the ring was made"),
+        }
+    }
+
+    /// Writes one event with the time of now and this thread's id; if the ring is full, counts what is lost.
+    pub fn record(&self, event: Event) {
+        Writer { parts: self.hot() }.record(event);
+    }
+
+    /// File name in /dev/shm.
+    pub fn name(&self) -> &str {
+        &self.created.name
+    }
+
+    /// Records that did not fit so far.
+    pub fn dropped(&self) -> u64 {
+        // Relaxed: a counter.
+        self.hot().header.dropped.load(Relaxed)
+    }
+
+    /// Ends the ring in good order. With nobody attached the file goes at once: what its process held died with it.
+    /// Otherwise the aggregator reads it to its end and removes it.
+    pub fn close(&self) {
+        // SYNC(ring.closed): after the last record; pairs with the Acquire in the aggregator's attach.rs `closed`.
+        self.hot().header.closed.store(CLOSED_CLEAN, Release);
+        if matches!(locks::holder(&self.created.file, Lock::Consumer), Ok(None)) {
+            self.created.remove();
+        }
+    }
+}
+
+struct Parts<'a> {
+    header: &'a RingHeader<AtomicU64>,
+    drops: &'a DropTable<AtomicU64>,
+    producer: Producer<'a, AtomicU64>,
+}
+
+/// The ring's parts, looked up once.
+pub(crate) struct Writer<'a> {
+    parts: Parts<'a>,
+}
+
+impl Ring {
+    pub(crate) fn writer(&self) -> Writer<'_> {
+        Writer { parts: self.hot() }
+    }
+}
+
+impl Writer<'_> {
+    #[inline(always)]
+    pub(crate) fn record(&self, mut event: Event) {
+        let Parts { header, drops, producer } = &self.parts;
+        event.time = clock::event_time(header, producer.next());
+        if matches!(producer.push(&event), Push::Full) {
+            count_lost(header, drops, &event);
+        }
+    }
+}
+
+#[cold]
+fn count_lost(header: &RingHeader<AtomicU64>, drops: &DropTable<AtomicU64>, event: &Event) {
+    // Relaxed: counters.
+    if !drops.count(event) {
+        header.lost_controls.fetch_add(1, Relaxed);
+    }
+    header.dropped.fetch_add(1, Relaxed);
+}
+
+/// A number that tells this ring from every other with the same pid.
+fn nonce() -> u64 {
+    let mut bytes = [0; 8];
+    // SAFETY: getrandom fills at most the eight bytes given.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
+    if got == 8 { u64::from_ne_bytes(bytes) } else { clock::monotonic_ns() ^ clock::unix_ns().rotate_left(32) }
+}

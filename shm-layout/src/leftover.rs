@@ -1,0 +1,76 @@
+//! Files of dead owners that nobody drains: found, and removed by whoever comes next.
+
+use crate::locks::{Lock, holder};
+use crate::names::{Prefix, ProcessFile, Role};
+use crate::procfs;
+use crate::ring::{RECORDS_OFFSET, RingHeader};
+use crate::segment::{Access, Expect, SegmentError, open, remove_if_same};
+use core::sync::atomic::AtomicU64;
+
+/// What a ring file in /dev/shm is to somebody who passes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Its process lives, or nobody can tell that it does not.
+    Alive,
+    /// An aggregator has it.
+    Drained,
+    /// Its process is dead and nobody drains it.
+    Leftover {
+        /// Device and inode, for removing just this file.
+        inode: (u64, u64),
+    },
+}
+
+/// Looks at a ring. Death is only believed when the owner lock is free *and* the process cannot be found any more: a
+/// process loses the lock by closing a descriptor, and a pid may be in a namespace that is not ours.
+///
+/// # Errors
+/// When the file cannot be opened, or is not as a ring should be.
+pub fn fate(prefix: &Prefix, file: &ProcessFile) -> Result<Fate, SegmentError> {
+    let name = file.name(prefix);
+    let expect = Expect { owners: &[file.uid], least: 1, most: u64::MAX };
+    let opened = open(&name, Access::Read, expect)?;
+    if !matches!(holder(&opened.file, Lock::Owner), Ok(None)) {
+        return Ok(Fate::Alive);
+    }
+    if !matches!(holder(&opened.file, Lock::Consumer), Ok(None)) {
+        return Ok(Fate::Drained);
+    }
+    let header = opened.mapping.one::<RingHeader<AtomicU64>>(0).filter(|_| opened.mapping.len() >= RECORDS_OFFSET);
+    let identity = header.map(RingHeader::identity);
+    let (namespace, ticks) = identity.map_or((0, 0), |id| (id.pid_namespace, id.start_ticks));
+    let ours = namespace == 0 || namespace == procfs::pid_namespace("self");
+    let there = procfs::stat(&file.pid.to_string());
+    // A ring without its magic is being made right now, if its maker lives.
+    let announced = identity.is_some_and(|id| id.magic != 0);
+    let alive = ours && there.is_some_and(|s| s.state != b'Z' && (!announced || s.start_ticks == ticks));
+    Ok(if alive { Fate::Alive } else { Fate::Leftover { inode: opened.inode } })
+}
+
+/// Removes rings of dead owners that nobody drains, of the given owner (`None`: of everybody). The names removed.
+pub fn collect(prefix: &Prefix, uid: Option<u32>) -> Vec<String> {
+    let rings = procfs::process_files(prefix).into_iter().filter(|f| f.role == Role::Ring);
+    let mine = rings.filter(|f| uid.is_none_or(|uid| uid == f.uid));
+    mine.filter_map(|file| match fate(prefix, &file) {
+        Ok(Fate::Leftover { inode }) => Some((file.name(prefix), inode)),
+        _ => None,
+    })
+    .filter_map(|(name, inode)| remove_if_same(&name, inode).then_some(name))
+    .collect()
+}
+
+/// Removes ledgers that this user's aggregator wrote and whose ring is gone. Only for whoever knows that no aggregator
+/// of this prefix runs. The names removed.
+pub fn orphaned_ledgers(prefix: &Prefix, aggregator_uid: u32) -> Vec<String> {
+    let files = procfs::process_files(prefix);
+    let orphan = |file: &&ProcessFile| file.role == Role::Ledger && !files.contains(&file.of_role(Role::Ring));
+    let expect = Expect { owners: &[aggregator_uid], least: 1, most: u64::MAX };
+    files
+        .iter()
+        .filter(orphan)
+        .filter_map(|file| {
+            let opened = open(&file.name(prefix), Access::Read, expect).ok()?;
+            remove_if_same(&opened.name, opened.inode).then_some(opened.name)
+        })
+        .collect()
+}

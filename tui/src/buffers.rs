@@ -1,0 +1,245 @@
+//! The list of live allocations: chosen, sorted, as a table or as JSON.
+
+use crate::ledger::{Allocation, Ledger};
+use crate::selection::Selection;
+use crate::table::{Align, Table};
+use crate::units;
+use serde::Serialize;
+use shm_layout::event::{Memory, flags};
+use shm_layout::report::{SCHEMA_VERSION, chip_id_text};
+use std::cmp::Reverse;
+
+/// What the list is sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Order {
+    /// The largest footprint first.
+    Size,
+    /// The oldest first.
+    Age,
+}
+
+/// Which allocations are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Of this process only.
+    pub pid: Option<u32>,
+    /// On these devices only.
+    pub devices: Selection,
+    /// Of these memory kinds only; none = every one.
+    pub memories: Vec<Memory>,
+    /// Sorted by the first, among equals by the second; none = by size.
+    pub order: Vec<Order>,
+    /// At most so many.
+    pub limit: Option<usize>,
+}
+
+/// One live allocation, with its owner.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    /// Process id, as the aggregator sees it.
+    pub pid: u32,
+    /// Its name; empty once it is gone.
+    pub process_name: String,
+    /// The allocation.
+    pub allocation: Allocation,
+}
+
+impl Query {
+    /// The allocations asked for, of these ledgers; also how many the limit left out.
+    pub fn answer(&self, ledgers: &[Ledger]) -> (Vec<Buffer>, usize) {
+        let mut found = Vec::new();
+        for ledger in ledgers.iter().filter(|l| self.pid.is_none_or(|pid| pid == l.identity().pid)) {
+            let (pid, process_name) = (ledger.identity().pid, ledger.process_name());
+            let chosen = ledger.allocations().into_iter().filter(|allocation| self.matches(allocation));
+            found.extend(chosen.map(|allocation| Buffer { pid, process_name: process_name.clone(), allocation }));
+        }
+        let order: &[Order] = if self.order.is_empty() { &[Order::Size] } else { &self.order };
+        found.sort_by_key(|buffer| {
+            let event = &buffer.allocation.event;
+            let key = |order: &Order| match order {
+                Order::Size => Reverse(event.taken()),
+                Order::Age => Reverse(u64::MAX - event.time),
+            };
+            // The rest makes the order the same at every call.
+            (order.iter().map(key).collect::<Vec<_>>(), buffer.pid, event.device, event.id)
+        });
+        let left_out = self.limit.map_or(0, |limit| found.len().saturating_sub(limit));
+        found.truncate(self.limit.unwrap_or(usize::MAX));
+        (found, left_out)
+    }
+
+    fn matches(&self, allocation: &Allocation) -> bool {
+        self.devices.has(allocation.event.device, allocation.chip_id)
+            && (self.memories.is_empty() || self.memories.contains(&allocation.memory))
+    }
+}
+
+/// The list as a table, one allocation a line.
+pub fn table(buffers: &[Buffer], now_ns: u64, columns: Option<usize>) -> String {
+    let mut table = Table::new(&[
+        ("PID", Align::Right),
+        ("NAME", Align::Left),
+        ("DEVICE", Align::Right),
+        ("CHIP", Align::Left),
+        ("MEMORY", Align::Left),
+        ("SIZE", Align::Right),
+        ("FOOTPRINT", Align::Right),
+        ("ADDRESS", Align::Right),
+        ("AGE", Align::Right),
+        ("ID", Align::Right),
+        ("CONTEXT", Align::Right),
+        ("FLAGS", Align::Left),
+    ]);
+    for Buffer { pid, process_name, allocation } in buffers {
+        let event = &allocation.event;
+        let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());
+        let context = if event.context == 0 { "-".to_owned() } else { event.context.to_string() };
+        let name = if process_name.is_empty() { "?" } else { process_name };
+        table.push(vec![
+            pid.to_string(),
+            name.to_owned(),
+            event.device.to_string(),
+            or_unknown(allocation.chip_id.map(chip_id_text)),
+            allocation.memory.name().to_owned(),
+            units::maybe_bytes(allocation.size()),
+            units::bytes(event.taken()),
+            format!("{:#x}", event.address),
+            units::age(allocation.age_ns(now_ns)),
+            event.id.to_string(),
+            context,
+            flag_names(allocation).join(","),
+        ]);
+    }
+    let mut text = table.lines(columns).join("\n");
+    text.push('\n');
+    text
+}
+
+fn flag_names(allocation: &Allocation) -> Vec<&'static str> {
+    let named = [
+        (flags::SYSTEM, "system"),
+        (flags::GLOBALLY_ALLOCATED, "global"),
+        (flags::FABRIC, "fabric"),
+        (flags::DISPATCH, "dispatch"),
+        (flags::SIZE_UNKNOWN, "size-unknown"),
+        (flags::ID_IS_ADDRESS, "address-id"),
+    ];
+    named.into_iter().filter(|(flag, _)| allocation.has(*flag)).map(|(_, name)| name).collect()
+}
+
+#[derive(Serialize)]
+struct BuffersReport<'a> {
+    schema_version: u32,
+    buffers: Vec<BufferReport<'a>>,
+    /// Left out by the limit.
+    omitted: usize,
+}
+
+#[derive(Serialize)]
+struct BufferReport<'a> {
+    pid: u32,
+    process_name: Option<&'a str>,
+    device: u32,
+    chip_id: Option<String>,
+    memory: &'static str,
+    id: u64,
+    id_is_address: bool,
+    address: u64,
+    size_bytes: Option<u64>,
+    footprint_bytes: u64,
+    age_seconds: f64,
+    context: Option<u32>,
+    thread: Option<u32>,
+    system: bool,
+    globally_allocated: bool,
+    fabric: bool,
+    dispatch: bool,
+}
+
+/// The list as one JSON object on one line; `omitted` is what the limit left out.
+///
+/// # Errors
+/// When it cannot be written as JSON (it always can).
+pub fn json(buffers: &[Buffer], omitted: usize, now_ns: u64) -> serde_json::Result<String> {
+    let rows = buffers.iter().map(|Buffer { pid, process_name, allocation }| {
+        let event = &allocation.event;
+        BufferReport {
+            pid: *pid,
+            process_name: Some(process_name.as_str()).filter(|name| !name.is_empty()),
+            device: event.device,
+            chip_id: allocation.chip_id.map(chip_id_text),
+            memory: allocation.memory.name(),
+            id: event.id,
+            id_is_address: allocation.has(flags::ID_IS_ADDRESS),
+            address: event.address,
+            size_bytes: allocation.size(),
+            footprint_bytes: event.taken(),
+            age_seconds: allocation.age_ns(now_ns) as f64 / 1e9,
+            context: Some(event.context).filter(|n| *n != 0),
+            thread: Some(event.thread).filter(|n| *n != 0),
+            system: allocation.has(flags::SYSTEM),
+            globally_allocated: allocation.has(flags::GLOBALLY_ALLOCATED),
+            fabric: allocation.has(flags::FABRIC),
+            dispatch: allocation.has(flags::DISPATCH),
+        }
+    });
+    let report = BuffersReport { schema_version: SCHEMA_VERSION, buffers: rows.collect(), omitted };
+    serde_json::to_string(&report).map(|text| text + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    use super::*;
+    use crate::ledger::{self, fixture};
+    use crate::selection::Device;
+    use fixture::alloc;
+    use shm_layout::event::Event;
+
+    fn ids(query: &Query, ledgers: &[Ledger]) -> Vec<u64> {
+        query.answer(ledgers).0.iter().map(|buffer| buffer.allocation.event.id).collect()
+    }
+
+    #[test]
+    fn chosen_sorted_and_cut() {
+        let written = fixture::write(
+            "query",
+            &[
+                alloc(1, 0, Memory::Dram, 100, 50),
+                alloc(2, 1, Memory::L1, 300, 10),
+                alloc(3, 0, Memory::L1, 100, 20),
+                Event { flags: flags::SIZE_UNKNOWN | flags::SYSTEM, ..alloc(4, 0, Memory::Kernel, 200, 30) },
+            ],
+        );
+        let owner = [nix::unistd::geteuid().as_raw()];
+        let (ledgers, _) = ledger::ledgers(&written.prefix, &owner);
+        let query = Query::default();
+        assert_eq!(ids(&query, &ledgers), [2, 4, 1, 3]);
+        assert_eq!(ids(&Query { order: vec![Order::Age], ..query.clone() }, &ledgers), [2, 3, 4, 1]);
+        assert_eq!(ids(&Query { order: vec![Order::Size, Order::Age], ..query.clone() }, &ledgers), [2, 4, 3, 1]);
+        assert_eq!(ids(&Query { memories: vec![Memory::L1], ..query.clone() }, &ledgers), [2, 3]);
+        assert_eq!(ids(&Query { pid: Some(1), ..query.clone() }, &ledgers), [0; 0]);
+        let of = |device| Query { devices: Selection(vec![device]), ..Query::default() };
+        assert_eq!(ids(&of(Device::Number(1)), &ledgers), [2]);
+        assert_eq!(ids(&of(Device::ChipId(0x1c)), &ledgers), [4, 1, 3]);
+        let (cut, left_out) = Query { limit: Some(1), ..query.clone() }.answer(&ledgers);
+        assert_eq!((cut.len(), left_out), (1, 3));
+
+        let (all, _) = query.answer(&ledgers);
+        let json: serde_json::Value = serde_json::from_str(&json(&all, 0, 1_000_000_050).unwrap()).unwrap();
+        assert_eq!(json["schema_version"], 1);
+        let rows = json["buffers"].as_array().unwrap();
+        assert_eq!(rows.len(), 4);
+        assert_eq!((&rows[2]["chip_id"], &rows[2]["age_seconds"]), (&"0x1c".into(), &1.0.into()));
+        assert_eq!((&rows[2]["size_bytes"], &rows[2]["footprint_bytes"]), (&100.into(), &164.into()));
+        assert!(rows[0]["chip_id"].is_null() && rows[1]["size_bytes"].is_null());
+        assert_eq!((&rows[1]["system"], &rows[0]["system"]), (&true.into(), &false.into()));
+        for key in ["pid", "process_name", "device", "memory", "id", "address", "context", "thread"] {
+            assert!(rows[0].get(key).is_some(), "{key}");
+        }
+
+        let text = table(&all, 60_000_000_050, None);
+        assert_eq!(text.lines().count(), 5);
+        assert!(text.lines().nth(2).unwrap().ends_with("system,size-unknown"), "{text}");
+    }
+}

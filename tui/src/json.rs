@@ -1,0 +1,82 @@
+//! The JSON of `--json`: one object, the contract of [`shm_layout::report`].
+
+use crate::source::Observation;
+use crate::users::Users;
+use shm_layout::report::{Context, Report};
+
+/// The report of what was seen, on one line.
+///
+/// # Errors
+/// When it cannot be written as JSON (it always can).
+pub fn report(seen: &Observation, users: &Users) -> serde_json::Result<String> {
+    let context = Context {
+        pid: seen.identity.pid,
+        started_monotonic_ns: seen.identity.started_monotonic_ns,
+        now_monotonic_ns: seen.now_ns,
+        heartbeat_ns: seen.heartbeat_ns,
+    };
+    let mut text = serde_json::to_string(&Report::new(&seen.snapshot, context, |uid| users.name(uid)))?;
+    text.push('\n');
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    use super::*;
+    use crate::sample;
+    use serde_json::Value;
+    use shm_layout::stats::UNKNOWN;
+
+    fn keys(value: &Value) -> Vec<&str> {
+        value.as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    fn has(value: &Value, expected: &[&str]) {
+        for key in expected {
+            assert!(keys(value).contains(key), "{key} is missing in {value}");
+        }
+    }
+
+    #[test]
+    fn the_contract_is_kept() {
+        let mut seen = sample::observation(2);
+        seen.snapshot.chips[1].memory[0].capacity_bytes = UNKNOWN;
+        seen.snapshot.processes[0].uid = 4_123_456_789;
+        seen.snapshot.processes[1].uid = 0;
+        let text = report(&seen, &Users::default()).unwrap();
+        assert!(text.ends_with("}\n") && text.lines().count() == 1);
+        let json: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json["schema_version"], 1);
+        has(&json, &["schema_version", "aggregator", "devices", "processes"]);
+        has(
+            &json["aggregator"],
+            &[
+                "pid", "uptime_seconds", "rings", "events_total", "dropped_events_total", "torn_events_total", "anomalies",
+                "lag_events",
+            ],
+        );
+        has(&json["aggregator"]["anomalies"], &["free_unknown", "double_free", "invalid_record"]);
+        let device = &json["devices"][0];
+        has(device, &["chip_id", "arch", "board", "telemetry", "memory"]);
+        assert!(device["chip_id"].as_str().unwrap().starts_with("0x"));
+        assert_eq!(keys(&device["memory"]).len(), 7);
+        let figures = [
+            "live_bytes", "footprint_bytes", "blocks", "peak_footprint_bytes", "capacity_bytes", "allocated_bytes_total",
+            "freed_bytes_total", "detail_complete",
+        ];
+        for kind in ["DRAM", "L1", "L1_SMALL", "TRACE", "SYSTEM_MEMORY", "CB", "KERNEL"] {
+            has(&device["memory"][kind], &figures);
+        }
+        has(&device["memory"]["CB"], &["registered_bytes", "resident_bytes"]);
+        has(&device["memory"]["KERNEL"], &["application_bytes", "fabric_bytes", "dispatch_bytes"]);
+        assert_eq!(device["memory"]["DRAM"]["capacity_bytes"], 32u64 << 30);
+        assert_eq!(json["devices"][1]["memory"]["DRAM"]["capacity_bytes"], Value::Null);
+        let process = &json["processes"][0];
+        has(process, &["pid", "uid", "user", "name", "command_line", "state", "source", "devices"]);
+        has(&process["devices"][0], &["chip_id", "device", "memory"]);
+        assert_eq!((&process["user"], &json["processes"][1]["user"]), (&Value::Null, &Value::from("root")));
+        let bytes = seen.snapshot.chips[0].memory[0].footprint_bytes;
+        assert_eq!(device["memory"]["DRAM"]["footprint_bytes"].as_u64(), Some(bytes), "exact to the byte");
+    }
+}

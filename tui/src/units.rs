@@ -1,0 +1,216 @@
+//! Figures as text: bytes in IEC units, counts, shares, ages. Every form has a fixed width, so that columns stand still.
+
+const UNITS: [&str; 7] = ["  B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+const LETTERS: [char; 7] = ['B', 'K', 'M', 'G', 'T', 'P', 'E'];
+
+/// Width of [`bytes`].
+pub const BYTES_WIDTH: usize = 8;
+/// Width of [`short_bytes`].
+pub const SHORT_BYTES_WIDTH: usize = 5;
+
+/// Three significant digits in four columns, and the unit's index.
+fn scaled(bytes: u64) -> (String, usize) {
+    if bytes < 1024 {
+        return (format!("{bytes:>4}"), 0);
+    }
+    let mut unit = (bytes.ilog2() / 10) as usize;
+    let mut value = bytes as f64 / (1u64 << (10 * unit)) as f64;
+    // 1023.7 would be shown as "1024" of this unit.
+    if value >= 1023.5 && unit + 1 < UNITS.len() {
+        unit += 1;
+        value /= 1024.0;
+    }
+    let digits = if value < 9.995 {
+        format!("{value:.2}")
+    } else if value < 99.95 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:>4.0}")
+    };
+    (digits, unit)
+}
+
+/// Bytes in eight columns: `1.50 GiB`, ` 210 MiB`, ` 512   B`.
+pub fn bytes(bytes: u64) -> String {
+    let (digits, unit) = scaled(bytes);
+    format!("{digits} {}", UNITS[unit])
+}
+
+/// Bytes in five columns: `1.50G`, ` 210M`.
+pub fn short_bytes(bytes: u64) -> String {
+    let (digits, unit) = scaled(bytes);
+    format!("{digits}{}", LETTERS[unit])
+}
+
+/// Bytes as in [`bytes()`], `?` where nobody told.
+pub fn maybe_bytes(amount: Option<u64>) -> String {
+    amount.map_or_else(|| format!("{:>BYTES_WIDTH$}", "?"), bytes)
+}
+
+/// Bytes as in [`short_bytes`], `?` where nobody told.
+pub fn maybe_short_bytes(amount: Option<u64>) -> String {
+    amount.map_or_else(|| format!("{:>SHORT_BYTES_WIDTH$}", "?"), short_bytes)
+}
+
+/// Bytes, to the byte: `1,610,612,736`.
+pub fn exact(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A count in at most five columns: `99999`, `1.23M`.
+pub fn count(number: u64) -> String {
+    const LETTERS: [&str; 6] = ["k", "M", "G", "T", "P", "E"];
+    if number < 100_000 {
+        return number.to_string();
+    }
+    let mut value = number as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < LETTERS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let decimals = if value < 9.995 {
+        2
+    } else if value < 99.95 {
+        1
+    } else {
+        0
+    };
+    format!("{value:.decimals$}{}", LETTERS[unit])
+}
+
+/// A share in four columns: ` 75%`, `<1%` for little, `?` where the whole is not known.
+pub fn percent(part: u64, whole: Option<u64>) -> String {
+    let text = match whole {
+        None | Some(0) => "?".to_owned(),
+        Some(_) if part == 0 => "0%".to_owned(),
+        // Rounded down: 100 % is shown when it is full, not before.
+        Some(whole) => match u128::from(part) * 100 / u128::from(whole) {
+            0 => "<1%".to_owned(),
+            share if share > 999 => ">9x".to_owned(),
+            share => format!("{share}%"),
+        },
+    };
+    format!("{text:>4}")
+}
+
+/// How full something is, for its colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fill {
+    /// Nobody told how much there is.
+    Unknown,
+    /// Below 75 %.
+    Calm,
+    /// From 75 % on.
+    High,
+    /// From 90 % on.
+    Critical,
+}
+
+/// How full `part` makes `whole`: the thresholds are exact, computed in integers.
+pub fn fill(part: u64, whole: Option<u64>) -> Fill {
+    let Some(whole) = whole.filter(|w| *w > 0) else { return Fill::Unknown };
+    let share = |percent: u128| u128::from(part) * 100 >= u128::from(whole) * percent;
+    if share(90) {
+        Fill::Critical
+    } else if share(75) {
+        Fill::High
+    } else {
+        Fill::Calm
+    }
+}
+
+/// An age in at most six columns: `850ms`, `12s`, `3m12s`, `2h05m`, `4d07h`.
+pub fn age(ns: u64) -> String {
+    let seconds = ns / 1_000_000_000;
+    match seconds {
+        0 => format!("{}ms", ns / 1_000_000),
+        1..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+        _ => {
+            let days = seconds / 86_400;
+            if days < 1000 { format!("{days}d{:02}h", seconds / 3600 % 24) } else { format!("{days}d") }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_one_width() {
+        for (amount, text) in [
+            (0, "   0   B"),
+            (1023, "1023   B"),
+            (1024, "1.00 KiB"),
+            (1536 << 20, "1.50 GiB"),
+            (210 << 20, " 210 MiB"),
+            (10_234, "9.99 KiB"),
+            (10_236, "10.0 KiB"),
+            (102_349, "99.9 KiB"),
+            (102_350, " 100 KiB"),
+            ((1 << 20) - 1, "1.00 MiB"),
+            (1023 << 10, "1023 KiB"),
+            (32 << 30, "32.0 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(bytes(amount), text, "{amount}");
+        }
+    }
+
+    #[test]
+    fn no_amount_leaves_its_width() {
+        for shift in 0..64 {
+            for delta in [-1i64, 0, 1, 511, 1023] {
+                let amount = (1u64 << shift).wrapping_add_signed(delta);
+                assert_eq!(bytes(amount).len(), BYTES_WIDTH, "{amount}");
+                assert_eq!(short_bytes(amount).len(), SHORT_BYTES_WIDTH, "{amount}");
+                assert!(count(amount).len() <= 5, "{amount}");
+                assert!(age(amount).len() <= 6, "{amount}");
+                assert_eq!(percent(amount, Some(12_345)).len(), 4, "{amount}");
+            }
+        }
+        assert_eq!((maybe_bytes(None).len(), maybe_short_bytes(None).len()), (BYTES_WIDTH, SHORT_BYTES_WIDTH));
+    }
+
+    #[test]
+    fn thresholds_are_exact() {
+        assert_eq!(fill(749_999, Some(1_000_000)), Fill::Calm);
+        assert_eq!(fill(750_000, Some(1_000_000)), Fill::High);
+        assert_eq!(fill(899_999, Some(1_000_000)), Fill::High);
+        assert_eq!(fill(900_000, Some(1_000_000)), Fill::Critical);
+        assert_eq!(fill(u64::MAX, Some(u64::MAX)), Fill::Critical);
+        assert_eq!((fill(5, None), fill(5, Some(0))), (Fill::Unknown, Fill::Unknown));
+    }
+
+    #[test]
+    fn shares_do_not_claim_too_much() {
+        assert_eq!(percent(999, Some(1000)), " 99%");
+        assert_eq!(percent(1000, Some(1000)), "100%");
+        assert_eq!(percent(1, Some(1000)), " <1%");
+        assert_eq!(percent(0, Some(1000)), "  0%");
+        assert_eq!(percent(u64::MAX, Some(1)), " >9x");
+        assert_eq!(percent(7, None), "   ?");
+    }
+
+    #[test]
+    fn ages_and_counts() {
+        for (seconds, text) in [(12, "12s"), (192, "3m12s"), (7500, "2h05m"), (371_000, "4d07h")] {
+            assert_eq!(age(seconds * 1_000_000_000), text);
+        }
+        assert_eq!(age(850_000_000), "850ms");
+        assert_eq!((count(99_999), count(1_234_567), count(999_999)), ("99999".into(), "1.23M".into(), "1.00M".into()));
+        assert_eq!(exact(1_610_612_736), "1,610,612,736");
+        assert_eq!((exact(0), exact(999), exact(1000)), ("0".into(), "999".into(), "1,000".into()));
+    }
+}
