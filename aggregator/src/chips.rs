@@ -47,7 +47,9 @@ impl Chips {
         }
         if board_id != 0 {
             chip.board_id = board_id;
-            chip.board = text::store(board_name(board_id).as_bytes());
+        }
+        if chip.board == [0; 24] && chip.id_is_logical == 0 {
+            chip.board = text::store(board_of(chip.arch, chip.board_id, chip.chip_id).as_bytes());
         }
         if tensix_cores != 0 {
             chip.tensix_cores = tensix_cores;
@@ -76,8 +78,17 @@ impl Chips {
     }
 }
 
-/// Board name by the type that the board id carries (UMD's table); empty when it carries none that is known.
-pub fn board_name(board_id: u64) -> &'static str {
+/// Board name by the type that a board id carries (UMD's table); empty when nothing that is known carries it.
+///
+/// UMD makes a Blackhole chip's unique id of its board id and its place on the board (`board << 5 | place`) or takes the
+/// board id itself, so the chip's id tells the board where no board id was told.
+fn board_of(arch: u32, board_id: u64, chip_id: u64) -> &'static str {
+    let told = board_name(board_id);
+    let mangled = if arch == Arch::Blackhole as u32 { board_name(chip_id >> 5) } else { "" };
+    [told, mangled, board_name(chip_id)].into_iter().find(|name| !name.is_empty()).unwrap_or("")
+}
+
+fn board_name(board_id: u64) -> &'static str {
     match (board_id >> 36) & 0xF_FFFF {
         0x14 => "n300",
         0x18 => "n150",
@@ -87,5 +98,20 @@ pub fn board_name(board_id: u64) -> &'static str {
         0x44..=0x46 => "p300",
         0x47 => "galaxy-blackhole",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boards_of_ids_seen_in_the_wild() {
+        let (wormhole, blackhole) = (Arch::WormholeB0 as u32, Arch::Blackhole as u32);
+        assert_eq!(board_of(blackhole, 0, 4_476_187_513_037), "p150");
+        assert_eq!(board_of(blackhole, 0, 143_238_000_422_112), "p150");
+        assert_eq!(board_of(wormhole, 0, 72_059_269_368_820_857), "n150");
+        assert_eq!(board_of(wormhole, 72_058_990_194_901_188, 9_956_278_468), "n300");
+        assert_eq!(board_of(wormhole, 0, 9_956_278_468), "");
     }
 }

@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering::{Relaxed, Release};
 use shm_layout::event::Event;
 use shm_layout::leftover;
 use shm_layout::locks::{self, Lock};
-use shm_layout::names::{ProcessFile, Role};
+use shm_layout::names::{DIRECTORY, Prefix, ProcessFile, Role};
 use shm_layout::procfs;
 use shm_layout::ring::{
     CLOCK_MONOTONIC_NS, CLOSED_CLEAN, DropTable, ENDIAN_MARK, HEADER_BYTES, Identity, MAGIC, Producer, Push,
@@ -43,6 +43,8 @@ pub enum CreateError {
 #[derive(Debug)]
 pub struct Ring {
     created: Created,
+    prefix: Prefix,
+    file: ProcessFile,
     slots: u64,
 }
 
@@ -60,9 +62,10 @@ impl Ring {
         let bytes =
             usize::try_from(ring_bytes(options.slots)).map_err(|_| CreateError::Geometry { slots: options.slots })?;
         let nonce = nonce();
-        let name = ProcessFile { role: Role::Ring, uid, pid, nonce }.name(&options.prefix);
+        let file = ProcessFile { role: Role::Ring, uid, pid, nonce };
+        let name = file.name(&options.prefix);
         let created = segment::create(&name, bytes)?;
-        let ring = Self { created, slots: options.slots };
+        let ring = Self { created, prefix: options.prefix.clone(), file, slots: options.slots };
         match locks::try_take(&ring.created.file, Lock::Owner) {
             Ok(true) => {}
             other => {
@@ -142,6 +145,9 @@ impl Ring {
         self.hot().header.closed.store(CLOSED_CLEAN, Release);
         if matches!(locks::holder(&self.created.file, Lock::Consumer), Ok(None)) {
             self.created.remove();
+            // An aggregator of this user that ended before us has left our ledger for its successor.
+            let ledger = self.file.of_role(Role::Ledger).name(&self.prefix);
+            let _removed = nix::unistd::unlink(format!("{DIRECTORY}/{ledger}").as_str());
         }
     }
 }

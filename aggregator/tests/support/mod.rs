@@ -1,0 +1,263 @@
+//! What the tests share: a prefix of their own, an aggregator, producers in processes of their own, the figures.
+#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part; a test may unwrap")]
+
+use shm_layout::event::{Event, Kind, Memory};
+use shm_layout::names::{DIRECTORY, Prefix};
+use shm_layout::segment::{self, Access, Expect};
+use shm_layout::stats::{Figures, Snapshot, StatsHeader, StatsView, stats_bytes};
+use shm_layout::text;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test gives up.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A prefix of this test's own; whatever has it at the end is removed, and was a fault if `must_be_clean` said so.
+pub struct Ground {
+    pub prefix: Prefix,
+}
+
+impl Ground {
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { prefix: Prefix::new(&format!("test_{}_{n}", std::process::id())).unwrap() }
+    }
+
+    pub fn files(&self) -> Vec<String> {
+        let dot = format!("{}.", self.prefix);
+        let entries = std::fs::read_dir(DIRECTORY).unwrap().flatten();
+        entries.map(|e| e.file_name().to_string_lossy().into_owned()).filter(|name| name.starts_with(&dot)).collect()
+    }
+
+    pub fn must_be_clean(&self) {
+        wait("an empty /dev/shm", || self.files().is_empty().then_some(())).unwrap_or_else(|_| panic!("left: {:?}", self.files()));
+    }
+
+    pub fn aggregator(&self) -> aggregator::embedded::Embedded {
+        aggregator::embedded::start(&self.prefix).unwrap()
+    }
+
+    /// The snapshot of now, if an aggregator publishes.
+    pub fn look(&self) -> Option<Snapshot> {
+        let expect = Expect { owners: &[], least: stats_bytes() as u64, most: stats_bytes() as u64 };
+        let opened = segment::open(&self.prefix.stats(), Access::Read, expect).ok()?;
+        let header = opened.mapping.one::<StatsHeader<AtomicU64>>(0)?;
+        let at = size_of::<StatsHeader<AtomicU64>>();
+        let view = StatsView::new(header, opened.mapping.array(at, (stats_bytes() - at) / 8)?)?;
+        view.identity().check().ok()?;
+        let mut words = Vec::new();
+        view.snapshots().read_within(&mut words, 1000).then(|| Snapshot::decode(&words).unwrap())
+    }
+
+    /// The first snapshot of which this holds.
+    pub fn see(&self, what: &str, holds: impl Fn(&Snapshot) -> bool) -> Snapshot {
+        wait(what, || self.look().filter(&holds)).unwrap_or_else(|why| panic!("{why}; last: {:#?}", self.look()))
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        for name in self.files() {
+            let _ = std::fs::remove_file(format!("{DIRECTORY}/{name}"));
+        }
+    }
+}
+
+pub fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T, String> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return Ok(found);
+        }
+        if Instant::now() > deadline {
+            return Err(format!("waited in vain for {what}"));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The figures of a process on its only chip of this device number.
+pub fn figures(snapshot: &Snapshot, pid: u32, device: u32, memory: Memory) -> Figures {
+    let Some(at) = snapshot.processes.iter().position(|p| p.pid == pid) else { return Figures::default() };
+    let found = snapshot.rows_of(at).find(|row| row.device == device && row.memory == memory as u32);
+    found.map_or(Figures::default(), |row| row.figures)
+}
+
+pub fn lines(snapshot: &Snapshot) -> Vec<String> {
+    snapshot.lines.iter().map(|line| text::load(&line.text)).collect()
+}
+
+/// A producer in a process of its own, told line by line what to do; each line is answered by one.
+pub struct Player {
+    pub child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+/// Runs as the player when this test binary was started for it. The first line of every test file's `player` test.
+pub fn play_if_asked() {
+    if std::env::var_os("TEST_PLAYER").is_none() {
+        return;
+    }
+    println!("\nready");
+    for line in std::io::stdin().lock().lines() {
+        let line = line.unwrap();
+        let words: Vec<u64> = line.split(' ').skip(1).map(|word| word.parse().unwrap()).collect();
+        let answer = match line.split(' ').next().unwrap() {
+            "alloc" => {
+                let [device, memory, id, size, footprint] = words[..] else { panic!("{line}") };
+                let memory = Memory::from_u8(memory as u8).unwrap();
+                let event = Event { id, size, footprint, address: id, ..Event::new(Kind::Alloc, memory, device as u32) };
+                producer::process::record(event);
+                String::new()
+            }
+            "free" => {
+                let [device, memory, id, size, footprint] = words[..] else { panic!("{line}") };
+                let memory = Memory::from_u8(memory as u8).unwrap();
+                producer::process::record(Event { id, size, footprint, ..Event::new(Kind::Free, memory, device as u32) });
+                String::new()
+            }
+            "event" => {
+                let [kind, memory, device, id, address, size, footprint, context, flags] = words[..] else { panic!("{line}") };
+                producer::process::record(Event {
+                    kind: kind as u8,
+                    memory: memory as u8,
+                    device: device as u32,
+                    id,
+                    address,
+                    size,
+                    footprint,
+                    context: context as u32,
+                    flags: flags as u16,
+                    ..Event::default()
+                });
+                String::new()
+            }
+            "burst" => {
+                // count allocations of `size` bytes in DRAM of device 0, ids from `first` on
+                let [first, count, size] = words[..] else { panic!("{line}") };
+                for id in first..first + count {
+                    producer::process::record(Event { id, size, ..Event::new(Kind::Alloc, Memory::Dram, 0) });
+                }
+                String::new()
+            }
+            "unburst" => {
+                let [first, count, size] = words[..] else { panic!("{line}") };
+                for id in first..first + count {
+                    producer::process::record(Event { id, size, ..Event::new(Kind::Free, Memory::Dram, 0) });
+                }
+                String::new()
+            }
+            "threads" => {
+                // each of `threads` threads allocates `count` blocks and frees every second one
+                let [threads, count, size] = words[..] else { panic!("{line}") };
+                std::thread::scope(|scope| {
+                    for thread in 0..threads {
+                        scope.spawn(move || {
+                            for n in 0..count {
+                                let id = thread << 32 | n;
+                                producer::process::record(Event { id, size, ..Event::new(Kind::Alloc, Memory::L1, 0) });
+                                if n % 2 == 1 {
+                                    producer::process::record(Event { id, size, ..Event::new(Kind::Free, Memory::L1, 0) });
+                                }
+                            }
+                        });
+                    }
+                });
+                String::new()
+            }
+            "fork" => fork_and_allocate(words[0]),
+            "ring" => producer::process::ring_name().unwrap_or("none").to_owned(),
+            "close" => {
+                producer::process::close();
+                std::process::exit(0)
+            }
+            other => panic!("{other}"),
+        };
+        println!("ok {answer}");
+        std::io::stdout().flush().unwrap();
+    }
+    std::process::exit(0)
+}
+
+/// A child made by fork allocates `size` bytes, says its pid, and lives until it is killed.
+fn fork_and_allocate(size: u64) -> String {
+    // SAFETY: the player has one thread, so the child may go on as it likes.
+    match unsafe { nix::unistd::fork() }.unwrap() {
+        nix::unistd::ForkResult::Parent { child } => child.to_string(),
+        nix::unistd::ForkResult::Child => {
+            producer::process::record(Event { id: 1, size, ..Event::new(Kind::Alloc, Memory::Dram, 0) });
+            std::thread::sleep(PATIENCE);
+            std::process::exit(0)
+        }
+    }
+}
+
+impl Player {
+    pub fn start(ground: &Ground) -> Self {
+        Self::start_with(ground, &[])
+    }
+
+    pub fn start_with(ground: &Ground, environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "player", "--nocapture", "--test-threads=1"])
+            .env("TEST_PLAYER", "1")
+            .env("TT_ALLOC_TRACKING_ENABLED", "1")
+            .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
+            .envs(environment.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let input = child.stdin.take().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while line != "ready\n" {
+            line.clear();
+            assert_ne!(output.read_line(&mut line).unwrap(), 0, "the player ended");
+        }
+        Self { child, input, output }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Says a line and waits for the answer.
+    pub fn tell(&mut self, line: &str) -> String {
+        writeln!(self.input, "{line}").unwrap();
+        let mut answer = String::new();
+        self.output.read_line(&mut answer).unwrap();
+        answer.strip_prefix("ok").unwrap_or_else(|| panic!("{line}: {answer:?}")).trim().to_owned()
+    }
+
+    pub fn alloc(&mut self, device: u32, memory: Memory, id: u64, size: u64, footprint: u64) {
+        self.tell(&format!("alloc {device} {} {id} {size} {footprint}", memory as u8));
+    }
+
+    pub fn free(&mut self, device: u32, memory: Memory, id: u64, size: u64, footprint: u64) {
+        self.tell(&format!("free {device} {} {id} {size} {footprint}", memory as u8));
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Ends in good order.
+    pub fn close(mut self) {
+        writeln!(self.input, "close").unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

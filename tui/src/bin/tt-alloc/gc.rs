@@ -1,0 +1,53 @@
+//! `tt-alloc gc`: removes what dead owners left in /dev/shm.
+
+use aggregator::instance::{Instance, InstanceError};
+use shm_layout::leftover;
+use shm_layout::names::Prefix;
+use shm_layout::segment::{self, Access, Expect, SegmentError, remove_if_same};
+use std::process::ExitCode;
+
+/// Remove what dead processes and killed aggregators left in /dev/shm
+///
+/// Only what belongs to you is touched (as root: to anybody), and nothing of a process that lives.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {}
+
+/// Removes, and says what.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn run(prefix: &Prefix) -> anyhow::Result<ExitCode> {
+    let me = nix::unistd::geteuid();
+    let mut removed = leftover::collect(prefix, (!me.is_root()).then_some(me.as_raw()));
+    let mut note = String::new();
+    match Instance::take(prefix) {
+        // Nobody aggregates: whatever an aggregator of ours wrote about rings that are gone is a leftover, too.
+        Ok(_instance) => {
+            removed.extend(leftover::orphaned_ledgers(prefix, me.as_raw()));
+            removed.extend(remove_stats(prefix, me.as_raw()));
+        }
+        Err(InstanceError::Running { pid, .. }) => {
+            note = format!("an aggregator runs (PID {pid}): what it wrote is left to it\n");
+        }
+        Err(error) => note = format!("{error}\n"),
+    }
+    let mut text = removed.iter().map(|name| format!("removed {name}\n")).collect::<String>();
+    if removed.is_empty() {
+        text += "nothing to remove\n";
+    }
+    tui::output::print(&(text + &note))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The stats segment of an aggregator that was killed.
+fn remove_stats(prefix: &Prefix, me: u32) -> Option<String> {
+    let name = prefix.stats();
+    match segment::open(&name, Access::Read, Expect { owners: &[me], least: 1, most: u64::MAX }) {
+        Ok(stale) => remove_if_same(&name, stale.inode).then_some(name),
+        // Killed while it was made.
+        Err(SegmentError::Sparse { .. } | SegmentError::Size { .. }) => {
+            nix::unistd::unlink(format!("{}/{name}", shm_layout::names::DIRECTORY).as_str()).ok().map(|()| name)
+        }
+        Err(_) => None,
+    }
+}
