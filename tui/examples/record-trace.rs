@@ -35,11 +35,12 @@ fn main() -> anyhow::Result<()> {
     while sources.is_empty() || sources.values().any(|source| !source.done) {
         std::thread::sleep(Duration::from_millis(5));
         for file in procfs::process_files(&prefix) {
-            if file.role == Role::Ring && !sources.contains_key(&file) {
-                if let Some(source) = attach(&prefix, &file, &mut trace) {
-                    eprintln!("recording {}", trace.processes[source.process].command_line);
-                    sources.insert(file, source);
-                }
+            if file.role == Role::Ring
+                && !sources.contains_key(&file)
+                && let Some(source) = attach(&prefix, &file, &mut trace)
+            {
+                eprintln!("recording {}", trace.processes[source.process].command_line);
+                sources.insert(file, source);
             }
         }
         for source in sources.values_mut().filter(|source| !source.done) {
@@ -76,11 +77,16 @@ fn drain(source: &mut Source, steps: &mut Vec<(u64, Step)>, trace: &mut Trace) {
     let ended = matches!(locks::holder(&source.opened.file, Lock::Owner), Ok(None));
     let Some(header) = mapping.one::<RingHeader<AtomicU64>>(0) else { return };
     let slots = usize::try_from(header.identity().slots).unwrap_or(0);
-    let Some(consumer) = mapping.array::<Slot<AtomicU64>>(RECORDS_OFFSET, slots).and_then(Consumer::new) else { return };
+    let Some(consumer) = mapping.array::<Slot<AtomicU64>>(RECORDS_OFFSET, slots).and_then(Consumer::new) else {
+        return;
+    };
     let (from, process) = (source.cursor, source.process);
     let begin_ns = source.begin_ns;
     source.cursor = consumer.read(from, slots, |event| {
-        steps.push((event.time.max(begin_ns), Step { process, at_us: 0, event: shm_layout::event::Event { stamp: 0, time: 0, thread: 0, ..event } }));
+        steps.push((
+            event.time.max(begin_ns),
+            Step { process, at_us: 0, event: shm_layout::event::Event { stamp: 0, time: 0, thread: 0, ..event } },
+        ));
     });
     consumer.release(from, source.cursor);
     if ended && source.cursor == from {

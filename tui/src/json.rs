@@ -52,7 +52,13 @@ mod tests {
         has(
             &json["aggregator"],
             &[
-                "pid", "uptime_seconds", "rings", "events_total", "dropped_events_total", "torn_events_total", "anomalies",
+                "pid",
+                "uptime_seconds",
+                "rings",
+                "events_total",
+                "dropped_events_total",
+                "torn_events_total",
+                "anomalies",
                 "lag_events",
             ],
         );
@@ -62,8 +68,14 @@ mod tests {
         assert!(device["chip_id"].as_str().unwrap().starts_with("0x"));
         assert_eq!(keys(&device["memory"]).len(), 7);
         let figures = [
-            "live_bytes", "footprint_bytes", "blocks", "peak_footprint_bytes", "capacity_bytes", "allocated_bytes_total",
-            "freed_bytes_total", "detail_complete",
+            "live_bytes",
+            "footprint_bytes",
+            "blocks",
+            "peak_footprint_bytes",
+            "capacity_bytes",
+            "allocated_bytes_total",
+            "freed_bytes_total",
+            "detail_complete",
         ];
         for kind in ["DRAM", "L1", "L1_SMALL", "TRACE", "SYSTEM_MEMORY", "CB", "KERNEL"] {
             has(&device["memory"][kind], &figures);

@@ -168,6 +168,7 @@ pub mod fixture {
     use shm_layout::segment::{Created, create};
 
     /// The file, removed at the end.
+    #[derive(Debug)]
     pub struct Written {
         /// Prefix of its name.
         pub prefix: Prefix,
@@ -221,7 +222,14 @@ pub mod fixture {
         header.commit(9, 1);
         let start_ticks = procfs::stat("self").unwrap().start_ticks;
         let identity: Identity = bytemuck::Zeroable::zeroed();
-        header.announce(Identity { pid: file.pid, uid, start_ticks, nonce: file.nonce, ring_pid: file.pid, ..identity });
+        header.announce(Identity {
+            pid: file.pid,
+            uid,
+            start_ticks,
+            nonce: file.nonce,
+            ring_pid: file.pid,
+            ..identity
+        });
         Written { prefix, file, created }
     }
 

@@ -11,10 +11,13 @@
 //! | [`selection`] | the chips that the user asked for |
 //! | [`degraded`] | whether what is shown may be incomplete |
 //! | [`units`], [`clock`], [`users`] | bytes, ages, moments and user names as text |
-//! | [`table`], [`json`], [`buffers`] | one-shot output |
+//! | [`once`], [`table`], [`json`], [`buffers`] | one-shot output |
 //! | [`screen`] | the dashboard: its state, and how it is drawn |
+//! | [`demo`] | a recorded workload, replayed by real producer processes |
 //! | [`terminal`] | raw mode, and the way back from it |
 //! | [`top`] | the dashboard's run loop |
+//! | [`embedded`] | an aggregator in this process |
+//! | [`exit`] | exit codes |
 //! | [`output`] | standard output that a closed pipe ends quietly |
 
 #![forbid(unsafe_code)]
@@ -22,8 +25,12 @@
 pub mod buffers;
 pub mod clock;
 pub mod degraded;
+pub mod demo;
+pub mod embedded;
+pub mod exit;
 pub mod json;
 pub mod ledger;
+pub mod once;
 pub mod output;
 #[cfg(test)]
 mod sample;

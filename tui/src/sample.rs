@@ -99,7 +99,13 @@ pub fn host(chips: usize) -> Snapshot {
 pub fn host_at(chips: usize, swing: f64) -> Snapshot {
     let processes = vec![
         process(41_207, 0, "python3", "python3 train.py --model llama-3.1-8b --mesh 2x2 --batch-size 32", 8_412_331),
-        process(41_893, 0, "vllm", "python3 -m vllm.entrypoints.openai.api_server --port 8000 --max-model-len 8192", 412_907),
+        process(
+            41_893,
+            0,
+            "vllm",
+            "python3 -m vllm.entrypoints.openai.api_server --port 8000 --max-model-len 8192",
+            412_907,
+        ),
         process(52_011, 65_534, "ttnn_bench", "./build/ttnn_bench --op matmul --sweep", 20_118),
     ];
     let mut rows = Vec::new();
@@ -144,7 +150,12 @@ pub fn host_at(chips: usize, swing: f64) -> Snapshot {
             line(3721, Severity::Info, 41_207, "PID 41207 (python3) attached: 4 chips"),
             line(1207, Severity::Info, 41_893, "PID 41893 (vllm) attached: 2 chips"),
             line(311, Severity::Warning, 41_893, "PID 41893: 12 frees of unknown allocations"),
-            line(95, Severity::Info, 50_877, "PID 50877 died: removed 5 buffers (15.2 MB), 8 CBs (2.4 MB), 4 kernels (0.20 MB)"),
+            line(
+                95,
+                Severity::Info,
+                50_877,
+                "PID 50877 died: removed 5 buffers (15.2 MB), 8 CBs (2.4 MB), 4 kernels (0.20 MB)",
+            ),
             line(12, Severity::Error, 0, "ring tt_alloc.ring.1000.777.00000000deadbeef refused: not a regular file"),
             line(4, Severity::Info, 52_011, "PID 52011 (ttnn_bench) attached: 1 chip"),
         ],

@@ -123,7 +123,8 @@ mod tests {
         assert!(!left.rows.is_empty() && left.rows.iter().all(|row| row.chip == 0));
         for row in &left.rows {
             let process = left.processes[row.process as usize].pid;
-            let same = |r: &&Row| whole.processes[r.process as usize].pid == process && r.chip == 2 && r.memory == row.memory;
+            let same =
+                |r: &&Row| whole.processes[r.process as usize].pid == process && r.chip == 2 && r.memory == row.memory;
             assert_eq!(whole.rows.iter().find(same).map(|r| r.figures), Some(row.figures));
         }
         let by_id = Selection(vec![Device::ChipId(whole.chips[2].chip_id)]).apply(whole.clone());

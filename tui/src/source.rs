@@ -25,7 +25,9 @@ const TRIES: usize = 64;
 #[non_exhaustive]
 pub enum SourceError {
     /// No stats segment.
-    #[error("no aggregator runs on this host (no {DIRECTORY}/{name}); start one with `aggregator &` or look with `alloc-top --embedded`")]
+    #[error(
+        "no aggregator runs on this host (no {DIRECTORY}/{name}); start one with `aggregator &` or look with `alloc-top --embedded`"
+    )]
     NoAggregator {
         /// File name.
         name: String,
@@ -55,7 +57,9 @@ pub enum SourceError {
         found: u32,
     },
     /// It may not be read.
-    #[error("{DIRECTORY}/{name} may not be read; ask its owner for an aggregator that publishes to everybody (mode 0644)")]
+    #[error(
+        "{DIRECTORY}/{name} may not be read; ask its owner for an aggregator that publishes to everybody (mode 0644)"
+    )]
     Permission {
         /// File name.
         name: String,
@@ -295,8 +299,9 @@ impl Source {
 
     /// Whether the name still leads to the file that is mapped, in its full size.
     fn is_current(&self, attached: &Attached) -> bool {
-        std::fs::symlink_metadata(format!("{DIRECTORY}/{}", self.name))
-            .is_ok_and(|m| (m.dev(), m.ino()) == attached.opened.inode && m.len() == attached.opened.mapping.len() as u64)
+        std::fs::symlink_metadata(format!("{DIRECTORY}/{}", self.name)).is_ok_and(|m| {
+            (m.dev(), m.ino()) == attached.opened.inode && m.len() == attached.opened.mapping.len() as u64
+        })
     }
 }
 

@@ -143,7 +143,10 @@ fn chip_row(chip: &Chip, label: &str, memory: Memory) -> Vec<String> {
     let or_unknown = |text: String| if text.is_empty() { "?".to_owned() } else { text };
     let mut notes = Vec::new();
     match memory {
-        Memory::Cb => notes.push(format!("resident; {} registered", units::bytes(figures.footprint_bytes).trim())),
+        Memory::Cb => notes.push(format!(
+            "use is resident, peak registered; {} registered",
+            units::bytes(figures.footprint_bytes).trim()
+        )),
         Memory::SystemMemory => notes.push("host memory".to_owned()),
         _ => {}
     }
@@ -189,17 +192,13 @@ pub fn capacity(chip: &Chip, memory: Memory) -> Option<u64> {
 
 /// Memory kinds that any of these chips has or uses, the most asked for first.
 pub fn shown_memories(chips: &[Chip]) -> Vec<Memory> {
-    const ORDER: [Memory; 7] = [
-        Memory::Dram,
-        Memory::L1,
-        Memory::Cb,
-        Memory::L1Small,
-        Memory::Trace,
-        Memory::Kernel,
-        Memory::SystemMemory,
-    ];
+    const ORDER: [Memory; 7] =
+        [Memory::Dram, Memory::L1, Memory::Cb, Memory::L1Small, Memory::Trace, Memory::Kernel, Memory::SystemMemory];
     let shown = |memory: &Memory| {
-        chips.iter().map(|chip| &chip.memory[*memory as usize]).any(|f| f.is_used() || f.capacity().is_some_and(|c| c > 0))
+        chips
+            .iter()
+            .map(|chip| &chip.memory[*memory as usize])
+            .any(|f| f.is_used() || f.capacity().is_some_and(|c| c > 0))
     };
     ORDER.into_iter().filter(shown).collect()
 }

@@ -82,7 +82,10 @@ pub fn processes(snapshot: &Snapshot, users: &Users) -> Vec<ProcessTotals> {
                 dram: sum.of(Memory::Dram),
                 l1: sum.of(Memory::L1),
                 cb: sum.of(Memory::Cb),
-                other: sum.of(Memory::L1Small).saturating_add(sum.of(Memory::Trace)).saturating_add(sum.of(Memory::Kernel)),
+                other: sum
+                    .of(Memory::L1Small)
+                    .saturating_add(sum.of(Memory::Trace))
+                    .saturating_add(sum.of(Memory::Kernel)),
                 total: [Memory::Dram, Memory::Trace, Memory::L1, Memory::L1Small]
                     .into_iter()
                     .fold(sum.cb_resident, |total, memory| total.saturating_add(sum.of(memory))),
@@ -124,7 +127,8 @@ fn chip_list(chips: &[usize], labels: &[String]) -> String {
     let mut numbers: Vec<(Option<u32>, &str)> =
         chips.iter().filter_map(|at| labels.get(*at)).map(|label| (label.parse().ok(), label.as_str())).collect();
     numbers.sort_unstable();
-    let follows = |a: &(Option<u32>, &str), b: &(Option<u32>, &str)| a.0.is_some() && a.0.map(|n| n.wrapping_add(1)) == b.0;
+    let follows =
+        |a: &(Option<u32>, &str), b: &(Option<u32>, &str)| a.0.is_some() && a.0.map(|n| n.wrapping_add(1)) == b.0;
     let runs = numbers.chunk_by(follows).flat_map(|run| match run {
         [(_, first), .., (_, last)] if run.len() > 2 => vec![format!("{first}-{last}")],
         run => run.iter().map(|(_, label)| (*label).to_owned()).collect(),
@@ -145,7 +149,8 @@ mod tests {
             rows.map(|r| r.figures.footprint_bytes).sum::<u64>()
         };
         let resident: u64 = snapshot.rows.iter().filter(|r| r.process == 0).map(|r| r.figures.resident_bytes).sum();
-        let expected = figures(Memory::Dram) + figures(Memory::Trace) + figures(Memory::L1) + figures(Memory::L1Small) + resident;
+        let expected =
+            figures(Memory::Dram) + figures(Memory::Trace) + figures(Memory::L1) + figures(Memory::L1Small) + resident;
         assert!(figures(Memory::SystemMemory) > 0, "the sample has host memory");
         let totals = processes(&snapshot, &Users::default());
         assert_eq!((totals[0].total, totals[0].dram), (expected, figures(Memory::Dram)));

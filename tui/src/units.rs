@@ -138,7 +138,7 @@ pub fn age(ns: u64) -> String {
         3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
         _ => {
             let days = seconds / 86_400;
-            if days < 1000 { format!("{days}d{:02}h", seconds / 3600 % 24) } else { format!("{days}d") }
+            if days < 100 { format!("{days}d{:02}h", seconds / 3600 % 24) } else { format!("{}d", days.min(99_999)) }
         }
     }
 }
@@ -157,7 +157,7 @@ mod tests {
             (210 << 20, " 210 MiB"),
             (10_234, "9.99 KiB"),
             (10_236, "10.0 KiB"),
-            (102_349, "99.9 KiB"),
+            (102_348, "99.9 KiB"),
             (102_350, " 100 KiB"),
             ((1 << 20) - 1, "1.00 MiB"),
             (1023 << 10, "1023 KiB"),

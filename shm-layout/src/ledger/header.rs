@@ -130,8 +130,12 @@ impl<W: Word64> LedgerHeader<W> {
         bytemuck::must_cast(words)
     }
 
-    /// How far the ring's records are in, and which state block tells the sums of that moment.
+    /// How far the ring's records are in, and which state block tells the sums of that moment. A copy of that block
+    /// is whole if this says the same before and after it was made.
     pub fn committed(&self) -> (u64, usize) {
+        // SYNC(ledger.block): had the copy before this second look a word of a later commit's block, this fence makes
+        // the commit visible that took the block out of force; pairs with the Release fence in `commit`.
+        W::fence(Acquire);
         // SYNC(ledger.commit): entries and state block of the commit are visible; pairs with the Release in `commit`.
         let word = self.commit.load(Acquire);
         (word >> 1, (word & 1) as usize)
@@ -141,19 +145,24 @@ impl<W: Word64> LedgerHeader<W> {
     pub fn commit(&self, applied: u64, block: usize) {
         // SYNC(ledger.commit): publishes entries, marks and the state block; pairs with the Acquire in `committed`.
         self.commit.store(applied << 1 | (block as u64 & 1), Release);
+        // SYNC(ledger.block): the other block is out of force before the next batch stores into it; pairs with the
+        // Acquire fence in `committed`.
+        W::fence(Release);
     }
 
     /// Up to where removals are finished.
     pub fn settled(&self) -> u64 {
-        // Relaxed: only the aggregator that holds the ledger reads it.
+        // SYNC(ledger.settled): Relaxed, because only the aggregator that holds the ledger reads it; pairs with the
+        // Release in `settle` of one that was killed before.
         self.settled.load(Relaxed)
     }
 
     /// Removals before `applied` are finished.
     pub fn settle(&self, applied: u64) {
-        // SYNC(ledger.settled): after the cleared stamps, also for a next aggregator that finds this file; pairs with
-        // nothing in this process: the kill that separates the two orders them.
+        // SYNC(ledger.settled): after the cleared stamps and before the next batch's marks, for a next aggregator that
+        // finds this file; pairs with `settled`: the kill that separates the two orders them.
         self.settled.store(applied, Release);
+        W::fence(Release);
     }
 
     /// Entries in the file.
@@ -185,6 +194,10 @@ impl<W: Word64> Entries<'_, W> {
     pub fn insert(&self, at: usize, event: &Event) {
         let words = event.to_words();
         let slot = &self.0[at];
+        // SYNC(ledger.reuse): whoever copies a word stored below and then fences sees that the old stamp is gone; pairs
+        // with the Acquire fence in `get`. It also keeps the words behind the `clear` for whoever finds the file after
+        // a kill: an old stamp over new words would be an allocation that never was.
+        W::fence(Release);
         for (to, word) in slot.0.iter().zip(words).skip(1) {
             // Relaxed: published by the stamp.
             to.store(word, Relaxed);
@@ -204,7 +217,8 @@ impl<W: Word64> Entries<'_, W> {
 
     /// Frees an entry.
     pub fn clear(&self, at: usize) {
-        // SYNC(ledger.entry): a reader that still copies sees the stamp change; pairs with the fence in `get`.
+        // SYNC(ledger.cleared): after the commit, for whoever finds the file after a kill; readers in `get` are told
+        // by the fence in `insert`, before anything else is stored here.
         self.0[at].0[0].store(0, Release);
     }
 
@@ -221,7 +235,8 @@ impl<W: Word64> Entries<'_, W> {
             // Relaxed: checked by the second look at the stamp.
             *word = from.load(Relaxed);
         }
-        // SYNC(ledger.entry): had a word of a newer record been copied, its stamp is visible after this fence.
+        // SYNC(ledger.reuse): had a word of a newer record been copied, this fence makes the end of the old stamp
+        // visible; pairs with the Release fence in `insert`. SYNC(ledger.cleared): a cleared entry is None.
         W::fence(Acquire);
         // Relaxed: ordered by the fence. A stamp is never used twice, so equal means unchanged.
         (slot.0[0].load(Relaxed) == words[0]).then(|| Event::from_words(words))

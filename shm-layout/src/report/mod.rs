@@ -80,7 +80,8 @@ pub struct Process {
     pub user: Option<String>,
     pub name: String,
     pub command_line: String,
-    pub start_time_unix_seconds: Option<f64>,
+    /// Unix time in seconds.
+    pub start_time: Option<f64>,
     pub last_event_unix_seconds: Option<f64>,
     pub state: &'static str,
     pub source: &'static str,
@@ -232,7 +233,7 @@ impl Report {
             user: user_of(p.uid),
             name: text::load(&p.name),
             command_line: text::load(&p.command_line),
-            start_time_unix_seconds: some_seconds(p.start_unix_ns),
+            start_time: some_seconds(p.start_unix_ns),
             last_event_unix_seconds: some_seconds(p.last_event_unix_ns),
             state: State::name(p.state),
             source: Source::name(p.source),

@@ -182,6 +182,10 @@ impl Identity {
         if self.magic == 0 {
             return Err(IdentityError::NotReady);
         }
+        // The magic comes first, so it is by the magic that the other byte order shows.
+        if self.magic == MAGIC.swap_bytes() {
+            return Err(IdentityError::Endian);
+        }
         if self.magic != MAGIC {
             return Err(IdentityError::Magic);
         }

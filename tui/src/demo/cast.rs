@@ -6,6 +6,7 @@ use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use shm_layout::names::{PREFIX_VARIABLE, Prefix};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ impl Cast {
         for _ in 0..copies {
             for process in 0..trace.processes.len() {
                 let child = Command::new(&me)
+                    // So that the process table shows what was recorded.
+                    .arg0(&trace.processes[process].command_line)
                     .args(["demo-producer", &process.to_string()])
                     .args(["--speed", &pace.speed.to_string(), "--rounds", &pace.rounds.to_string()])
                     .env(PREFIX_VARIABLE, prefix.to_string())

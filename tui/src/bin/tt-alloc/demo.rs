@@ -21,7 +21,7 @@ const UNWATCHED_MOMENT: f64 = 0.8;
 /// Runs an aggregator and alloc-top in front of it. Without a terminal it prints one table and leaves. It uses names of its
 /// own in /dev/shm, so it never mixes with real jobs, and leaves nothing behind.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct Demo {
     /// Times the recorded speed; 0 = as fast as it goes (a load generator)
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
@@ -36,39 +36,41 @@ pub struct Arguments {
     load: Option<f64>,
 }
 
-/// Plays.
-///
-/// # Errors
-/// When an aggregator or a producer cannot be started.
-pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let trace = Trace::bundled()?;
-    let pace = Pace { speed: arguments.speed, rounds: arguments.rounds };
-    if let Some(seconds) = arguments.load {
-        let prefix = Prefix::from_environment()?;
-        let cast = Cast::start(&trace, &prefix, pace, arguments.copies)?;
-        std::thread::sleep(Duration::try_from_secs_f64(seconds).context("--load SECONDS")?);
-        drop(cast);
-        return Ok(ExitCode::SUCCESS);
+impl Demo {
+    /// Plays.
+    ///
+    /// # Errors
+    /// When an aggregator or a producer cannot be started.
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
+        let trace = Trace::bundled()?;
+        let pace = Pace { speed: self.speed, rounds: self.rounds };
+        if let Some(seconds) = self.load {
+            let prefix = Prefix::from_environment()?;
+            let cast = Cast::start(&trace, &prefix, pace, self.copies)?;
+            std::thread::sleep(Duration::try_from_secs_f64(seconds).context("--load SECONDS")?);
+            drop(cast);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let prefix = match std::env::var_os(PREFIX_VARIABLE) {
+            Some(_) => Prefix::from_environment()?,
+            None => Prefix::new(&format!("tt_alloc_demo_{}", std::process::id()))?,
+        };
+        let aggregator = aggregator::embedded::start(&prefix)?;
+        let code = if std::io::stdout().is_terminal() {
+            let _cast = Cast::start(&trace, &prefix, pace, self.copies)?;
+            watch(&prefix)?
+        } else {
+            print_once(&trace, &prefix, self.copies)?
+        };
+        // The producers have ended by now; the aggregator sees that and removes their files before it ends.
+        wait_until_quiet(&prefix);
+        drop(aggregator);
+        Ok(code)
     }
-    let prefix = match std::env::var_os(PREFIX_VARIABLE) {
-        Some(_) => Prefix::from_environment()?,
-        None => Prefix::new(&format!("tt_alloc_demo_{}", std::process::id()))?,
-    };
-    let aggregator = aggregator::embedded::start(&prefix)?;
-    let code = if std::io::stdout().is_terminal() {
-        let _cast = Cast::start(&trace, &prefix, pace, arguments.copies)?;
-        watch(&prefix)?
-    } else {
-        print_once(&trace, &prefix, arguments.copies)?
-    };
-    // The producers have ended by now; the aggregator sees that and removes their files before it ends.
-    wait_until_quiet(&prefix);
-    drop(aggregator);
-    Ok(code)
 }
 
 fn watch(prefix: &Prefix) -> anyhow::Result<ExitCode> {
-    tui::top::run(tui::top::Options { prefix: prefix.clone(), ..tui::top::Options::default() })
+    tui::top::run(tui::top::TopOptions { prefix: prefix.clone(), ..tui::top::TopOptions::default() })
 }
 
 fn print_once(trace: &Trace, prefix: &Prefix, copies: usize) -> anyhow::Result<ExitCode> {
@@ -79,7 +81,7 @@ fn print_once(trace: &Trace, prefix: &Prefix, copies: usize) -> anyhow::Result<E
     let mut source = tui::source::Source::new(prefix);
     let users = tui::users::Users::default();
     let feed = source.poll();
-    let seen = feed.observation.as_ref().context("the demo's own aggregator shows nothing")?;
+    let seen = feed.seen.as_ref().context("the demo's own aggregator shows nothing")?;
     tui::output::print(&tui::table::overview(seen, &users, tui::output::columns()))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -96,7 +98,7 @@ fn wait_until_quiet(prefix: &Prefix) {
 
 /// One producer of the demo (started by the demo itself)
 #[derive(Debug, clap::Args)]
-pub struct ProducerArguments {
+pub struct DemoProducer {
     process: usize,
     #[arg(long)]
     speed: f64,
@@ -104,18 +106,20 @@ pub struct ProducerArguments {
     rounds: u64,
 }
 
-/// Plays one process of the trace.
-///
-/// # Errors
-/// When signals cannot be handled.
-pub fn produce(arguments: &ProducerArguments) -> anyhow::Result<ExitCode> {
-    // When the demo itself is killed, its producers end with it.
-    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM).context("set_pdeathsig")?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, Arc::clone(&stop)).context("signal handlers")?;
+impl DemoProducer {
+    /// Plays one process of the trace.
+    ///
+    /// # Errors
+    /// When signals cannot be handled.
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
+        // When the demo itself is killed, its producers end with it.
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM).context("set_pdeathsig")?;
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+            signal_hook::flag::register(signal, Arc::clone(&stop)).context("signal handlers")?;
+        }
+        let pace = Pace { speed: self.speed, rounds: self.rounds };
+        replay::play(&Trace::bundled()?, self.process, pace, &stop);
+        Ok(ExitCode::SUCCESS)
     }
-    let pace = Pace { speed: arguments.speed, rounds: arguments.rounds };
-    replay::play(&Trace::bundled()?, arguments.process, pace, &stop);
-    Ok(ExitCode::SUCCESS)
 }

@@ -10,33 +10,36 @@ use std::process::ExitCode;
 ///
 /// Only what belongs to you is touched (as root: to anybody), and nothing of a process that lives.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {}
+pub struct Gc {}
 
-/// Removes, and says what.
-///
-/// # Errors
-/// When standard output cannot be written.
-pub fn run(prefix: &Prefix) -> anyhow::Result<ExitCode> {
-    let me = nix::unistd::geteuid();
-    let mut removed = leftover::collect(prefix, (!me.is_root()).then_some(me.as_raw()));
-    let mut note = String::new();
-    match Instance::take(prefix) {
-        // Nobody aggregates: whatever an aggregator of ours wrote about rings that are gone is a leftover, too.
-        Ok(_instance) => {
-            removed.extend(leftover::orphaned_ledgers(prefix, me.as_raw()));
-            removed.extend(remove_stats(prefix, me.as_raw()));
+impl Gc {
+    /// Removes, and says what.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
+        let prefix = &Prefix::from_environment()?;
+        let me = nix::unistd::geteuid();
+        let mut removed = leftover::collect(prefix, (!me.is_root()).then_some(me.as_raw()));
+        let mut note = String::new();
+        match Instance::take(prefix) {
+            // Nobody aggregates: whatever an aggregator of ours wrote about rings that are gone is a leftover, too.
+            Ok(_instance) => {
+                removed.extend(leftover::orphaned_ledgers(prefix, me.as_raw()));
+                removed.extend(remove_stats(prefix, me.as_raw()));
+            }
+            Err(InstanceError::Running { pid, .. }) => {
+                note = format!("an aggregator runs (PID {pid}): what it wrote is left to it\n");
+            }
+            Err(error) => note = format!("{error}\n"),
         }
-        Err(InstanceError::Running { pid, .. }) => {
-            note = format!("an aggregator runs (PID {pid}): what it wrote is left to it\n");
+        let mut text = removed.iter().map(|name| format!("removed {name}\n")).collect::<String>();
+        if removed.is_empty() {
+            text += "nothing to remove\n";
         }
-        Err(error) => note = format!("{error}\n"),
+        tui::output::print(&(text + &note))?;
+        Ok(ExitCode::SUCCESS)
     }
-    let mut text = removed.iter().map(|name| format!("removed {name}\n")).collect::<String>();
-    if removed.is_empty() {
-        text += "nothing to remove\n";
-    }
-    tui::output::print(&(text + &note))?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// The stats segment of an aggregator that was killed.

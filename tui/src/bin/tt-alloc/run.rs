@@ -14,31 +14,33 @@ pub const LIBRARY_VARIABLE: &str = "TT_ALLOC_PRELOAD";
 
 /// Run a command with tracking on: sets TT_ALLOC_TRACKING_ENABLED=1 and preloads the hooks
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct Run {
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 
-/// Becomes the command. Only returns when that fails: 127 if there is no such command, 126 if it cannot be run.
-///
-/// # Errors
-/// When the hook library is not found.
-pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let library = find_library()?;
-    let Some((program, rest)) = arguments.command.split_first() else { bail!("no command given") };
-    let mut preload = library.into_os_string();
-    if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
-        preload.push(":");
-        preload.push(others);
+impl Run {
+    /// Becomes the command. Only returns when that fails: 127 if there is no such command, 126 if it cannot be run.
+    ///
+    /// # Errors
+    /// When the hook library is not found.
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
+        let library = find_library()?;
+        let Some((program, rest)) = self.command.split_first() else { bail!("no command given") };
+        let mut preload = library.into_os_string();
+        if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
+            preload.push(":");
+            preload.push(others);
+        }
+        let error = Command::new(program)
+            .args(rest)
+            .env(producer::environment::ENABLED_VARIABLE, "1")
+            .env("LD_PRELOAD", preload)
+            .exec();
+        let _told = writeln!(std::io::stderr(), "tt-alloc run: {}: {error}", program.to_string_lossy());
+        Ok(ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }))
     }
-    let error = Command::new(program)
-        .args(rest)
-        .env(producer::environment::ENABLED_VARIABLE, "1")
-        .env("LD_PRELOAD", preload)
-        .exec();
-    let _told = writeln!(std::io::stderr(), "tt-alloc run: {}: {error}", program.to_string_lossy());
-    Ok(ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }))
 }
 
 /// The hook library: where the variable says, beside this program, or in `../lib` of it.
@@ -55,7 +57,9 @@ pub fn find_library() -> anyhow::Result<PathBuf> {
     };
     let Some(found) = places.iter().find(|path| path.is_file()) else {
         let list = places.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-        bail!("{LIBRARY} not found at {list}; build it with `cargo build --release`, or set {LIBRARY_VARIABLE} to its path");
+        bail!(
+            "{LIBRARY} not found at {list}; build it with `cargo build --release`, or set {LIBRARY_VARIABLE} to its path"
+        );
     };
     let found = found.canonicalize().with_context(|| found.display().to_string())?;
     let text = found.to_string_lossy();

@@ -1,0 +1,249 @@
+//! `tt-alloc doctor`: what works here, and what to do about what does not.
+
+#[path = "../../../../producer/preload/src/symbols.rs"]
+mod symbols;
+
+use crate::run::find_library;
+use anyhow::Context;
+use producer::environment::{Decision, ENABLED_VARIABLE, decide_here};
+use shm_layout::event::EVENT_BYTES;
+use shm_layout::leftover::{self, Fate};
+use shm_layout::names::{DIRECTORY, Prefix, Role};
+use shm_layout::procfs;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use symbols::Gives;
+use tui::exit::Exit;
+use tui::source::{Connection, Source};
+
+/// Tell what works here: /dev/shm, the aggregator, the hooks, your tt-metal, leftovers
+///
+/// Exit code 0 if all is well, 1 if something would keep figures from being right or complete.
+#[derive(Debug, clap::Args)]
+pub struct Doctor {
+    /// The Python whose ttnn is looked at
+    #[arg(long, value_name = "PYTHON", default_value = "python3")]
+    python: PathBuf,
+    /// The libtt_metal.so that is looked at, instead of one of a Python
+    #[arg(long, value_name = "FILE")]
+    library: Option<PathBuf>,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Good,
+    Note,
+    Bad,
+}
+
+struct Finding {
+    what: &'static str,
+    verdict: Verdict,
+    text: String,
+}
+
+fn finding(what: &'static str, verdict: Verdict, text: impl Into<String>) -> Finding {
+    Finding { what, verdict, text: text.into() }
+}
+
+impl Doctor {
+    /// Looks at everything, and says it.
+    ///
+    /// # Errors
+    /// When the prefix is no prefix, or standard output cannot be written.
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
+        let prefix = Prefix::from_environment()?;
+        let mut findings = vec![shared_memory(), aggregator(&prefix), variable(), hooks()];
+        findings.push(self.tt_metal());
+        findings.push(leftovers(&prefix));
+        let mut text = String::new();
+        for Finding { what, verdict, text: found } in &findings {
+            let mark = match verdict {
+                Verdict::Good => "ok  ",
+                Verdict::Note => "note",
+                Verdict::Bad => "BAD ",
+            };
+            text += &format!("{mark}  {what:<13} {found}\n");
+        }
+        tui::output::print(&text)?;
+        let bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
+        Ok(if bad { Exit::Failure } else { Exit::Ok }.into())
+    }
+
+    fn tt_metal(&self) -> Finding {
+        let what = "tt-metal";
+        let library = match &self.library {
+            Some(library) => library.clone(),
+            None => match find_tt_metal(&self.python) {
+                Ok(library) => library,
+                Err(error) => {
+                    let python = self.python.display();
+                    let text =
+                        format!("{python} has no ttnn ({error:#}); name another with --python, or --library FILE");
+                    return finding(what, Verdict::Note, text);
+                }
+            },
+        };
+        match capabilities(&library) {
+            Ok((verdict, text)) => finding(what, verdict, format!("{}: {text}", library.display())),
+            Err(error) => finding(what, Verdict::Bad, format!("{}: {error:#}", library.display())),
+        }
+    }
+}
+
+/// Room for rings in /dev/shm.
+fn shared_memory() -> Finding {
+    let what = "/dev/shm";
+    let ring = producer::environment::DEFAULT_SLOTS * EVENT_BYTES as u64;
+    match nix::sys::statvfs::statvfs(DIRECTORY) {
+        Err(errno) => finding(what, Verdict::Bad, format!("cannot be used: {errno}")),
+        Ok(stat) => {
+            #[allow(clippy::unnecessary_cast, reason = "the fields' types differ by architecture")]
+            let free = stat.blocks_available() as u64 * stat.fragment_size() as u64;
+            let text = format!("{} free, a ring takes {}", tui_bytes(free), tui_bytes(ring));
+            if free < 2 * ring {
+                let help = "no room for another process; in a container use a larger --shm-size";
+                finding(what, Verdict::Bad, format!("{text}: {help}"))
+            } else {
+                finding(what, Verdict::Good, text)
+            }
+        }
+    }
+}
+
+fn tui_bytes(bytes: u64) -> String {
+    aggregator::bytes_text(bytes)
+}
+
+/// Who aggregates.
+fn aggregator(prefix: &Prefix) -> Finding {
+    let what = "aggregator";
+    let feed = Source::new(prefix).poll();
+    match (&feed.connection, &feed.seen) {
+        (Connection::Live, Some(seen)) => {
+            let health = &seen.snapshot.health;
+            let text = format!(
+                "PID {} runs, {} processes tracked, {} events, {} dropped, {} refused rings",
+                seen.identity.pid,
+                health.rings,
+                health.events_total,
+                health.dropped_events_total,
+                health.rejected_rings_total
+            );
+            let verdict = if health.dropped_events_total + health.rejected_rings_total > 0 {
+                Verdict::Note
+            } else {
+                Verdict::Good
+            };
+            finding(what, verdict, text)
+        }
+        (connection, _) => {
+            let text = format!("{connection}; start one with `aggregator &`");
+            finding(what, Verdict::Note, text)
+        }
+    }
+}
+
+/// What the environment says.
+fn variable() -> Finding {
+    match decide_here() {
+        Decision::On => finding("tracking", Verdict::Good, format!("{ENABLED_VARIABLE} turns it on here")),
+        Decision::Off => {
+            let text = format!("{ENABLED_VARIABLE} is not set here; `tt-alloc run` sets it for its command");
+            finding("tracking", Verdict::Note, text)
+        }
+        Decision::Unclear(value) => {
+            finding("tracking", Verdict::Bad, format!("{ENABLED_VARIABLE}={value:?} means nothing; set it to 1"))
+        }
+    }
+}
+
+/// The hook library.
+fn hooks() -> Finding {
+    match find_library() {
+        Ok(library) => finding("hooks", Verdict::Good, library.display().to_string()),
+        Err(error) => finding("hooks", Verdict::Bad, format!("{error:#}")),
+    }
+}
+
+/// libtt_metal.so of a Python's ttnn, without importing it.
+fn find_tt_metal(python: &Path) -> anyhow::Result<PathBuf> {
+    const ASK: &str = "import importlib.util as u; print(u.find_spec('ttnn').submodule_search_locations[0])";
+    let output = Command::new(python).args(["-c", ASK]).stderr(Stdio::null()).output().context("it does not run")?;
+    anyhow::ensure!(output.status.success(), "no such package");
+    let package = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    let library = package.join("build/lib/libtt_metal.so");
+    anyhow::ensure!(library.is_file(), "{} is not there", library.display());
+    Ok(library)
+}
+
+/// What the hooks can see of this tt-metal.
+fn capabilities(library: &Path) -> anyhow::Result<(Verdict, String)> {
+    let mut defined = defined_symbols(library)?;
+    // Some of what the hooks ask lies in libraries beside it (UMD).
+    let beside = library.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    for entry in beside.into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("libtt") && name.ends_with(".so") && entry.path() != library {
+            defined.extend(defined_symbols(&entry.path()).unwrap_or_default());
+        }
+    }
+    let (mut needed, mut lacking, mut wanted) = (Vec::new(), Vec::new(), 0);
+    for symbol in symbols::HOOKED.iter().chain(symbols::ASKED) {
+        wanted += 1;
+        if !defined.contains(symbol.mangled) {
+            let list = if symbol.needed { &mut needed } else { &mut lacking };
+            let gives = words(symbol.gives);
+            if !list.contains(&gives) {
+                list.push(gives);
+            }
+        }
+    }
+    Ok(if !needed.is_empty() {
+        (Verdict::Bad, format!("cannot be tracked, it lacks what tells {}", needed.join(", ")))
+    } else if !lacking.is_empty() {
+        (Verdict::Note, format!("tracked; some functions differ in this version for {}", lacking.join(", ")))
+    } else {
+        (Verdict::Good, format!("all {wanted} functions that the hooks know are there"))
+    })
+}
+
+fn defined_symbols(library: &Path) -> anyhow::Result<HashSet<String>> {
+    use object::{Object, ObjectSymbol};
+    let bytes = std::fs::read(library).context("read")?;
+    let file = object::File::parse(&*bytes).context("not a shared library")?;
+    let defined = file.dynamic_symbols().filter(|symbol| symbol.is_definition());
+    Ok(defined.filter_map(|symbol| symbol.name().ok().map(str::to_owned)).collect())
+}
+
+fn words(gives: Gives) -> &'static str {
+    match gives {
+        Gives::Buffers => "buffers",
+        Gives::BufferGetters => "sizes and types by getter (read from members instead)",
+        Gives::Footprints => "footprints",
+        Gives::Devices => "device opens and closes",
+        Gives::Meshes => "the chips of a mesh",
+        Gives::ChipIds => "chip ids",
+        Gives::Capacities => "capacities",
+        Gives::CircularBuffers => "circular buffers",
+        Gives::DataflowBuffers => "dataflow buffers",
+        Gives::Scratchpads => "scratchpads",
+        Gives::Residency => "resident programs",
+        Gives::System => "system or application",
+    }
+}
+
+/// Rings of dead processes that nobody drains.
+fn leftovers(prefix: &Prefix) -> Finding {
+    let files = procfs::process_files(prefix);
+    let dead =
+        |file: &&shm_layout::names::ProcessFile| matches!(leftover::fate(prefix, file), Ok(Fate::Leftover { .. }));
+    let rings = files.iter().filter(|file| file.role == Role::Ring);
+    match rings.filter(dead).count() {
+        0 => finding("leftovers", Verdict::Good, "none"),
+        n => finding("leftovers", Verdict::Note, format!("{n} rings of dead processes; `tt-alloc gc` removes them")),
+    }
+}

@@ -1,0 +1,552 @@
+//! The state behind the screen: what was seen last, and what the keys changed. Nothing here draws.
+
+use super::keys::Action;
+use super::theme::Theme;
+use crate::clock::Zone;
+use crate::selection::{Selection, chip_labels};
+use crate::source::{Connection, Feed, Observation, SourceError};
+use crate::totals::{self, ProcessKey, ProcessTotals};
+use crate::users::Users;
+use std::cell::Cell;
+use std::cmp::Ordering;
+
+/// How long a process that is gone is still shown, ns.
+pub const GONE_FOR_NS: u64 = 5_000_000_000;
+/// Refresh intervals that `+` and `-` step through, ms.
+pub const INTERVALS_MS: [u64; 8] = [50, 100, 250, 500, 1000, 2000, 5000, 10_000];
+/// Samples of the event counter from which the rate is made: about four seconds at the default interval.
+const RATE_SPAN_NS: u64 = 4_000_000_000;
+
+/// What the processes are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SortColumn {
+    /// Device memory in use.
+    Total,
+    /// DRAM.
+    Dram,
+    /// L1.
+    L1,
+    /// Circular buffers.
+    Cb,
+    /// The other kinds.
+    Other,
+    /// Events so far.
+    Events,
+    /// Process id.
+    Pid,
+    /// User.
+    User,
+    /// Name.
+    Name,
+}
+
+impl SortColumn {
+    /// Every one, in the order in which the key goes through them.
+    pub const ALL: [Self; 9] =
+        [Self::Total, Self::Dram, Self::L1, Self::Cb, Self::Other, Self::Events, Self::Pid, Self::User, Self::Name];
+
+    /// As the column is headed.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Total => "TOTAL",
+            Self::Dram => "DRAM",
+            Self::L1 => "L1",
+            Self::Cb => "CB",
+            Self::Other => "OTHER",
+            Self::Events => "EVENTS",
+            Self::Pid => "PID",
+            Self::User => "USER",
+            Self::Name => "NAME",
+        }
+    }
+
+    /// The natural order: the most first, names and numbers upwards.
+    fn compare(self, a: &ProcessTotals, b: &ProcessTotals) -> Ordering {
+        match self {
+            Self::Total => b.total.cmp(&a.total),
+            Self::Dram => b.dram.cmp(&a.dram),
+            Self::L1 => b.l1.cmp(&a.l1),
+            Self::Cb => b.cb.cmp(&a.cb),
+            Self::Other => b.other.cmp(&a.other),
+            Self::Events => b.events.cmp(&a.events),
+            Self::Pid => a.pid.cmp(&b.pid),
+            Self::User => a.user.cmp(&b.user),
+            Self::Name => a.name.cmp(&b.name),
+        }
+    }
+
+    /// Whether the natural order has the largest first.
+    pub const fn downwards(self) -> bool {
+        !matches!(self, Self::Pid | Self::User | Self::Name)
+    }
+}
+
+/// The box that the keys move in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Focus {
+    /// The process table.
+    Processes,
+    /// The devices.
+    Devices,
+    /// The event lines.
+    Events,
+}
+
+/// What the run loop has to do about a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Nothing but to draw.
+    None,
+    /// Leave.
+    Quit,
+    /// Stop as a shell's job.
+    Suspend,
+    /// Draw every cell again.
+    Redraw,
+}
+
+/// A scrolled list: drawing tells how much of it is visible.
+#[derive(Debug, Default)]
+pub struct Viewport {
+    /// Lines visible.
+    pub lines: Cell<usize>,
+    /// Lines there are.
+    pub length: Cell<usize>,
+    /// First line shown.
+    pub offset: Cell<usize>,
+}
+
+impl Viewport {
+    /// Told while drawing: so much is there, so much of it is visible. The first line to show.
+    pub fn fit(&self, length: usize, lines: usize) -> usize {
+        self.lines.set(lines);
+        self.length.set(length);
+        self.offset.set(self.offset.get().min(length.saturating_sub(lines)));
+        self.offset.get()
+    }
+
+    /// Scrolls no further than needed for this line to be seen.
+    pub fn show(&self, line: usize) {
+        let (first, lines) = (self.offset.get(), self.lines.get().max(1));
+        self.offset.set(first.clamp((line + 1).saturating_sub(lines), line));
+    }
+
+    fn scroll(&self, action: Action) {
+        let (offset, page) = (self.offset.get(), self.lines.get().max(1));
+        let offset = match action {
+            Action::Up => offset.saturating_sub(1),
+            Action::Down => offset + 1,
+            Action::PageUp => offset.saturating_sub(page),
+            Action::PageDown => offset + page,
+            Action::First => 0,
+            _ => self.length.get(),
+        };
+        self.offset.set(offset.min(self.length.get().saturating_sub(page)));
+    }
+}
+
+/// A row of the process table.
+#[derive(Clone, Debug)]
+pub struct ProcessRow {
+    /// The figures; of a process that is gone, its last.
+    pub totals: ProcessTotals,
+    /// When it was found gone, `CLOCK_MONOTONIC` ns.
+    pub gone_since_ns: Option<u64>,
+}
+
+/// The state.
+#[derive(Debug)]
+pub struct Dashboard {
+    /// Name of the host.
+    pub host: String,
+    /// The zone of the times shown.
+    pub zone: Zone,
+    /// Glyphs and styles.
+    pub theme: Theme,
+    /// The aggregator runs inside this process.
+    pub embedded: bool,
+    /// Milliseconds between two looks.
+    pub refresh_ms: u64,
+    /// Updates are held.
+    pub paused: bool,
+    /// The help lies on top.
+    pub help: bool,
+    /// Where the keys move.
+    pub focus: Focus,
+    /// What the processes are sorted by.
+    pub sort: SortColumn,
+    /// The other way round.
+    pub reversed: bool,
+    /// The aggregator's state at the last look.
+    pub connection: Connection,
+    /// What was seen last, without the chips that were not asked for.
+    pub seen: Option<Observation>,
+    /// What the chips are called.
+    pub labels: Vec<String>,
+    /// The process table, sorted.
+    pub rows: Vec<ProcessRow>,
+    /// The selected process.
+    pub selected: Option<ProcessKey>,
+    /// Events a second; `None` until two looks can tell.
+    pub events_per_second: Option<f64>,
+    /// Scrolling of the process table.
+    pub process_view: Viewport,
+    /// Scrolling of the devices.
+    pub device_view: Viewport,
+    /// Scrolling of the event lines; they are counted from the newest.
+    pub event_view: Viewport,
+    selection: Selection,
+    users: Users,
+    counted: Vec<(u64, u64)>,
+}
+
+impl Dashboard {
+    /// Nothing seen yet.
+    pub fn new(host: String, zone: Zone, theme: Theme, selection: Selection, refresh_ms: u64) -> Self {
+        Self {
+            host,
+            zone,
+            theme,
+            embedded: false,
+            refresh_ms,
+            paused: false,
+            help: false,
+            focus: Focus::Processes,
+            sort: SortColumn::Total,
+            reversed: false,
+            connection: Connection::Unavailable(SourceError::NoAggregator { name: String::new() }),
+            seen: None,
+            labels: Vec::new(),
+            rows: Vec::new(),
+            selected: None,
+            events_per_second: None,
+            process_view: Viewport::default(),
+            device_view: Viewport::default(),
+            event_view: Viewport::default(),
+            selection,
+            users: Users::default(),
+            counted: Vec::new(),
+        }
+    }
+
+    /// Takes in what was seen.
+    pub fn update(&mut self, feed: Feed) {
+        let Some(mut seen) = feed.seen else {
+            // A copy that never came out whole says nothing about the aggregator: the last figures stay.
+            if !matches!(feed.connection, Connection::Unavailable(SourceError::Busy { .. })) {
+                self.forget();
+                self.connection = feed.connection;
+            }
+            return;
+        };
+        self.connection = feed.connection;
+        if self.seen.as_ref().is_some_and(|before| before.identity != seen.identity) {
+            self.counted.clear();
+        }
+        self.count(seen.heartbeat_ns, seen.snapshot.health.events_total);
+        let (snapshot, kept) = self.selection.apply(seen.snapshot);
+        seen.history = kept.into_iter().filter_map(|at| seen.history.get(at).cloned()).collect();
+        seen.snapshot = snapshot;
+        self.labels = chip_labels(&seen.snapshot.chips);
+        self.take_rows(totals::processes(&seen.snapshot, &self.users), seen.now_ns);
+        self.seen = Some(seen);
+    }
+
+    fn forget(&mut self) {
+        self.seen = None;
+        self.labels.clear();
+        self.rows.clear();
+        self.counted.clear();
+        self.events_per_second = None;
+    }
+
+    /// The rate over the last seconds, by the aggregator's own clock.
+    fn count(&mut self, heartbeat_ns: u64, events: u64) {
+        self.counted.push((heartbeat_ns, events));
+        self.counted.retain(|(then, count)| then + RATE_SPAN_NS > heartbeat_ns && *count <= events);
+        self.events_per_second = match self.counted[..] {
+            [(then, before), .., (now, after)] if now > then => {
+                Some((after - before) as f64 * 1e9 / (now - then) as f64)
+            }
+            _ => self.events_per_second.filter(|_| self.counted.len() > 1),
+        };
+    }
+
+    /// New rows; those that are gone stay a little.
+    fn take_rows(&mut self, now_there: Vec<ProcessTotals>, now_ns: u64) {
+        let fresh = |row: &ProcessRow| now_ns.saturating_sub(row.gone_since_ns.unwrap_or(now_ns)) < GONE_FOR_NS;
+        let mut gone = std::mem::take(&mut self.rows);
+        gone.retain(|row| !now_there.iter().any(|p| p.key == row.totals.key));
+        for row in &mut gone {
+            row.gone_since_ns.get_or_insert(now_ns);
+        }
+        gone.retain(fresh);
+        self.rows =
+            now_there.into_iter().map(|totals| ProcessRow { totals, gone_since_ns: None }).chain(gone).collect();
+        self.sort_rows();
+        if self.selected.is_some() && self.selected_at().is_none() {
+            self.selected = None;
+        }
+    }
+
+    fn sort_rows(&mut self) {
+        let (sort, reversed) = (self.sort, self.reversed);
+        self.rows.sort_by(|a, b| {
+            let order = sort.compare(&a.totals, &b.totals);
+            let order = if reversed { order.reverse() } else { order };
+            // The pid makes the order of equals the same at every look.
+            order.then(a.totals.pid.cmp(&b.totals.pid))
+        });
+    }
+
+    /// Where the selected process stands.
+    pub fn selected_at(&self) -> Option<usize> {
+        self.rows.iter().position(|row| Some(row.totals.key) == self.selected)
+    }
+
+    /// Whether the figures are of the past.
+    pub const fn is_old(&self) -> bool {
+        matches!(self.connection, Connection::Stale { .. } | Connection::Ended)
+    }
+
+    /// Does what a key asks for.
+    pub fn act(&mut self, action: Action) -> Request {
+        match action {
+            Action::Quit => return Request::Quit,
+            Action::Suspend => return Request::Suspend,
+            Action::Redraw => return Request::Redraw,
+            Action::Help => self.help = !self.help,
+            Action::Back if self.help => self.help = false,
+            Action::Back => self.selected = None,
+            Action::NextBox => {
+                self.focus = match self.focus {
+                    Focus::Processes => Focus::Events,
+                    Focus::Events => Focus::Devices,
+                    Focus::Devices => Focus::Processes,
+                }
+            }
+            Action::Sort => {
+                let at = SortColumn::ALL.iter().position(|column| *column == self.sort).unwrap_or(0);
+                self.sort = SortColumn::ALL[(at + 1) % SortColumn::ALL.len()];
+                self.reversed = false;
+                self.sort_rows();
+            }
+            Action::Reverse => {
+                self.reversed = !self.reversed;
+                self.sort_rows();
+            }
+            Action::Pause => self.paused = !self.paused,
+            Action::Slower => {
+                self.refresh_ms = INTERVALS_MS.into_iter().find(|ms| *ms > self.refresh_ms).unwrap_or(self.refresh_ms);
+            }
+            Action::Faster => {
+                let next = INTERVALS_MS.into_iter().rev().find(|ms| *ms < self.refresh_ms);
+                self.refresh_ms = next.unwrap_or(self.refresh_ms);
+            }
+            Action::Up | Action::Down | Action::PageUp | Action::PageDown | Action::First | Action::Last => {
+                match self.focus {
+                    Focus::Processes => self.select(action),
+                    Focus::Devices => self.device_view.scroll(action),
+                    Focus::Events => self.event_view.scroll(action),
+                }
+            }
+        }
+        Request::None
+    }
+
+    fn select(&mut self, action: Action) {
+        let Some(last) = self.rows.len().checked_sub(1) else { return };
+        let page = self.process_view.lines.get().max(1);
+        let at = match (action, self.selected_at()) {
+            (Action::First, _) => 0,
+            (Action::Last, _) => last,
+            // The first key selects what is on top.
+            (_, None) => self.process_view.offset.get(),
+            (Action::Up, Some(at)) => at.saturating_sub(1),
+            (Action::PageUp, Some(at)) => at.saturating_sub(page),
+            (Action::PageDown, Some(at)) => at + page,
+            (_, Some(at)) => at + 1,
+        };
+        self.selected = self.rows.get(at.min(last)).map(|row| row.totals.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    use super::*;
+    use crate::sample;
+
+    fn feed(seen: Observation) -> Feed {
+        Feed { connection: Connection::Live, seen: Some(seen) }
+    }
+
+    fn dashboard() -> Dashboard {
+        let mut dashboard =
+            Dashboard::new("box".into(), Zone::utc(), Theme::new(true, false), Selection::default(), 250);
+        dashboard.update(feed(sample::observation(4)));
+        dashboard
+    }
+
+    fn pids(dashboard: &Dashboard) -> Vec<u32> {
+        dashboard.rows.iter().map(|row| row.totals.pid).collect()
+    }
+
+    fn without_first(mut seen: Observation) -> Observation {
+        seen.snapshot.processes.remove(0);
+        seen.snapshot.rows.retain(|row| row.process != 0);
+        for row in &mut seen.snapshot.rows {
+            row.process -= 1;
+        }
+        seen
+    }
+
+    #[test]
+    fn sorting_goes_through_every_column_and_back() {
+        let mut dashboard = dashboard();
+        assert_eq!(pids(&dashboard), [41_207, 41_893, 52_011], "by total");
+        for column in SortColumn::ALL.iter().cycle().skip(1).take(SortColumn::ALL.len()) {
+            assert_eq!(dashboard.act(Action::Sort), Request::None);
+            assert_eq!(dashboard.sort, *column);
+            let before = pids(&dashboard);
+            dashboard.act(Action::Reverse);
+            let reversed: Vec<u32> = before.iter().rev().copied().collect();
+            // Equal ones (the user) keep the order of their pids.
+            assert!(
+                pids(&dashboard) == reversed || *column == SortColumn::User || *column == SortColumn::Other,
+                "{column:?}"
+            );
+            dashboard.act(Action::Reverse);
+        }
+    }
+
+    #[test]
+    fn the_selection_follows_its_process() {
+        let mut dashboard = dashboard();
+        dashboard.act(Action::Down);
+        assert_eq!(dashboard.selected_at(), Some(0));
+        dashboard.act(Action::Down);
+        let key = dashboard.selected;
+        assert_eq!(dashboard.selected_at(), Some(1));
+        dashboard.act(Action::Reverse);
+        dashboard.act(Action::Sort);
+        assert_eq!(dashboard.selected, key);
+        dashboard.act(Action::Last);
+        dashboard.act(Action::Down);
+        assert_eq!(dashboard.selected_at(), Some(2));
+        dashboard.act(Action::First);
+        dashboard.act(Action::Up);
+        dashboard.act(Action::PageDown);
+        assert_eq!(dashboard.selected_at(), Some(1), "a page of one line");
+        dashboard.act(Action::PageUp);
+        assert_eq!(dashboard.selected_at(), Some(0));
+        dashboard.act(Action::Back);
+        assert_eq!(dashboard.selected, None);
+    }
+
+    #[test]
+    fn the_gone_stay_five_seconds() {
+        let mut dashboard = dashboard();
+        let at = |after_ns: u64| {
+            let mut seen = without_first(sample::observation(4));
+            seen.now_ns += after_ns;
+            feed(seen)
+        };
+        dashboard.update(at(1));
+        assert_eq!(dashboard.rows.len(), 3);
+        assert_eq!(dashboard.rows[0].gone_since_ns, Some(sample::NOW_NS + 1), "in its old place");
+        dashboard.update(at(GONE_FOR_NS));
+        assert_eq!(dashboard.rows.len(), 3);
+        dashboard.update(at(GONE_FOR_NS + 1));
+        assert_eq!(pids(&dashboard), [41_893, 52_011]);
+    }
+
+    #[test]
+    fn a_later_process_with_the_same_pid_is_another_one() {
+        let mut dashboard = dashboard();
+        dashboard.act(Action::First);
+        let mut seen = sample::observation(4);
+        seen.snapshot.processes[0].start_ticks += 1;
+        dashboard.update(feed(seen));
+        assert_eq!(dashboard.rows.iter().filter(|row| row.totals.pid == 41_207).count(), 2);
+        assert!(dashboard.rows[dashboard.selected_at().unwrap()].gone_since_ns.is_some());
+    }
+
+    #[test]
+    fn keys_change_what_they_say() {
+        let mut dashboard = dashboard();
+        assert_eq!(dashboard.act(Action::Quit), Request::Quit);
+        assert_eq!(dashboard.act(Action::Suspend), Request::Suspend);
+        assert_eq!(dashboard.act(Action::Redraw), Request::Redraw);
+        dashboard.act(Action::Help);
+        assert!(dashboard.help);
+        assert_eq!(dashboard.act(Action::Back), Request::None);
+        assert!(!dashboard.help);
+        assert_eq!(dashboard.act(Action::Back), Request::None, "Esc never quits");
+        dashboard.act(Action::Pause);
+        assert!(dashboard.paused);
+        dashboard.act(Action::Slower);
+        assert_eq!(dashboard.refresh_ms, 500);
+        for _ in 0..20 {
+            dashboard.act(Action::Faster);
+        }
+        assert_eq!(dashboard.refresh_ms, 50);
+        for _ in 0..20 {
+            dashboard.act(Action::Slower);
+        }
+        assert_eq!(dashboard.refresh_ms, 10_000);
+        for expected in [Focus::Events, Focus::Devices, Focus::Processes] {
+            dashboard.act(Action::NextBox);
+            assert_eq!(dashboard.focus, expected);
+        }
+    }
+
+    #[test]
+    fn scrolling_stays_inside() {
+        let view = Viewport::default();
+        assert_eq!(view.fit(10, 4), 0);
+        for (action, offset) in [
+            (Action::Down, 1),
+            (Action::PageDown, 5),
+            (Action::PageDown, 6),
+            (Action::Up, 5),
+            (Action::First, 0),
+            (Action::Last, 6),
+            (Action::PageUp, 2),
+        ] {
+            view.scroll(action);
+            assert_eq!(view.offset.get(), offset, "{action:?}");
+        }
+        assert_eq!(view.fit(3, 4), 0);
+        view.fit(10, 4);
+        view.show(9);
+        assert_eq!(view.offset.get(), 6);
+        view.show(2);
+        assert_eq!(view.offset.get(), 2);
+    }
+
+    #[test]
+    fn the_rate_is_of_one_aggregator() {
+        let mut dashboard = dashboard();
+        assert_eq!(dashboard.events_per_second, None);
+        let mut seen = sample::observation(4);
+        seen.heartbeat_ns += 500_000_000;
+        seen.snapshot.health.events_total += 600;
+        dashboard.update(feed(seen.clone()));
+        assert_eq!(dashboard.events_per_second, Some(1200.0));
+        seen.identity.pid += 1;
+        seen.snapshot.health.events_total = 3;
+        dashboard.update(feed(seen));
+        assert_eq!(dashboard.events_per_second, None);
+    }
+
+    #[test]
+    fn a_busy_segment_keeps_the_last_figures_an_absent_one_does_not() {
+        let mut dashboard = dashboard();
+        let without = |error| Feed { connection: Connection::Unavailable(error), seen: None };
+        dashboard.update(without(SourceError::Busy { name: "x".into() }));
+        assert!(dashboard.seen.is_some() && matches!(dashboard.connection, Connection::Live));
+        dashboard.update(without(SourceError::NoAggregator { name: "x".into() }));
+        assert!(dashboard.seen.is_none() && dashboard.rows.is_empty());
+    }
+}

@@ -1,0 +1,248 @@
+//! The devices: a panel each, or a line each when they are many or the terminal is small.
+
+use super::arrange::{Arrangement, Devices};
+use super::canvas::{fitted, frame, joined, put, side_by_side, span};
+use super::dashboard::{Dashboard, Focus};
+use super::graph::graph;
+use super::meter::Meter;
+use super::theme::Theme;
+use crate::source::{History, Observation};
+use crate::table::{capacity, chip_name, used};
+use crate::units;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use shm_layout::event::{Arch, Memory};
+use shm_layout::stats::Chip;
+
+/// Columns of the names in a panel; bars and graphs start behind them.
+const LABEL: usize = 10;
+/// Width from which a panel's bars carry all their figures.
+const FIGURES_FROM: usize = 50;
+/// Width from which they also carry the peak; below, the mark on the bar must do.
+const PEAK_FROM: usize = 66;
+/// Width from which L1 has a graph of its own.
+const TWO_GRAPHS_FROM: usize = 56;
+
+/// Draws them; `kinds` are the memory kinds that any chip has.
+pub fn draw(buffer: &mut Buffer, places: &Arrangement, dashboard: &Dashboard, seen: &Observation, kinds: &[Memory]) {
+    let area = places.devices;
+    let chips = &seen.snapshot.chips;
+    if area.is_empty() || chips.is_empty() {
+        return;
+    }
+    match places.style {
+        Devices::Panels { columns, kinds: most, graph } => {
+            let kinds = &kinds[..kinds.len().min(usize::from(most))];
+            let height = 2 + most + graph;
+            let rows =
+                (0..).step_by(usize::from(columns)).map_while(|first| chips.get(first..).filter(|c| !c.is_empty()));
+            for (line, chips_here) in (0..).zip(rows) {
+                let strip = Rect { y: area.y + line * height, height, ..area };
+                let cells = side_by_side(strip, columns, 0);
+                for (at, (cell, chip)) in cells.iter().zip(chips_here).enumerate() {
+                    let place = usize::from(line) * usize::from(columns) + at;
+                    panel(buffer, *cell, dashboard, seen, place, chip, kinds, graph);
+                }
+            }
+        }
+        Devices::Lines => lines(buffer, places, dashboard, chips, kinds),
+    }
+}
+
+/// `0 · 0x1c · blackhole p150b · 140 cores`, as much of it as fits.
+fn title(dashboard: &Dashboard, at: usize, chip: &Chip, width: usize) -> Line<'static> {
+    let theme = dashboard.theme;
+    let label = dashboard.labels.get(at).cloned().unwrap_or_default();
+    let board = shm_layout::text::load(&chip.board);
+    let arch = Arch::from_u32(chip.arch).name();
+    let kind = if board.is_empty() { arch.to_owned() } else { format!("{arch} {board}") };
+    let mut pieces = vec![
+        vec![span(format!(" {label}"), theme.title())],
+        vec![span(chip_name(chip), theme.text())],
+        vec![span(kind, theme.text())],
+    ];
+    if chip.tensix_cores > 0 {
+        pieces.push(vec![span(format!("{} cores", chip.tensix_cores), theme.dim())]);
+    }
+    let gap = span(format!(" {} ", theme.glyphs.dot), theme.dim());
+    let mut line = joined(pieces, gap, width.saturating_sub(1));
+    line.spans.push(span(" ", theme.text()));
+    line
+}
+
+#[allow(clippy::too_many_arguments, reason = "one caller, above")]
+fn panel(
+    buffer: &mut Buffer,
+    area: Rect,
+    dashboard: &Dashboard,
+    seen: &Observation,
+    at: usize,
+    chip: &Chip,
+    kinds: &[Memory],
+    graph_lines: u16,
+) {
+    let theme = dashboard.theme;
+    let title = title(dashboard, at, chip, usize::from(area.width.saturating_sub(4)));
+    let processes = match (chip.processes, area.width >= 60) {
+        (1, true) => " 1 process ".to_owned(),
+        (n, true) => format!(" {n} processes "),
+        (n, false) => format!(" {n} proc "),
+    };
+    let holders = Line::from(span(processes, theme.dim()));
+    let inside = frame(buffer, area, theme, dashboard.focus == Focus::Devices, title, holders);
+    let inside = Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside };
+    for (line, memory) in (0..inside.height).zip(kinds) {
+        put(buffer, inside, line, &memory_line(chip, *memory, usize::from(inside.width), theme));
+    }
+    let below = Rect {
+        y: inside.y + inside.height.saturating_sub(graph_lines),
+        height: graph_lines.min(inside.height),
+        ..inside
+    };
+    if let Some(history) = seen.history.get(at) {
+        graphs(buffer, below, seen, history, theme);
+    }
+}
+
+/// A memory kind's name, in at most eight columns.
+const fn short_name(memory: Memory) -> &'static str {
+    match memory {
+        Memory::SystemMemory => "HOST",
+        other => other.name(),
+    }
+}
+
+fn meter(chip: &Chip, memory: Memory) -> Meter {
+    let figures = &chip.memory[memory as usize];
+    let (beyond, peak) = match memory {
+        // The peak of CBs is of what is registered, another figure than the bar's.
+        Memory::Cb => (figures.footprint_bytes, 0),
+        _ => (0, figures.peak_footprint_bytes),
+    };
+    Meter { used: used(memory, figures), beyond, peak, capacity: capacity(chip, memory) }
+}
+
+/// `DRAM      ██████▌···  24.1 GiB / 32.0 GiB  75%  peak 26.0 GiB`
+fn memory_line(chip: &Chip, memory: Memory, width: usize, theme: Theme) -> Line<'static> {
+    let meter = meter(chip, memory);
+    let figures = &chip.memory[memory as usize];
+    let mut spans = vec![span(format!("{:<LABEL$}", short_name(memory)), theme.strong())];
+    let share = span(units::percent(meter.used, meter.capacity), theme.fill(meter.fill()));
+    let mut tail = Vec::new();
+    if width >= FIGURES_FROM {
+        let (word, second) = match memory {
+            Memory::Cb => ("reg ", figures.footprint_bytes),
+            _ => ("peak", figures.peak_footprint_bytes),
+        };
+        tail.extend([
+            span(format!(" {}", units::bytes(meter.used)), theme.strong()),
+            span(format!(" / {}", units::maybe_bytes(meter.capacity)), theme.dim()),
+            span(" ", theme.text()),
+            share,
+        ]);
+        if width >= PEAK_FROM {
+            tail.push(span(format!("  {word} {}", units::bytes(second)), theme.dim()));
+        }
+    } else {
+        tail.extend([
+            span(format!(" {}", units::short_bytes(meter.used)), theme.strong()),
+            span(format!("/{}", units::maybe_short_bytes(meter.capacity).trim_start()), theme.dim()),
+        ]);
+        let used: usize = tail.iter().map(Span::width).sum();
+        tail.push(span(" ".repeat(12usize.saturating_sub(used)), theme.text()));
+        tail.push(share);
+    }
+    let used: usize = spans.iter().chain(&tail).map(Span::width).sum();
+    spans.extend(meter.spans(width.saturating_sub(used), theme));
+    spans.extend(tail);
+    Line::from(spans)
+}
+
+/// DRAM's graph, and L1's beside it where there is room.
+fn graphs(buffer: &mut Buffer, area: Rect, seen: &Observation, history: &History, theme: Theme) {
+    if area.is_empty() {
+        return;
+    }
+    if usize::from(area.width) < TWO_GRAPHS_FROM {
+        one_graph(buffer, area, seen, "DRAM", &history.dram, false, theme);
+        return;
+    }
+    let halves = side_by_side(area, 2, 2);
+    one_graph(buffer, halves[0], seen, "DRAM", &history.dram, false, theme);
+    one_graph(buffer, halves[1], seen, "L1", &history.l1, true, theme);
+}
+
+/// What it is, what its full height stands for, and how long its width lasts; then the graph.
+fn one_graph(buffer: &mut Buffer, area: Rect, seen: &Observation, name: &str, samples: &[u64], l1: bool, theme: Theme) {
+    let place = Rect { x: area.x + LABEL as u16, width: area.width.saturating_sub(LABEL as u16), ..area };
+    let drawn = graph(samples, seen.history_head, usize::from(place.width), usize::from(area.height), theme);
+    let span_ns = (drawn.samples as u64).saturating_mul(Observation::SECONDS_PER_SAMPLE * 1_000_000_000);
+    let caption = [
+        span(name.to_owned(), theme.graph(l1)),
+        span(format!("max {}", units::short_bytes(drawn.top).trim_start()), theme.dim()),
+        span(units::age(span_ns), theme.dim()),
+    ];
+    for (at, line) in (0..area.height).zip(&drawn.lines) {
+        put(buffer, place, at, &Line::from(span(line.clone(), theme.graph(l1))));
+    }
+    for (at, text) in (0..area.height).zip(caption) {
+        let area = Rect { width: area.width.min(LABEL as u16 - 1), ..area };
+        put(buffer, area, at, &Line::from(text));
+    }
+}
+
+fn lines(buffer: &mut Buffer, places: &Arrangement, dashboard: &Dashboard, chips: &[Chip], kinds: &[Memory]) {
+    let theme = dashboard.theme;
+    let focused = dashboard.focus == Focus::Devices;
+    let inside = if places.framed {
+        let title = Line::from(vec![span(" Devices ", theme.title()), span(format!("{} ", chips.len()), theme.text())]);
+        let inside = frame(buffer, places.devices, theme, focused, title, Line::default());
+        Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside }
+    } else {
+        places.devices
+    };
+    let first = dashboard.device_view.fit(chips.len(), usize::from(inside.height));
+    let widest = dashboard.labels.iter().map(String::len).max().unwrap_or(1);
+    for (line, at) in (0..inside.height).zip(first..chips.len()) {
+        let label = dashboard.labels.get(at).map_or("", String::as_str);
+        let mut spans = vec![span(format!("{label:>widest$} "), theme.title())];
+        spans.extend(device_line(&chips[at], kinds, usize::from(inside.width).saturating_sub(widest + 1), theme));
+        let text = Line::from(spans);
+        put(buffer, inside, line, &text);
+    }
+    // Marks that there is more above or below.
+    let marks = [(first > 0, 0), (first + usize::from(inside.height) < chips.len(), inside.height.saturating_sub(1))];
+    for (cut, line) in marks {
+        if cut && inside.width > 0 && inside.height > 0 {
+            let edge = Rect { x: inside.right() - 1, width: 1, ..inside };
+            put(buffer, edge, line, &Line::from(span(theme.glyphs.more, theme.warning())));
+        }
+    }
+}
+
+/// `DRAM ████▌··· 24.1G/32.0G  75%  L1 …`: as many kinds as fit with their figures.
+fn device_line(chip: &Chip, kinds: &[Memory], width: usize, theme: Theme) -> Vec<Span<'static>> {
+    const BAR_LEAST: usize = 6;
+    // "DRAM" + blank + bar + blank + " 24.1G" + blank + " 75%"
+    const FIXED: usize = 5 + 1 + 5 + 5;
+    let kinds = &kinds[..kinds.len().min(3)];
+    let fitting = (1..=kinds.len()).rev().find(|n| n * (FIXED + BAR_LEAST) + (n - 1) * 2 <= width).unwrap_or(1);
+    let each = (width.saturating_sub((fitting - 1) * 2)) / fitting;
+    let mut spans = Vec::new();
+    for memory in kinds.iter().take(fitting) {
+        if !spans.is_empty() {
+            spans.push(span("  ", theme.text()));
+        }
+        let meter = meter(chip, *memory);
+        let with_figure = each >= FIXED + BAR_LEAST - 2;
+        let bar = each.saturating_sub(if with_figure { FIXED } else { 5 + 5 });
+        spans.push(span(fitted(short_name(*memory), 5, false, theme), theme.strong()));
+        spans.extend(meter.spans(bar, theme));
+        if with_figure {
+            spans.push(span(format!(" {}", units::short_bytes(meter.used)), theme.text()));
+        }
+        spans.push(span(format!(" {}", units::percent(meter.used, meter.capacity)), theme.fill(meter.fill())));
+    }
+    spans
+}

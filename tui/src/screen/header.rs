@@ -1,0 +1,88 @@
+//! The first line: which host, when, and how the aggregator is.
+
+use super::canvas::{joined, put, put_right, span};
+use super::dashboard::Dashboard;
+use crate::source::{Connection, Observation};
+use crate::units;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Span;
+
+/// Draws it.
+pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
+    let theme = dashboard.theme;
+    let width = usize::from(area.width);
+    let gap = || span("  ", theme.text());
+    let mut left = vec![vec![span(" alloc-top", theme.title())], vec![span(dashboard.host.clone(), theme.strong())]];
+    if let Some(seen) = &dashboard.seen {
+        left.push(vec![span(dashboard.zone.time_of_day(seen.unix_ns), theme.text())]);
+    }
+    if dashboard.paused {
+        left.insert(1, vec![span(format!("{} paused", dashboard.theme.glyphs.paused), theme.warning())]);
+    }
+    let right = right(dashboard);
+    // The aggregator's state is worth more than the time and the host's name.
+    let state: usize = right.first().map_or(0, |piece| piece.iter().map(Span::width).sum());
+    let left = joined(left, gap(), width.saturating_sub(state + 3));
+    let room = width.saturating_sub(left.width() + 2);
+    let mut right = joined(right, gap(), room.saturating_sub(1));
+    right.spans.push(span(" ", theme.text()));
+    put(buffer, area, 0, &left);
+    put_right(buffer, area, 0, &right);
+}
+
+/// The aggregator's state first, then its figures, the more urgent ones before the others.
+fn right(dashboard: &Dashboard) -> Vec<Vec<Span<'static>>> {
+    let theme = dashboard.theme;
+    let glyphs = theme.glyphs;
+    let who = if dashboard.embedded { "embedded" } else { "aggregator" };
+    let trouble = |text: String| vec![vec![span(format!("{} {text}", glyphs.trouble), theme.error())]];
+    let mut pieces = match (&dashboard.connection, &dashboard.seen) {
+        (Connection::Live, Some(seen)) => {
+            let up = seen.now_ns.saturating_sub(seen.identity.started_monotonic_ns);
+            vec![vec![
+                span(format!("{} ", glyphs.alive), theme.good()),
+                span(format!("{who} up {}", units::age(up)), theme.text()),
+            ]]
+        }
+        (Connection::Stale { age_ns, gone: true }, _) => {
+            trouble(format!("aggregator died {} ago", units::age(*age_ns)))
+        }
+        (Connection::Stale { age_ns, .. }, _) => trouble(format!("aggregator silent for {}", units::age(*age_ns))),
+        (Connection::Ended, _) => trouble("aggregator stopped".to_owned()),
+        (Connection::Unavailable(error), _) if error.is_absence() => trouble("no aggregator".to_owned()),
+        _ => trouble("no figures".to_owned()),
+    };
+    if let Some(seen) = &dashboard.seen {
+        pieces.extend(figures(dashboard, seen));
+    }
+    pieces
+}
+
+fn figures(dashboard: &Dashboard, seen: &Observation) -> Vec<Vec<Span<'static>>> {
+    let theme = dashboard.theme;
+    let health = &seen.snapshot.health;
+    let figure = |word: &str, number: String| vec![span(format!("{word} "), theme.dim()), span(number, theme.text())];
+    let a = &health.anomalies;
+    let anomalies = [a.free_unknown, a.double_free, a.invalid_record, a.alloc_live, a.overflow, a.size_mismatch];
+    let mut pieces = Vec::new();
+    for (number, word, style) in [
+        (health.dropped_events_total, "dropped", theme.error()),
+        (health.torn_events_total, "torn", theme.warning()),
+        (anomalies.into_iter().fold(0, u64::saturating_add), "anomalies", theme.warning()),
+        (health.hidden_processes, "processes hidden", theme.warning()),
+        (health.rejected_rings_total, "rings refused", theme.warning()),
+    ] {
+        if number > 0 {
+            pieces.push(vec![span(format!("{} {word}", units::count(number)), style)]);
+        }
+    }
+    pieces.push(figure("events", format!("{:>5}", units::count(health.events_total))));
+    if let Some(rate) = dashboard.events_per_second {
+        pieces.push(vec![span(format!("{:>5}", units::count(rate as u64)), theme.text()), span("/s", theme.dim())]);
+    }
+    pieces.push(figure("lag", units::count(health.lag_events)));
+    pieces.push(figure("rings", units::count(health.rings)));
+    pieces.push(figure("every", format!("{} ms", dashboard.refresh_ms)));
+    pieces
+}

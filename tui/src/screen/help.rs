@@ -1,0 +1,50 @@
+//! The help: the keys, made of the one table, and what the bars mean.
+
+use super::canvas::{frame, put, span};
+use super::dashboard::Dashboard;
+use super::keys::BINDINGS;
+use super::meter::Meter;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+use ratatui::widgets::{Clear, Widget};
+
+/// Draws it over everything else.
+pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
+    let theme = dashboard.theme;
+    let mut lines: Vec<Line<'static>> = BINDINGS
+        .iter()
+        .map(|binding| {
+            Line::from(vec![span(format!("{:>8}  ", binding.label), theme.key()), span(binding.help, theme.text())])
+        })
+        .collect();
+    lines.push(Line::default());
+    for (share, text) in [(60, "below 75 %"), (80, "from 75 %"), (95, "from 90 %")] {
+        let mut spans = vec![span("  ", theme.text())];
+        spans.extend(Meter { used: share, capacity: Some(100), ..Meter::default() }.spans(8, theme));
+        spans.push(span(format!("  {text} in use"), theme.text()));
+        lines.push(Line::from(spans));
+    }
+    let mut spans = vec![span("  ", theme.text())];
+    spans.extend(Meter { used: 40, beyond: 80, capacity: Some(100), peak: 0 }.spans(8, theme));
+    spans.push(span("  CB: resident, and registered beyond it", theme.text()));
+    lines.push(Line::from(spans));
+    for text in [
+        "Bytes are what the allocator gave out (footprints).",
+        "TOTAL: DRAM + TRACE + L1 + L1_SMALL + resident CBs.",
+        "OTHER: L1_SMALL + TRACE + kernels. CB: registered.",
+    ] {
+        lines.push(Line::from(span(format!("  {text}"), theme.dim())));
+    }
+
+    let width = lines.iter().map(Line::width).max().unwrap_or(0) + 4;
+    let width = u16::try_from(width).unwrap_or(u16::MAX).min(area.width);
+    let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(area.height);
+    let place = Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
+    Clear.render(place, buffer);
+    let title = Line::from(span(" Help ", theme.title()));
+    let inside = frame(buffer, place, theme, true, title, Line::default());
+    for (at, line) in (0..inside.height).zip(&lines) {
+        put(buffer, inside, at, line);
+    }
+}

@@ -1,0 +1,75 @@
+//! The dashboard: [`dashboard`] is its state, everything else draws it.
+//!
+//! | module | what lies there |
+//! |---|---|
+//! | [`dashboard`] | what was seen, what the keys changed |
+//! | [`keys`] | the table of keys |
+//! | [`arrange`] | where everything stands, by the terminal's size |
+//! | [`theme`] | glyphs and styles |
+//! | [`canvas`] | lines written inside an area, boxes |
+//! | [`meter`], [`graph`] | bars; graphs of the recent past |
+//! | [`header`], [`devices`], [`processes`], [`events`], [`footer`] | the parts, from above |
+//! | [`help`], [`notice`] | what lies on top; what is said when there is nothing to show |
+
+pub mod arrange;
+pub mod canvas;
+pub mod dashboard;
+pub mod devices;
+pub mod events;
+pub mod footer;
+pub mod graph;
+pub mod header;
+pub mod help;
+pub mod keys;
+pub mod meter;
+pub mod notice;
+pub mod processes;
+pub mod theme;
+
+use arrange::{LEAST, Wants, arrange};
+use dashboard::Dashboard;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+
+/// Draws the dashboard. Any size will do.
+pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
+    if area.width < LEAST.0 || area.height < LEAST.1 {
+        notice::draw_tiny(buffer, area, dashboard);
+        return;
+    }
+    let seen = dashboard.seen.as_ref();
+    let chips = seen.map_or(&[][..], |seen| &seen.snapshot.chips);
+    let kinds = crate::table::shown_memories(chips);
+    let wants = Wants {
+        devices: chips.len(),
+        kinds: kinds.len(),
+        processes: dashboard.rows.len(),
+        events: seen.map_or(0, |seen| seen.snapshot.lines.len()),
+    };
+    let places = arrange(area, wants);
+    match seen {
+        None => {
+            let body = Rect { y: places.header.bottom(), height: area.height - 1 - places.footer.height, ..area };
+            notice::draw(buffer, body, dashboard);
+        }
+        Some(seen) => {
+            devices::draw(buffer, &places, dashboard, seen, &kinds);
+            processes::draw(buffer, &places, dashboard);
+            events::draw(buffer, &places, dashboard, seen);
+            if dashboard.is_old() {
+                for part in [places.devices, places.processes, places.events] {
+                    buffer.set_style(part, Style::new().add_modifier(Modifier::DIM));
+                }
+            }
+        }
+    }
+    header::draw(buffer, places.header, dashboard);
+    footer::draw(buffer, places.footer, dashboard);
+    if dashboard.help {
+        help::draw(buffer, area, dashboard);
+    }
+}
+
+#[cfg(test)]
+mod tests;

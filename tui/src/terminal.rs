@@ -1,0 +1,148 @@
+//! The terminal: raw mode and the alternate screen, and the way back from them however the program ends.
+
+use crossterm::cursor::{Hide, Show};
+use crossterm::event::{Event, poll, read};
+use crossterm::terminal::{
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+    enable_raw_mode,
+};
+use crossterm::{execute, queue};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll as wait_for};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Whether the terminal is ours; the panic hook has to know.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+static HOOK: Once = Once::new();
+
+fn give_back() {
+    if TAKEN.swap(false, Ordering::SeqCst) {
+        // Nobody is left to tell that it did not work.
+        let _ = execute!(io::stdout(), EndSynchronizedUpdate, LeaveAlternateScreen, Show);
+        let _ = disable_raw_mode();
+    }
+}
+
+/// The terminal while it shows the dashboard; dropping it gives it back.
+#[derive(Debug)]
+pub struct Screen {
+    // One write a frame: standard output alone would write line by line.
+    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    // What keys come from: the terminal on standard input, or the controlling one.
+    keyboard: OwnedFd,
+}
+
+impl Screen {
+    /// Takes the terminal on standard output.
+    ///
+    /// # Errors
+    /// When it cannot be put into raw mode or written.
+    pub fn enter() -> io::Result<Self> {
+        HOOK.call_once(|| {
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |panic| {
+                give_back();
+                before(panic);
+            }));
+        });
+        Self::take()?;
+        let terminal = Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(1 << 16, io::stdout())));
+        terminal.and_then(|terminal| Ok(Self { terminal, keyboard: keyboard()? })).inspect_err(|_| give_back())
+    }
+
+    fn take() -> io::Result<()> {
+        TAKEN.store(true, Ordering::SeqCst);
+        let taken = enable_raw_mode().and_then(|()| execute!(io::stdout(), EnterAlternateScreen, Hide));
+        taken.inspect_err(|_| give_back())
+    }
+
+    /// Draws one frame: only what changed is written, and shown at once by terminals that can.
+    ///
+    /// # Errors
+    /// When the terminal cannot be written.
+    pub fn draw(&mut self, draw: impl FnOnce(&mut Buffer, Rect)) -> io::Result<()> {
+        queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
+        self.terminal.draw(|frame| {
+            let area = frame.area();
+            draw(frame.buffer_mut(), area);
+        })?;
+        queue!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
+        self.terminal.backend_mut().flush()
+    }
+
+    /// The next frame is written whole.
+    ///
+    /// # Errors
+    /// When the terminal cannot be written.
+    pub fn redraw(&mut self) -> io::Result<()> {
+        self.terminal.clear()
+    }
+
+    /// Gives the terminal back, stops as a shell's job, and takes it again when the job continues.
+    ///
+    /// # Errors
+    /// When it cannot be taken again.
+    pub fn suspend(&mut self) -> io::Result<()> {
+        give_back();
+        // The whole group, as the terminal's own Ctrl-Z does: a wrapper that waits for us stops, too.
+        kill(Pid::from_raw(0), Signal::SIGTSTP)?;
+        self.resume()
+    }
+
+    /// Takes the terminal again after somebody stopped and continued this process.
+    ///
+    /// # Errors
+    /// When it cannot be taken.
+    pub fn resume(&mut self) -> io::Result<()> {
+        Self::take()?;
+        self.redraw()
+    }
+
+    /// Everything that was typed within this time; returns at the first of it.
+    ///
+    /// # Errors
+    /// When the terminal cannot be read.
+    pub fn typed(&self, within: Duration) -> io::Result<Vec<Event>> {
+        // crossterm 0.29 reads a terminal that has hung up for ever, inside one call: it is only asked while there is one.
+        let mut keyboard = [PollFd::new(self.keyboard.as_fd(), PollFlags::POLLIN)];
+        match wait_for(&mut keyboard, PollTimeout::try_from(within).unwrap_or(PollTimeout::ZERO)) {
+            // A resize comes as a signal.
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let hung_up = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
+        if keyboard[0].revents().is_some_and(|events| events.intersects(hung_up)) {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the terminal has hung up"));
+        }
+        let mut events = Vec::new();
+        while poll(Duration::ZERO)? {
+            events.push(read()?);
+        }
+        Ok(events)
+    }
+}
+
+fn keyboard() -> io::Result<OwnedFd> {
+    if io::stdin().is_terminal() {
+        io::stdin().as_fd().try_clone_to_owned()
+    } else {
+        Ok(File::open("/dev/tty")?.into())
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
