@@ -22,7 +22,7 @@ const NAP: Duration = Duration::from_millis(50);
 
 /// Plays one process of the trace in this process. `stop` ends it between two events.
 ///
-/// A recorded kill is a real one, in the last round. Until then, and after a stop, the ring is closed in good order.
+/// A recorded kill is a real one, at the end of the first round. Otherwise the ring is closed in good order.
 pub fn play(trace: &Trace, process: usize, pace: Pace, stop: &AtomicBool) {
     let Some(recorded) = trace.processes.get(process) else { return };
     let comm = recorded.command_line.split(' ').nth(1).unwrap_or(&recorded.name).trim_end_matches(".py");
@@ -37,10 +37,10 @@ pub fn play(trace: &Trace, process: usize, pace: Pace, stop: &AtomicBool) {
         if !finished {
             break;
         }
+        if recorded.end == End::Killed {
+            let _dead = raise(Signal::SIGKILL);
+        }
         if round == pace.rounds {
-            if recorded.end == End::Killed {
-                let _dead = raise(Signal::SIGKILL);
-            }
             break;
         }
     }

@@ -6,7 +6,8 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 use tui::demo::cast::Cast;
 use tui::demo::replay::{self, Pace};
 use tui::demo::trace::Trace;
@@ -15,6 +16,9 @@ use tui::demo::trace::Trace;
 const UNWATCHED_SPEED: f64 = 12.0;
 /// At which part of the trace the one table is taken: everything runs by then, and something has been killed.
 const UNWATCHED_MOMENT: f64 = 0.8;
+
+/// How often processes that have ended are started again.
+const REVIVAL: Duration = Duration::from_secs(4);
 
 /// Replay a recorded workload (three ttnn jobs on four chips, one of them killed) with real producer processes
 ///
@@ -46,9 +50,12 @@ impl Demo {
         let pace = Pace { speed: self.speed, rounds: self.rounds };
         if let Some(seconds) = self.load {
             let prefix = Prefix::from_environment()?;
-            let cast = Cast::start(&trace, &prefix, pace, self.copies)?;
-            std::thread::sleep(Duration::try_from_secs_f64(seconds).context("--load SECONDS")?);
-            drop(cast);
+            let end = Instant::now() + Duration::try_from_secs_f64(seconds).context("--load SECONDS")?;
+            let mut cast = Cast::start(&trace, &prefix, pace, self.copies)?;
+            while Instant::now() < end {
+                std::thread::sleep(REVIVAL.min(end.saturating_duration_since(Instant::now())));
+                cast.revive()?;
+            }
             return Ok(ExitCode::SUCCESS);
         }
         let prefix = match std::env::var_os(PREFIX_VARIABLE) {
@@ -57,8 +64,7 @@ impl Demo {
         };
         let aggregator = aggregator::embedded::start(&prefix)?;
         let code = if std::io::stdout().is_terminal() {
-            let _cast = Cast::start(&trace, &prefix, pace, self.copies)?;
-            watch(&prefix)?
+            watch(&prefix, Cast::start(&trace, &prefix, pace, self.copies)?)?
         } else {
             print_once(&trace, &prefix, self.copies)?
         };
@@ -69,8 +75,27 @@ impl Demo {
     }
 }
 
-fn watch(prefix: &Prefix) -> anyhow::Result<ExitCode> {
-    tui::top::run(tui::top::TopOptions { prefix: prefix.clone(), ..tui::top::TopOptions::default() })
+fn watch(prefix: &Prefix, mut cast: Cast) -> anyhow::Result<ExitCode> {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut revived = Instant::now();
+            // Relaxed: nothing but the flag itself is passed on.
+            while !over.load(Relaxed) {
+                std::thread::sleep(Duration::from_millis(50));
+                if revived.elapsed() >= REVIVAL {
+                    revived = Instant::now();
+                    // The screen belongs to alloc-top; the table shows who is missing.
+                    let _revived = cast.revive();
+                }
+            }
+            cast.end();
+        });
+        let code = tui::top::run(tui::top::TopOptions { prefix: prefix.clone(), ..tui::top::TopOptions::default() });
+        // Relaxed: as above.
+        over.store(true, Relaxed);
+        code
+    })
 }
 
 fn print_once(trace: &Trace, prefix: &Prefix, copies: usize) -> anyhow::Result<ExitCode> {
