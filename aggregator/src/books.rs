@@ -3,94 +3,18 @@
 //! Every figure is the sum over the ledger's entries plus what is known to be missing there (`unlisted`). A free
 //! subtracts what the ledger says, never what the free says: no sequence of records makes a total wrong.
 
+use crate::account::Live;
 use crate::chips::{ChipIndex, Chips};
 use crate::ledger::{Key, Ledger};
 use shm_layout::event::{Event, Kind, MAX_DEVICE, MEMORY_KINDS, Memory, flags};
-use shm_layout::ledger::{Account, Counters, Device, LedgerState, MAX_ACCOUNTS, MAX_DEVICES};
-use shm_layout::stats::{Figures, UNKNOWN};
+use shm_layout::ledger::{Counters, Device, LedgerState, MAX_ACCOUNTS, MAX_DEVICES};
+use shm_layout::stats::UNKNOWN;
 use std::collections::HashMap;
 
 /// A sum that a process may reach: what is above is no size but an attack or a fault.
 const MOST_BYTES: u64 = 1 << 62;
 /// Keys remembered as freed, to tell a double free from a free of something unknown.
 const REMEMBERED_FREES: usize = 256;
-
-/// One account: the persistent sums, and those that are derived from the entries.
-#[derive(Clone, Copy, Debug)]
-pub struct Live {
-    /// What the ledger's state block keeps.
-    pub account: Account,
-    /// The chip that the device is.
-    pub chip: ChipIndex,
-    /// Bytes asked for, of entries.
-    pub asked: u64,
-    /// Bytes taken, of entries.
-    pub taken: u64,
-    /// Entries.
-    pub blocks: u64,
-    /// Of `taken`: fabric kernels.
-    pub fabric: u64,
-    /// Of `taken`: dispatch kernels.
-    pub dispatch: u64,
-}
-
-impl Live {
-    /// Bytes taken, entries and unlisted; never below zero.
-    pub fn footprint(&self) -> u64 {
-        self.taken.saturating_add_signed(self.account.unlisted_bytes)
-    }
-
-    /// Blocks, entries and unlisted.
-    pub fn all_blocks(&self) -> u64 {
-        self.blocks.saturating_add_signed(self.account.unlisted_blocks)
-    }
-
-    /// The figures to be shown; `resident` is for circular buffers.
-    pub fn figures(&self, resident: u64, capacity: u64) -> Figures {
-        Figures {
-            live_bytes: self.asked.saturating_add_signed(self.account.unlisted_bytes),
-            footprint_bytes: self.footprint(),
-            blocks: self.all_blocks(),
-            peak_footprint_bytes: self.account.peak.max(self.footprint()),
-            capacity_bytes: capacity,
-            allocated_bytes_total: self.account.allocated,
-            freed_bytes_total: self.account.freed,
-            resident_bytes: resident,
-            fabric_bytes: self.fabric,
-            dispatch_bytes: self.dispatch,
-            detail_incomplete: self.account.incomplete,
-            reserved: 0,
-        }
-    }
-
-    fn add(&mut self, event: &Event) {
-        let taken = event.taken();
-        if event.flags & flags::GLOBALLY_ALLOCATED == 0 {
-            self.asked += event.size;
-        }
-        self.taken += taken;
-        self.blocks += 1;
-        if event.flags & flags::FABRIC != 0 {
-            self.fabric += taken;
-        } else if event.flags & flags::DISPATCH != 0 {
-            self.dispatch += taken;
-        }
-    }
-
-    fn subtract(&mut self, event: &Event) {
-        let taken = event.taken();
-        if event.flags & flags::GLOBALLY_ALLOCATED == 0 {
-            self.asked = self.asked.saturating_sub(event.size);
-        }
-        self.taken = self.taken.saturating_sub(taken);
-        self.blocks = self.blocks.saturating_sub(1);
-        if event.flags & flags::FABRIC != 0 {
-            self.fabric = self.fabric.saturating_sub(taken);
-        } else if event.flags & flags::DISPATCH != 0 {
-            self.dispatch = self.dispatch.saturating_sub(taken);
-        }
-    }
-}
 
 /// What is removed at a death or a close, by the noun of the event line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -180,8 +104,7 @@ impl Books {
         if logical {
             chips.describe(chip, 0, 0, 0, device);
         }
-        let account = Account { device, memory: memory as u32, ..Account::default() };
-        self.accounts.push(Live { account, chip, asked: 0, taken: 0, blocks: 0, fabric: 0, dispatch: 0 });
+        self.accounts.push(Live::new(device, memory, chip));
         Some(self.accounts.len() - 1)
     }
 
@@ -394,7 +317,7 @@ impl Books {
         let Some(chip) = self.introduce(&device, chips) else { return };
         for live in self.accounts.iter_mut().filter(|l| l.account.device == event.device && l.chip != chip) {
             // What was allocated before the introduction moves to the chip that it turned out to be.
-            let Some(memory) = u8::try_from(live.account.memory).ok().and_then(Memory::from_u8) else { continue };
+            let Some(memory) = live.memory() else { continue };
             let (footprint, allocated, freed) = (live.footprint(), live.account.allocated, live.account.freed);
             let from = chips.figures(live.chip, memory);
             from.footprint_bytes = from.footprint_bytes.saturating_sub(footprint);
@@ -427,7 +350,7 @@ impl Books {
             }
         }
         for live in self.accounts.iter_mut().filter(|l| l.account.device == device) {
-            clear_unlisted(live, chips);
+            live.clear_unlisted(chips);
         }
         if let Some(device) = self.devices.iter_mut().find(|d| d.device == device) {
             device.open = 0;
@@ -464,7 +387,7 @@ impl Books {
     pub fn end(&mut self, chips: &mut Chips) -> Removed {
         let mut removed = Removed::default();
         for live in &mut self.accounts {
-            let Some(memory) = u8::try_from(live.account.memory).ok().and_then(Memory::from_u8) else { continue };
+            let Some(memory) = live.memory() else { continue };
             let noun = match memory {
                 Memory::Cb => 1,
                 Memory::Kernel => 2,
@@ -472,7 +395,7 @@ impl Books {
             };
             removed.by_noun[noun].0 += live.all_blocks();
             removed.by_noun[noun].1 += live.footprint();
-            clear_unlisted(live, chips);
+            live.clear_unlisted(chips);
             let figures = chips.figures(live.chip, memory);
             figures.footprint_bytes = figures.footprint_bytes.saturating_sub(live.taken);
             figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(live.taken);
@@ -489,19 +412,6 @@ impl Books {
         let fold = fold(key);
         self.recently_freed[(fold % REMEMBERED_FREES as u64) as usize] = fold;
     }
-}
-
-/// Ends what is live without an entry.
-fn clear_unlisted(live: &mut Live, chips: &mut Chips) {
-    let Some(memory) = u8::try_from(live.account.memory).ok().and_then(Memory::from_u8) else { return };
-    let before = live.footprint();
-    let bytes = u64::try_from(live.account.unlisted_bytes).unwrap_or(0);
-    live.account.unlisted_bytes = 0;
-    live.account.unlisted_blocks = 0;
-    live.account.freed = live.account.freed.saturating_add(bytes);
-    let figures = chips.figures(live.chip, memory);
-    figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(live.footprint());
-    figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(bytes);
 }
 
 /// A key as one number that is hardly ever that of another key. Only tells two anomalies apart.

@@ -261,7 +261,7 @@ impl Host {
             add_anomalies(&mut health.anomalies, &counters.anomalies);
             let mut on_chips: Vec<usize> = Vec::new();
             for live in &process.books.accounts {
-                let Some(memory) = u8::try_from(live.account.memory).ok().and_then(Memory::from_u8) else { continue };
+                let Some(memory) = live.memory() else { continue };
                 let device = live.account.device;
                 let resident = if memory == Memory::Cb { process.books.resident(device) } else { 0 };
                 let figures = live.figures(resident, process.books.capacity(device, live.account.memory));

@@ -11,6 +11,7 @@
 //!
 //! Data moves one way. Nothing here can slow, block, signal or end a tracked process.
 
+mod account;
 mod attach;
 mod books;
 mod chips;

@@ -33,7 +33,8 @@ impl Ground {
     }
 
     pub fn must_be_clean(&self) {
-        wait("an empty /dev/shm", || self.files().is_empty().then_some(())).unwrap_or_else(|_| panic!("left: {:?}", self.files()));
+        wait("an empty /dev/shm", || self.files().is_empty().then_some(()))
+            .unwrap_or_else(|_| panic!("left: {:?}", self.files()));
     }
 
     pub fn aggregator(&self) -> aggregator::embedded::Embedded {
@@ -110,18 +111,26 @@ pub fn play_if_asked() {
             "alloc" => {
                 let [device, memory, id, size, footprint] = words[..] else { panic!("{line}") };
                 let memory = Memory::from_u8(memory as u8).unwrap();
-                let event = Event { id, size, footprint, address: id, ..Event::new(Kind::Alloc, memory, device as u32) };
+                let event =
+                    Event { id, size, footprint, address: id, ..Event::new(Kind::Alloc, memory, device as u32) };
                 producer::process::record(event);
                 String::new()
             }
             "free" => {
                 let [device, memory, id, size, footprint] = words[..] else { panic!("{line}") };
                 let memory = Memory::from_u8(memory as u8).unwrap();
-                producer::process::record(Event { id, size, footprint, ..Event::new(Kind::Free, memory, device as u32) });
+                producer::process::record(Event {
+                    id,
+                    size,
+                    footprint,
+                    ..Event::new(Kind::Free, memory, device as u32)
+                });
                 String::new()
             }
             "event" => {
-                let [kind, memory, device, id, address, size, footprint, context, flags] = words[..] else { panic!("{line}") };
+                let [kind, memory, device, id, address, size, footprint, context, flags] = words[..] else {
+                    panic!("{line}")
+                };
                 producer::process::record(Event {
                     kind: kind as u8,
                     memory: memory as u8,
@@ -161,7 +170,11 @@ pub fn play_if_asked() {
                                 let id = thread << 32 | n;
                                 producer::process::record(Event { id, size, ..Event::new(Kind::Alloc, Memory::L1, 0) });
                                 if n % 2 == 1 {
-                                    producer::process::record(Event { id, size, ..Event::new(Kind::Free, Memory::L1, 0) });
+                                    producer::process::record(Event {
+                                        id,
+                                        size,
+                                        ..Event::new(Kind::Free, Memory::L1, 0)
+                                    });
                                 }
                             }
                         });

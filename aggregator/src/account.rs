@@ -1,0 +1,109 @@
+//! One account: what a process holds of one memory kind on one device.
+
+use crate::chips::{ChipIndex, Chips};
+use shm_layout::event::{Event, Memory, flags};
+use shm_layout::ledger::Account;
+use shm_layout::stats::Figures;
+
+/// One account: the persistent sums, and those that are derived from the entries.
+#[derive(Clone, Copy, Debug)]
+pub struct Live {
+    /// What the ledger's state block keeps.
+    pub account: Account,
+    /// The chip that the device is.
+    pub chip: ChipIndex,
+    /// Bytes asked for, of entries.
+    pub asked: u64,
+    /// Bytes taken, of entries.
+    pub taken: u64,
+    /// Entries.
+    pub blocks: u64,
+    /// Of `taken`: fabric kernels.
+    pub fabric: u64,
+    /// Of `taken`: dispatch kernels.
+    pub dispatch: u64,
+}
+
+impl Live {
+    /// An account with nothing in it.
+    pub fn new(device: u32, memory: Memory, chip: ChipIndex) -> Self {
+        let account = Account { device, memory: memory as u32, ..Account::default() };
+        Self { account, chip, asked: 0, taken: 0, blocks: 0, fabric: 0, dispatch: 0 }
+    }
+
+    /// Bytes taken, entries and unlisted; never below zero.
+    pub fn footprint(&self) -> u64 {
+        self.taken.saturating_add_signed(self.account.unlisted_bytes)
+    }
+
+    /// Blocks, entries and unlisted.
+    pub fn all_blocks(&self) -> u64 {
+        self.blocks.saturating_add_signed(self.account.unlisted_blocks)
+    }
+
+    /// The figures to be shown; `resident` is for circular buffers.
+    pub fn figures(&self, resident: u64, capacity: u64) -> Figures {
+        Figures {
+            live_bytes: self.asked.saturating_add_signed(self.account.unlisted_bytes),
+            footprint_bytes: self.footprint(),
+            blocks: self.all_blocks(),
+            peak_footprint_bytes: self.account.peak.max(self.footprint()),
+            capacity_bytes: capacity,
+            allocated_bytes_total: self.account.allocated,
+            freed_bytes_total: self.account.freed,
+            resident_bytes: resident,
+            fabric_bytes: self.fabric,
+            dispatch_bytes: self.dispatch,
+            detail_incomplete: self.account.incomplete,
+            reserved: 0,
+        }
+    }
+
+    /// Takes an entry into the sums.
+    pub fn add(&mut self, event: &Event) {
+        let taken = event.taken();
+        if event.flags & flags::GLOBALLY_ALLOCATED == 0 {
+            self.asked += event.size;
+        }
+        self.taken += taken;
+        self.blocks += 1;
+        if event.flags & flags::FABRIC != 0 {
+            self.fabric += taken;
+        } else if event.flags & flags::DISPATCH != 0 {
+            self.dispatch += taken;
+        }
+    }
+
+    /// Takes an entry out of the sums.
+    pub fn subtract(&mut self, event: &Event) {
+        let taken = event.taken();
+        if event.flags & flags::GLOBALLY_ALLOCATED == 0 {
+            self.asked = self.asked.saturating_sub(event.size);
+        }
+        self.taken = self.taken.saturating_sub(taken);
+        self.blocks = self.blocks.saturating_sub(1);
+        if event.flags & flags::FABRIC != 0 {
+            self.fabric = self.fabric.saturating_sub(taken);
+        } else if event.flags & flags::DISPATCH != 0 {
+            self.dispatch = self.dispatch.saturating_sub(taken);
+        }
+    }
+
+    /// Ends what is live without an entry.
+    pub fn clear_unlisted(&mut self, chips: &mut Chips) {
+        let Some(memory) = self.memory() else { return };
+        let before = self.footprint();
+        let bytes = u64::try_from(self.account.unlisted_bytes).unwrap_or(0);
+        self.account.unlisted_bytes = 0;
+        self.account.unlisted_blocks = 0;
+        self.account.freed = self.account.freed.saturating_add(bytes);
+        let figures = chips.figures(self.chip, memory);
+        figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(self.footprint());
+        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(bytes);
+    }
+
+    /// Its memory kind; `None` if this version does not know it.
+    pub fn memory(&self) -> Option<Memory> {
+        u8::try_from(self.account.memory).ok().and_then(Memory::from_u8)
+    }
+}
