@@ -140,8 +140,7 @@ fn aggregator(prefix: &Prefix) -> Finding {
             finding(what, verdict, text)
         }
         (connection, _) => {
-            let text = format!("{connection}; start one with `aggregator &`");
-            finding(what, Verdict::Note, text)
+            finding(what, Verdict::Note, connection.to_string())
         }
     }
 }
