@@ -199,7 +199,7 @@ impl Ledger {
             let event = slots.and_then(|slots| Entries(slots).get(*other as usize)).unwrap_or_default();
             hasher.hash_one(Key::of(&event))
         });
-        if grouped(event) {
+        if is_grouped(event.memory) && event.context != 0 {
             self.groups.entry((event.device, event.memory, event.context)).or_default().push((at, event.stamp));
         }
     }
@@ -234,8 +234,12 @@ impl Ledger {
         Some(event)
     }
 
-    /// Takes out everything of a program on one device.
+    /// Takes out everything of a context on one device: a program's circular buffers, an allocator's buffers.
     pub fn remove_group(&mut self, device: u32, memory: Memory, context: u32) -> Vec<Event> {
+        if !is_grouped(memory as u8) {
+            // An allocator ends once; its buffers are not worth an index.
+            return self.remove_where(|e| (e.device, e.memory, e.context) == (device, memory as u8, context));
+        }
         let members = self.groups.remove(&(device, memory as u8, context)).unwrap_or_default();
         let mut removed = Vec::with_capacity(members.len());
         for (at, stamp) in members {
@@ -249,14 +253,18 @@ impl Ledger {
 
     /// Takes out everything on one device.
     pub fn remove_device(&mut self, device: u32) -> Vec<Event> {
+        self.groups.retain(|(of, _, _), _| *of != device);
+        self.remove_where(|event| event.device == device)
+    }
+
+    fn remove_where(&mut self, goes: impl Fn(&Event) -> bool) -> Vec<Event> {
         let mut removed = Vec::new();
         for at in 0..self.capacity {
-            if let Some(event) = self.entries().get(at).filter(|e| e.device == device && e.kind != DYING) {
+            if let Some(event) = self.entries().get(at).filter(|e| e.kind != DYING && goes(e)) {
                 self.take_out(at as u32, &event);
                 removed.push(event);
             }
         }
-        self.groups.retain(|(of, _, _), _| *of != device);
         removed
     }
 
@@ -329,7 +337,7 @@ impl Ledger {
     }
 }
 
-/// Whether an entry is released together with others of its program.
-fn grouped(event: &Event) -> bool {
-    event.context != 0 && (event.memory == Memory::Cb as u8 || event.memory == Memory::Kernel as u8)
+/// Kinds whose blocks come and go by program, often: they are indexed by it.
+fn is_grouped(memory: u8) -> bool {
+    memory == Memory::Cb as u8 || memory == Memory::Kernel as u8
 }

@@ -185,3 +185,19 @@ fn chips_are_told_apart_by_their_ids_not_by_a_process_s_numbers() {
     assert_eq!(chip(0x22).memory[Memory::Dram as usize].capacity_bytes, UNKNOWN, "nobody told");
     assert_eq!((chip(0x11).processes, chip(0x22).processes), (1, 1));
 }
+
+#[test]
+fn an_allocator_that_ends_frees_its_own_buffers() {
+    let ground = Ground::new();
+    let _aggregator = ground.aggregator();
+    let mut player = Player::start(&ground);
+    for (id, context, size) in [(1, 1, 100), (2, 2, 30), (3, 2, 4)] {
+        say(&mut player, Kind::Alloc, Memory::L1, &Record { id, context, size, ..Record::default() });
+    }
+    player.alloc(0, Memory::Dram, 4, 5, 0);
+    say(&mut player, Kind::FreeAll, Memory::L1, &Record { context: 2, size: 34, id: 2, ..Record::default() });
+    let seen = ground.see("the end of allocator 2", |s| s.health.events_total == 5);
+    assert_eq!(figures(&seen, player.pid(), 0, Memory::L1).footprint_bytes, 100);
+    assert_eq!(figures(&seen, player.pid(), 0, Memory::Dram).footprint_bytes, 5);
+    assert_eq!(seen.health.anomalies, Anomalies::default());
+}

@@ -89,7 +89,7 @@ pub enum Kind {
     /// It was freed: `id`, `device`, `memory`. `size` and `footprint` are a hint (0 = not known);
     /// the ledger's own figures are what is subtracted.
     Free = 2,
-    /// Everything of `memory` with `context` on `device` is freed (the CBs of one program).
+    /// Everything of `memory` with `context` on `device` is freed (the CBs of one program, the buffers of one allocator).
     /// `size`, `footprint` and `id` (= blocks) are hints as in `Free`.
     FreeAll = 3,
     /// A device was opened: `id` = the chip's unique id, `context` = [`Arch`], `size` = Tensix cores

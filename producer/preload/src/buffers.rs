@@ -7,7 +7,7 @@
 use crate::getters::Getters;
 use crate::guard::{aside, enabled, flags};
 use crate::next::next;
-use crate::scopes;
+use crate::{blocks, buffer_layout, scopes};
 use shm_layout::event::{Event, Kind, Memory};
 use std::ffi::c_void;
 
@@ -23,6 +23,7 @@ type Clear = unsafe extern "C-unwind" fn(Object);
 #[unsafe(export_name = "_ZN2tt8tt_metal13AllocatorImpl15allocate_bufferEPNS0_6BufferE")]
 pub unsafe extern "C-unwind" fn allocate_buffer(allocator: Object, buffer: Object) -> u64 {
     let next = next!(c"_ZN2tt8tt_metal13AllocatorImpl15allocate_bufferEPNS0_6BufferE", Allocate);
+    blocks::forget();
     // SAFETY: the arguments are passed on as they came.
     let address = unsafe { next(allocator, buffer) };
     if enabled() {
@@ -39,15 +40,16 @@ pub unsafe extern "C-unwind" fn allocate_buffer(allocator: Object, buffer: Objec
 #[unsafe(export_name = "_ZN2tt8tt_metal13AllocatorImpl17deallocate_bufferEPNS0_6BufferE")]
 pub unsafe extern "C-unwind" fn deallocate_buffer(allocator: Object, buffer: Object) {
     let next = next!(c"_ZN2tt8tt_metal13AllocatorImpl17deallocate_bufferEPNS0_6BufferE", Deallocate);
+    blocks::forget();
+    // SAFETY: the arguments are passed on as they came.
+    unsafe { next(allocator, buffer) };
     if enabled() {
-        // SAFETY: tt-metal holds both until this call returns.
+        // SAFETY: tt-metal holds both until this call returns; the buffer has not forgotten its address yet.
         aside(|| unsafe {
             let address = Getters::get().buffer_address.map_or(0, |get| u64::from(get(buffer)));
             tell(Kind::Free, allocator, buffer, address);
         });
     }
-    // SAFETY: the arguments are passed on as they came.
-    unsafe { next(allocator, buffer) }
 }
 
 /// `void AllocatorImpl::deallocate_buffers()`: everything of this allocator.
@@ -107,36 +109,41 @@ pub unsafe extern "C-unwind" fn destroy_base(allocator: Object) {
 }
 
 unsafe fn tell(kind: Kind, allocator: Object, buffer: Object, address: u64) {
-    let getters = Getters::get();
-    let (Some(id), Some(size), Some(type_of), Some(device)) =
-        (getters.buffer_id, getters.buffer_size, getters.buffer_type, getters.buffer_device)
-    else {
+    // SAFETY: tt-metal calls the allocator with its own live buffer.
+    let Some(about) = (unsafe { buffer_layout::about(allocator, buffer) }) else { return };
+    // SAFETY: the allocator and the buffer's device are alive with it.
+    let scope = unsafe { scopes::of(allocator, about.device) };
+    let (Some(scope), Some(memory)) = (scope, u8::try_from(about.number).ok().and_then(Memory::from_u8)) else {
         return;
     };
-    // SAFETY: const getters of a live buffer; the allocator and the buffer's device are alive with it.
-    let (id, size, number, scope) =
-        unsafe { (id(buffer), size(buffer), type_of(buffer), scopes::of(allocator, || device(buffer))) };
-    let (Some(scope), Some(memory)) = (scope, u8::try_from(number).ok().and_then(Memory::from_u8)) else { return };
     if kind == Kind::Alloc {
         scope.grow(memory);
     } else if !scope.shrink(memory) {
         return;
     }
-    // SAFETY: as above; the number of banks is the low 32 bits of the register.
-    let footprint = unsafe {
-        match (getters.buffer_bank_bytes, getters.banks) {
-            (Some(bytes), Some(banks)) => bytes(buffer) * (banks(allocator, &raw const number) & 0xffff_ffff),
-            _ => 0,
-        }
-    };
-    for &chip in &scope.chips {
+    // SAFETY: as above.
+    let footprint = unsafe { footprint(allocator, buffer, about.number) };
+    for &chip in scope.chips.iter() {
         let mut event = Event::new(kind, memory, chip);
-        event.id = id;
+        event.id = about.id;
         event.address = address;
-        event.size = size;
+        event.size = about.size;
         event.footprint = footprint;
         event.context = scope.number;
         event.flags = flags();
         producer::process::record(event);
     }
+}
+
+/// Bytes that the buffer takes from all banks together; 0 where this tt-metal does not say.
+unsafe fn footprint(allocator: Object, buffer: Object, number: u32) -> u64 {
+    let getters = Getters::get();
+    let Some(banks) = getters.banks else { return 0 };
+    // SAFETY: a const getter of a live allocator; the number of banks is the low half of the register.
+    let banks = unsafe { banks(allocator, &raw const number) } & 0xffff_ffff;
+    let bytes = blocks::first().or_else(|| {
+        // SAFETY: a const getter of a live buffer.
+        getters.buffer_bank_bytes.map(|get| unsafe { get(buffer) })
+    });
+    bytes.unwrap_or(0) * banks
 }

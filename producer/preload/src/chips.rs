@@ -1,18 +1,20 @@
 //! The chips of this process: which `Device` is which chip, and what was said about each.
 
-use crate::getters::{Getters, Class};
-use crate::guard::{flags, lock};
-use shm_layout::event::{Arch, Event, Kind, Memory, flags as bits};
+use crate::getters::{Class, Getters, Place};
+use crate::guard::flags;
+use crate::registry::{Inherited, Registry, count_forks};
+use shm_layout::event::{Arch as Generation, Event, Kind, Memory, flags as bits};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::c_void;
-use std::sync::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Changes whenever a device, a mesh or an allocator comes or goes: what a thread remembered about
 /// pointers before that is forgotten.
 static ERA: AtomicU64 = AtomicU64::new(1);
 
-static CHIPS: Mutex<Option<Chips>> = Mutex::new(None);
+static CHIPS: Registry<Chips> = Registry::new();
 
 #[derive(Default)]
 struct Chips {
@@ -28,8 +30,13 @@ struct Chip {
     announced: bool,
 }
 
-fn with<T>(work: impl FnOnce(&mut Chips) -> T) -> Option<T> {
-    lock(&CHIPS).map(|mut chips| work(chips.get_or_insert_default()))
+impl Inherited for Chips {
+    /// The pointers are as good as in the parent, but the child has told nobody of its chips yet.
+    fn inherit(&mut self) {
+        for chip in self.chips.values_mut() {
+            chip.announced = false;
+        }
+    }
 }
 
 /// The era in which a remembered pointer is valid.
@@ -44,67 +51,103 @@ pub(crate) fn new_era() {
 
 /// This `Device` has this logical number.
 pub(crate) fn born(device: *const c_void, number: u32) {
-    with(|chips| chips.devices.insert(device as usize, number));
+    count_forks();
+    CHIPS.with(|chips| chips.devices.insert(device as usize, number));
     new_era();
 }
 
 /// This `Device` is no more.
 pub(crate) fn gone(device: *const c_void) {
-    with(|chips| chips.devices.remove(&(device as usize)));
+    CHIPS.with(|chips| chips.devices.remove(&(device as usize)));
     new_era();
 }
 
 /// The chip with this logical number has this unique id.
 pub(crate) fn identify(number: u32, unique: u64) {
-    with(|chips| chips.chips.entry(number).or_default().unique = Some(unique));
+    CHIPS.with(|chips| chips.chips.entry(number).or_default().unique = Some(unique));
 }
 
 /// The logical number of a `Device`, if it is known.
 pub(crate) fn number(device: *const c_void) -> Option<u32> {
-    with(|chips| chips.devices.get(&(device as usize)).copied()).flatten()
+    CHIPS.with(|chips| chips.devices.get(&(device as usize)).copied()).flatten()
 }
 
 /// The chips that a device covers, each announced by now: one of a `Device`, all of a `MeshDevice`.
 ///
 /// # Safety
 /// `device` is null or a live `IDevice*`.
-pub(crate) unsafe fn covered(device: *const c_void) -> Vec<u32> {
+pub(crate) unsafe fn covered(device: *const c_void) -> Arc<[u32]> {
+    let era = era();
+    let recent = |recent: &RefCell<Option<Covered>>| {
+        let recent = recent.try_borrow().ok()?;
+        recent.as_ref().filter(|r| r.device == device as usize && r.era == era).map(|r| Arc::clone(&r.chips))
+    };
+    if let Some(chips) = RECENT.try_with(recent).ok().flatten() {
+        return chips;
+    }
+    // SAFETY: the caller's promise.
+    let chips: Arc<[u32]> = unsafe { each(device) }.into_iter().flatten().collect();
+    let covered = Covered { device: device as usize, era, chips: Arc::clone(&chips) };
+    let _ = RECENT.try_with(|recent| recent.try_borrow_mut().map(|mut recent| *recent = Some(covered)));
+    chips
+}
+
+/// The chips of a device that lie inside `place`.
+///
+/// # Safety
+/// `device` is null or a live `IDevice*`.
+pub(crate) unsafe fn covered_at(device: *const c_void, place: Option<Place>) -> Arc<[u32]> {
+    // SAFETY: the caller's promise.
+    let all = unsafe { covered(device) };
+    let Some(place) = place.filter(|place| place.area() < all.len()) else { return all };
+    let getters = Getters::get();
+    // SAFETY: the caller's promise; only a mesh is asked for its columns.
+    let columns = unsafe { if getters.class(device) == Class::Mesh { getters.columns(device) } else { 0 } };
+    if columns == 0 {
+        return all;
+    }
+    // SAFETY: the caller's promise.
+    let each = unsafe { each(device) };
+    let inside = |(at, chip): (usize, Option<u32>)| chip.filter(|_| place.holds(at, columns));
+    each.into_iter().enumerate().filter_map(inside).collect()
+}
+
+/// What a thread remembers about the device that it used last: valid in its era only.
+struct Covered {
+    device: usize,
+    era: u64,
+    chips: Arc<[u32]>,
+}
+
+thread_local! {
+    static RECENT: RefCell<Option<Covered>> = const { RefCell::new(None) };
+}
+
+/// The chip of each device under this one, in its order; `None` for one whose number is not known.
+unsafe fn each(device: *const c_void) -> Vec<Option<u32>> {
     let getters = Getters::get();
     // SAFETY: the caller's promise.
-    match unsafe { getters.class(device) } {
-        Class::Other => Vec::new(),
-        Class::Device => {
-            let Some(number) = number(device) else { return Vec::new() };
-            // SAFETY: a live Device.
-            unsafe { announce(device, number) };
-            vec![number]
+    let (devices, ids) = match unsafe { getters.class(device) } {
+        Class::Other => return Vec::new(),
+        Class::Device => (vec![device], Vec::new()),
+        // SAFETY: a live MeshDevice.
+        Class::Mesh => unsafe { getters.mesh(device) },
+    };
+    let paired = devices.len() == ids.len();
+    let mut chips = Vec::with_capacity(devices.len());
+    for (at, &device) in devices.iter().enumerate() {
+        let chip = number(device).or_else(|| {
+            let number = paired.then(|| ids[at])?;
+            CHIPS.with(|chips| chips.devices.insert(device as usize, number));
+            Some(number)
+        });
+        if let Some(chip) = chip {
+            // SAFETY: a live device, or one of a live mesh.
+            unsafe { announce(device, chip) };
         }
-        Class::Mesh => {
-            // SAFETY: a live MeshDevice.
-            let (devices, ids) = unsafe { getters.mesh(device) };
-            let paired = devices.len() == ids.len();
-            let mut covered = Vec::with_capacity(devices.len());
-            for (at, &device) in devices.iter().enumerate() {
-                let known = number(device).or_else(|| paired.then(|| ids[at]));
-                let Some(number) = known else { continue };
-                if number_is_new(device) {
-                    born_quietly(device, number);
-                }
-                // SAFETY: the devices of a live mesh are live.
-                unsafe { announce(device, number) };
-                covered.push(number);
-            }
-            covered
-        }
+        chips.push(chip);
     }
-}
-
-fn number_is_new(device: *const c_void) -> bool {
-    number(device).is_none()
-}
-
-fn born_quietly(device: *const c_void, number: u32) {
-    with(|chips| chips.devices.insert(device as usize, number));
+    chips
 }
 
 /// Says what the chip is and what it holds, once for each time it is opened.
@@ -112,7 +155,7 @@ fn born_quietly(device: *const c_void, number: u32) {
 /// # Safety
 /// `device` is a live, initialised `Device*`.
 pub(crate) unsafe fn announce(device: *const c_void, number: u32) {
-    let unsaid = with(|chips| {
+    let unsaid = CHIPS.with(|chips| {
         let chip = chips.chips.entry(number).or_default();
         (!std::mem::replace(&mut chip.announced, true)).then_some(chip.unique)
     });
@@ -126,7 +169,8 @@ pub(crate) unsafe fn announce(device: *const c_void, number: u32) {
     info.id = unique.unwrap_or(u64::from(number));
     info.size = cores;
     // SAFETY: as above.
-    info.context = getters.device_arch.map_or(Arch::Unknown, |get| Arch::from_u32(unsafe { get(device) })) as u32;
+    info.context =
+        getters.device_arch.map_or(Generation::Unknown, |get| Generation::from_u32(unsafe { get(device) })) as u32;
     info.flags = flags() | if unique.is_some() { 0 } else { bits::CHIP_ID_UNKNOWN };
     producer::process::record(info);
 
@@ -188,9 +232,8 @@ unsafe fn region(allocator: *const c_void, memory: Memory) -> (u64, u64) {
 
 /// The chip was closed: what is alive on it ends with it.
 pub(crate) fn closed(number: u32) {
-    let open = with(|chips| {
+    let open = CHIPS.with(|chips| {
         let chip = chips.chips.get_mut(&number)?;
-        chip.unique = None;
         std::mem::take(&mut chip.announced).then_some(())
     });
     new_era();

@@ -1,5 +1,6 @@
 //! Devices: the hooks that see chips open and close.
 
+use crate::getters::{Getters, Span};
 use crate::guard::{SystemWork, aside, enabled};
 use crate::next::next;
 use crate::{chips, scopes};
@@ -7,15 +8,8 @@ use std::ffi::{c_int, c_void};
 
 type Object = *const c_void;
 
-/// `std::span<const uint32_t>`: two words, passed by value.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct Span {
-    data: *const u32,
-    length: usize,
-}
-
-type Construct = unsafe extern "C-unwind" fn(Object, Object, Object, c_int, u8, usize, usize, Span, bool, u32, u32, usize);
+type Construct =
+    unsafe extern "C-unwind" fn(Object, Object, Object, c_int, u8, usize, usize, Span, bool, u32, u32, usize);
 type Initialize = unsafe extern "C-unwind" fn(Object, u8, usize, usize, usize, Span, bool) -> bool;
 type Close = unsafe extern "C-unwind" fn(Object) -> bool;
 type Provider = unsafe extern "C-unwind" fn(Object, u64, c_int, bool, bool);
@@ -30,15 +24,31 @@ type Dispatch = unsafe extern "C-unwind" fn(Object, Object);
 #[unsafe(export_name = "_ZN2tt8tt_metal6DeviceC1EPNS0_8MetalEnvEPNS0_12MetalContextEihmmSt4spanIKjLm18446744073709551615EEbjjm")]
 #[allow(clippy::too_many_arguments)] // tt-metal's signature, not ours
 pub unsafe extern "C-unwind" fn construct(
-    device: Object, env: Object, context: Object, id: c_int, queues: u8, l1_small: usize, trace: usize, remap: Span,
-    minimal: bool, core: u32, worker: u32, start: usize,
+    device: Object,
+    env: Object,
+    context: Object,
+    id: c_int,
+    queues: u8,
+    l1_small: usize,
+    trace: usize,
+    remap: Span,
+    minimal: bool,
+    core: u32,
+    worker: u32,
+    start: usize,
 ) {
     let next = next!(
         c"_ZN2tt8tt_metal6DeviceC1EPNS0_8MetalEnvEPNS0_12MetalContextEihmmSt4spanIKjLm18446744073709551615EEbjjm",
         Construct
     );
     if enabled() {
-        aside(|| chips::born(device, id as u32));
+        aside(|| {
+            chips::born(device, id as u32);
+            // SAFETY: tt-metal makes the device in this context.
+            if let Some(unique) = unsafe { Getters::get().unique_id(context, id as u32) } {
+                chips::identify(id as u32, unique);
+            }
+        });
     }
     // SAFETY: the arguments are passed on as they came.
     unsafe { next(device, env, context, id, queues, l1_small, trace, remap, minimal, core, worker, start) }
@@ -65,7 +75,13 @@ pub unsafe extern "C-unwind" fn provider(this: Object, unique: u64, id: c_int, f
 /// Called by tt-metal.
 #[unsafe(export_name = "_ZN2tt8tt_metal6Device10initializeEhmmmSt4spanIKjLm18446744073709551615EEb")]
 pub unsafe extern "C-unwind" fn initialize(
-    device: Object, queues: u8, l1_small: usize, trace: usize, start: usize, remap: Span, minimal: bool,
+    device: Object,
+    queues: u8,
+    l1_small: usize,
+    trace: usize,
+    start: usize,
+    remap: Span,
+    minimal: bool,
 ) -> bool {
     let next = next!(c"_ZN2tt8tt_metal6Device10initializeEhmmmSt4spanIKjLm18446744073709551615EEb", Initialize);
     // SAFETY: the arguments are passed on as they came.

@@ -6,9 +6,10 @@
 //! None of these functions throws for the live objects that they are asked about; they are
 //! `C-unwind` nevertheless.
 
+use crate::blocks::Maybe;
 use crate::next::find;
 use std::ffi::{CStr, c_int, c_void};
-use std::mem::transmute;
+use std::mem::transmute_copy;
 use std::sync::OnceLock;
 
 /// `xy_pair` (CoreCoord): `{ size_t x; size_t y; }`, trivially copyable, returned in rax:rdx.
@@ -17,6 +18,52 @@ use std::sync::OnceLock;
 pub(crate) struct Pair {
     pub(crate) x: usize,
     pub(crate) y: usize,
+}
+
+/// `std::span<const uint32_t>`: two words, in two registers as an argument and as a result.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    data: *const u32,
+    length: usize,
+}
+
+/// A node of libstdc++'s `std::unordered_map<int, uint64_t>` (int hashes fast, so no hash is kept).
+#[repr(C)]
+struct MapNode {
+    next: *const MapNode,
+    key: c_int,
+    value: u64,
+}
+
+/// The beginning of that map.
+#[repr(C)]
+struct Map {
+    buckets: *const c_void,
+    bucket_count: usize,
+    first: *const MapNode,
+    elements: usize,
+}
+
+/// Where in its mesh a program runs: rows and columns, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    rows: (u32, u32),
+    columns: (u32, u32),
+}
+
+impl Place {
+    /// How many chips it has room for.
+    pub(crate) fn area(&self) -> usize {
+        let side = |(first, last): (u32, u32)| (last.saturating_sub(first) + 1) as usize;
+        side(self.rows) * side(self.columns)
+    }
+
+    /// Is the device with this place in row-major order inside?
+    pub(crate) fn holds(&self, at: usize, columns: usize) -> bool {
+        let (row, column) = ((at / columns) as u32, (at % columns) as u32);
+        (self.rows.0..=self.rows.1).contains(&row) && (self.columns.0..=self.columns.1).contains(&column)
+    }
 }
 
 /// `std::vector<T>` of libstdc++: begin, end, end of storage. Returned through a hidden pointer.
@@ -29,6 +76,7 @@ pub(crate) struct CxxVector<T> {
 
 type Object = *const c_void;
 type SizeGetter = unsafe extern "C-unwind" fn(Object) -> u64;
+type ObjectGetter = unsafe extern "C-unwind" fn(Object) -> Object;
 type IntGetter = unsafe extern "C-unwind" fn(Object) -> u32;
 
 /// `DeviceAddr get(const BufferType&) const`, `uint32_t get(const BufferType&) const`.
@@ -46,8 +94,14 @@ pub(crate) struct Getters {
     pub(crate) buffer_address: Option<IntGetter>,
     /// `DeviceAddr Buffer::aligned_size_per_bank() const`
     pub(crate) buffer_bank_bytes: Option<SizeGetter>,
+    /// `uint32_t Buffer::num_pages() const`
+    pub(crate) buffer_pages: Option<IntGetter>,
+    /// `DeviceAddr Buffer::page_size() const`
+    pub(crate) buffer_page_size: Option<SizeGetter>,
+    /// `std::optional<DeviceAddr> FreeListOpt::get_allocation_size(DeviceAddr address) const`
+    pub(crate) block_size: Option<unsafe extern "C-unwind" fn(Object, u64) -> Maybe>,
     /// `IDevice* Buffer::device() const`
-    pub(crate) buffer_device: Option<unsafe extern "C-unwind" fn(Object) -> Object>,
+    pub(crate) buffer_device: Option<ObjectGetter>,
     /// `uint32_t AllocatorImpl::get_num_banks(const BufferType&) const`
     pub(crate) banks: Option<KindGetter>,
     /// `DeviceAddr AllocatorImpl::get_bank_size(const BufferType&) const`
@@ -70,6 +124,19 @@ pub(crate) struct Getters {
     mesh_devices: Option<unsafe extern "C-unwind" fn(*mut CxxVector<Object>, Object) -> *mut c_void>,
     /// `std::vector<int> MeshDevice::get_device_ids() const`
     mesh_ids: Option<unsafe extern "C-unwind" fn(*mut CxxVector<c_int>, Object) -> *mut c_void>,
+    /// `size_t MeshDevice::num_cols() const`
+    mesh_columns: Option<SizeGetter>,
+    /// `const MeshCoordinate& MeshCoordinateRange::start_coord() const` and `end_coord`
+    range_start: Option<ObjectGetter>,
+    range_end: Option<ObjectGetter>,
+    /// `std::span<const uint32_t> MeshCoordinate::coords() const`, two words in two registers
+    coordinates: Option<unsafe extern "C-unwind" fn(Object) -> Span>,
+    /// `Cluster& MetalContext::get_cluster()`
+    context_cluster: Option<ObjectGetter>,
+    /// `ClusterDescriptor* Cluster::get_cluster_desc() const`
+    cluster_description: Option<ObjectGetter>,
+    /// `const std::unordered_map<int, uint64_t>& ClusterDescriptor::get_chip_unique_ids() const`, of libdevice.so
+    chip_ids: Option<ObjectGetter>,
     /// `operator delete(void*)`, what frees the vectors above
     delete: Option<unsafe extern "C" fn(*mut c_void)>,
     /// First words of a Device and of a MeshDevice: their tables of virtual functions.
@@ -88,13 +155,22 @@ pub(crate) enum Class {
     Other,
 }
 
+/// A getter by its mangled name.
 macro_rules! symbol {
     ($name:literal) => {{
-        let at = find($name);
-        // SAFETY: null or the address of the function whose mangled name stands here, and the field
-        // that this is stored into has its signature; Option of a function pointer holds null as None.
-        unsafe { transmute::<*mut c_void, _>(at) }
+        // SAFETY: the field that this is stored into has the signature that the mangled name says.
+        unsafe { function(find($name)) }
     }};
+}
+
+/// The function at this address, if there is one.
+///
+/// # Safety
+/// `F` is the function pointer type of the function at `at`, if `at` is not null.
+unsafe fn function<F: Copy>(at: *mut c_void) -> Option<F> {
+    const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
+    // SAFETY: the caller's promise; null was told apart.
+    (!at.is_null()).then(|| unsafe { transmute_copy::<*mut c_void, F>(&at) })
 }
 
 impl Getters {
@@ -111,6 +187,9 @@ impl Getters {
             buffer_type: symbol!(c"_ZNK2tt8tt_metal6Buffer11buffer_typeEv"),
             buffer_address: symbol!(c"_ZNK2tt8tt_metal6Buffer7addressEv"),
             buffer_bank_bytes: symbol!(c"_ZNK2tt8tt_metal6Buffer21aligned_size_per_bankEv"),
+            buffer_pages: symbol!(c"_ZNK2tt8tt_metal6Buffer9num_pagesEv"),
+            buffer_page_size: symbol!(c"_ZNK2tt8tt_metal6Buffer9page_sizeEv"),
+            block_size: symbol!(c"_ZNK2tt8tt_metal9allocator11FreeListOpt19get_allocation_sizeEm"),
             buffer_device: symbol!(c"_ZNK2tt8tt_metal6Buffer6deviceEv"),
             banks: symbol!(c"_ZNK2tt8tt_metal13AllocatorImpl13get_num_banksERKNS0_10BufferTypeE"),
             bank_size: symbol!(c"_ZNK2tt8tt_metal13AllocatorImpl13get_bank_sizeERKNS0_10BufferTypeE"),
@@ -123,6 +202,13 @@ impl Getters {
             device_allocator: symbol!(c"_ZNK2tt8tt_metal6Device14allocator_implEv"),
             mesh_devices: symbol!(c"_ZNK2tt8tt_metal11distributed10MeshDevice11get_devicesEv"),
             mesh_ids: symbol!(c"_ZNK2tt8tt_metal11distributed10MeshDevice14get_device_idsEv"),
+            mesh_columns: symbol!(c"_ZNK2tt8tt_metal11distributed10MeshDevice8num_colsEv"),
+            range_start: symbol!(c"_ZNK2tt8tt_metal11distributed19MeshCoordinateRange11start_coordEv"),
+            range_end: symbol!(c"_ZNK2tt8tt_metal11distributed19MeshCoordinateRange9end_coordEv"),
+            coordinates: symbol!(c"_ZNK2tt8tt_metal11distributed14MeshCoordinate6coordsEv"),
+            context_cluster: symbol!(c"_ZN2tt8tt_metal12MetalContext11get_clusterEv"),
+            cluster_description: symbol!(c"_ZNK2tt7Cluster16get_cluster_descEv"),
+            chip_ids: symbol!(c"_ZNK2tt3umd17ClusterDescriptor19get_chip_unique_idsEv"),
             delete: symbol!(c"_ZdlPv"),
             device_table: table(c"_ZTVN2tt8tt_metal6DeviceE"),
             mesh_table: table(c"_ZTVN2tt8tt_metal11distributed10MeshDeviceE"),
@@ -158,6 +244,61 @@ impl Getters {
         (devices, ids.into_iter().map(|id: c_int| id as u32).collect())
     }
 
+    /// Columns of a mesh; its devices come in row-major order.
+    ///
+    /// # Safety
+    /// `mesh` is a live `MeshDevice*`.
+    pub(crate) unsafe fn columns(&self, mesh: Object) -> usize {
+        // SAFETY: a const getter; the caller keeps `mesh` alive.
+        self.mesh_columns.map_or(0, |get| unsafe { get(mesh) } as usize)
+    }
+
+    /// The rows and columns of a range of coordinates; `None` where it has not two dimensions.
+    ///
+    /// # Safety
+    /// `range` is a live `MeshCoordinateRange*`.
+    pub(crate) unsafe fn place(&self, range: Object) -> Option<Place> {
+        let corner = |get: Option<ObjectGetter>| {
+            // SAFETY: const getters of a live range and of the coordinate inside it.
+            let span = unsafe { self.coordinates?(get?(range)) };
+            if span.data.is_null() || span.length != 2 {
+                return None;
+            }
+            // SAFETY: a span of two numbers inside the range.
+            Some(unsafe { (*span.data, *span.data.add(1)) })
+        };
+        let (start, end) = (corner(self.range_start)?, corner(self.range_end)?);
+        Some(Place { rows: (start.0, end.0), columns: (start.1, end.1) })
+    }
+
+    /// The unique id of the chip with this logical number.
+    ///
+    /// # Safety
+    /// `context` is null or the live `MetalContext*` that a device is being made in.
+    pub(crate) unsafe fn unique_id(&self, context: Object, number: u32) -> Option<u64> {
+        if context.is_null() {
+            return None;
+        }
+        // SAFETY: the chain of getters that Device::initialize itself goes along; each result is checked.
+        let map = unsafe {
+            let cluster = self.context_cluster?(context);
+            let description = self.cluster_description.filter(|_| !cluster.is_null())?(cluster);
+            self.chip_ids.filter(|_| !description.is_null())?(description)
+        };
+        // SAFETY: a live map of libstdc++, of which nobody changes anything after the cluster is known.
+        let map = unsafe { map.cast::<Map>().as_ref()? };
+        let mut node = map.first;
+        for _ in 0..map.elements {
+            // SAFETY: the nodes of that map.
+            let this = unsafe { node.as_ref()? };
+            if this.key == number as c_int {
+                return Some(this.value);
+            }
+            node = this.next;
+        }
+        None
+    }
+
     unsafe fn vector<T: Copy>(
         &self,
         getter: Option<unsafe extern "C-unwind" fn(*mut CxxVector<T>, Object) -> *mut c_void>,
@@ -175,7 +316,8 @@ impl Getters {
             return Vec::new();
         }
         // SAFETY: begin..end are the elements of one vector.
-        let items = unsafe { std::slice::from_raw_parts(from.begin, from.end.offset_from(from.begin) as usize) }.to_vec();
+        let items =
+            unsafe { std::slice::from_raw_parts(from.begin, from.end.offset_from(from.begin) as usize) }.to_vec();
         // SAFETY: the vector's own storage, freed as its destructor would.
         unsafe { delete(from.begin.cast_mut().cast()) };
         items

@@ -6,7 +6,6 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, TryLockError};
 
 thread_local! {
     static SYSTEM: Cell<u32> = const { Cell::new(0) };
@@ -51,21 +50,4 @@ pub(crate) fn flags() -> u16 {
         Ok(0) | Err(_) => 0,
         Ok(_) => shm_layout::event::flags::SYSTEM,
     }
-}
-
-/// Turns that a locker waits before it goes without. Nothing slow happens under these locks, so only
-/// the child of a fork that happened while another thread held one ever waits this long.
-const PATIENCE: u32 = 20_000;
-
-/// A lock that can be given up on. It is never held across a call into tt-metal or the producer.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
-    for turn in 0..PATIENCE {
-        match mutex.try_lock() {
-            Ok(guard) => return Some(guard),
-            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) if turn < 100 => std::hint::spin_loop(),
-            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
-        }
-    }
-    None
 }

@@ -1,17 +1,34 @@
-//! Hooks for stock tt-metal.
+//! Hooks for stock tt-metal: a library that is loaded in front of libtt_metal.so, defines some of its
+//! functions, calls the next definition of each and tells the [producer] what happened.
+//!
+//! ```text
+//!   libtt_metal.so calls          this library tells
+//!   ----------------------------  ------------------------------------------------------------
+//!   AllocatorImpl  (buffers)      Alloc, Free; FreeAll when an allocator ends       one per chip
+//!   Device         (devices)      DeviceInfo, Capacity, DeviceClose                 one per chip
+//!   ProgramImpl    (programs,     Alloc, FreeAll of CBs; ProgramResident            one per chip
+//!                   circular_buffers)
+//! ```
+//!
+//! What is exact, what is not covered and what was seen of tt-metal is in docs/hooks.md.
 
+mod blocks;
+mod buffer_layout;
 mod buffers;
 mod chips;
+mod circular_buffers;
 mod devices;
 mod getters;
 mod guard;
 mod next;
 mod programs;
+mod registry;
 mod scopes;
+pub mod symbols;
 
-/// Runs after the static destructors of everything that was loaded later.
+/// Runs after the destructors of tt-metal: they are registered when it is loaded, and those go first.
 extern "C" fn at_exit() {
-    if guard::enabled() {
+    if next::used() && guard::enabled() {
         guard::aside(producer::process::close);
     }
 }

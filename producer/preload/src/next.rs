@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::mem::{size_of, transmute_copy};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// A function of tt-metal that a hook stands in front of; found at its first call, then one load.
 pub(crate) struct Next<F> {
@@ -39,9 +39,19 @@ impl<F: Copy> Next<F> {
     }
 }
 
+static USED: AtomicBool = AtomicBool::new(false);
+
+/// Has tt-metal called a hook in this process?
+pub(crate) fn used() -> bool {
+    // Relaxed: a hint for the end of the process.
+    USED.load(Ordering::Relaxed)
+}
+
 /// The next definition of `name` after this library: in the search order where it is visible
 /// (`LD_PRELOAD`), else in libtt_metal.so itself, which Python opens with `RTLD_LOCAL`.
 pub(crate) fn find(name: &CStr) -> *mut c_void {
+    // Relaxed: see `used`.
+    USED.store(true, Ordering::Relaxed);
     // SAFETY: dlsym with a C string; RTLD_NEXT starts after the object that holds this code.
     let next = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
     if !next.is_null() {

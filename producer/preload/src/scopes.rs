@@ -5,24 +5,34 @@
 //! allocator here, so that what is alive when an allocator is cleared or destroyed ends with it.
 
 use crate::chips;
-use crate::guard::lock;
+use crate::registry::{Inherited, Registry};
 use shm_layout::event::{Event, Kind, MEMORY_KINDS, Memory};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::c_void;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 /// One allocator.
 pub(crate) struct Scope {
     /// The context of its buffers.
     pub(crate) number: u32,
     /// The chips that it allocates on, all at the same address.
-    pub(crate) chips: Vec<u32>,
+    pub(crate) chips: Arc<[u32]>,
     live: [AtomicU64; MEMORY_KINDS],
 }
 
-static SCOPES: Mutex<Option<HashMap<usize, Arc<Scope>>>> = Mutex::new(None);
+#[derive(Default)]
+struct Scopes(HashMap<usize, Arc<Scope>>);
+
+impl Inherited for Scopes {
+    /// What is alive in an allocator is its parent's; the child's scopes begin empty.
+    fn inherit(&mut self) {
+        self.0.clear();
+    }
+}
+
+static SCOPES: Registry<Scopes> = Registry::new();
 static NUMBERS: AtomicU32 = AtomicU32::new(1);
 
 /// A scope that this thread used: valid in its era only.
@@ -40,7 +50,7 @@ thread_local! {
 }
 
 impl Scope {
-    fn new(chips: Vec<u32>) -> Self {
+    fn new(chips: Arc<[u32]>) -> Self {
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             chips,
@@ -66,7 +76,7 @@ impl Scope {
             if blocks == 0 {
                 continue;
             }
-            for &chip in &self.chips {
+            for &chip in self.chips.iter() {
                 let mut event = Event::new(Kind::FreeAll, memory, chip);
                 event.context = self.number;
                 event.id = blocks;
@@ -80,7 +90,7 @@ impl Scope {
 ///
 /// # Safety
 /// `allocator` is a live `AllocatorImpl*`, `device` the live `IDevice*` that it allocates for.
-pub(crate) unsafe fn of(allocator: *const c_void, device: impl FnOnce() -> *const c_void) -> Option<Arc<Scope>> {
+pub(crate) unsafe fn of(allocator: *const c_void, device: *const c_void) -> Option<Arc<Scope>> {
     let era = chips::era();
     let recent = |recent: &RefCell<([Option<Remembered>; REMEMBERED], usize)>| {
         recent.try_borrow().ok().and_then(|recent| {
@@ -91,18 +101,17 @@ pub(crate) unsafe fn of(allocator: *const c_void, device: impl FnOnce() -> *cons
     if let Some(scope) = RECENT.try_with(recent).ok().flatten() {
         return Some(scope);
     }
-    let known = lock(&SCOPES).and_then(|scopes| scopes.as_ref()?.get(&(allocator as usize)).cloned());
+    let known = find(allocator);
     let scope = match known {
         Some(scope) => scope,
         None => {
             // SAFETY: the caller's promise.
-            let chips = unsafe { chips::covered(device()) };
+            let chips = unsafe { chips::covered(device) };
             if chips.is_empty() {
                 return None;
             }
-            let mut scopes = lock(&SCOPES)?;
             let fresh = || Arc::new(Scope::new(chips));
-            Arc::clone(scopes.get_or_insert_default().entry(allocator as usize).or_insert_with(fresh))
+            SCOPES.with(|scopes| Arc::clone(scopes.0.entry(allocator as usize).or_insert_with(fresh)))?
         }
     };
     let remembered = Remembered { allocator: allocator as usize, era, scope: Arc::clone(&scope) };
@@ -116,17 +125,20 @@ pub(crate) unsafe fn of(allocator: *const c_void, device: impl FnOnce() -> *cons
     Some(scope)
 }
 
+fn find(allocator: *const c_void) -> Option<Arc<Scope>> {
+    SCOPES.with(|scopes| scopes.0.get(&(allocator as usize)).cloned()).flatten()
+}
+
 /// Every block of this allocator was given back at once.
 pub(crate) fn cleared(allocator: *const c_void) {
-    let scope = lock(&SCOPES).and_then(|scopes| scopes.as_ref()?.get(&(allocator as usize)).cloned());
-    if let Some(scope) = scope {
+    if let Some(scope) = find(allocator) {
         scope.end();
     }
 }
 
 /// This allocator is destroyed; its address may be another's next.
 pub(crate) fn destroyed(allocator: *const c_void) {
-    let scope = lock(&SCOPES).and_then(|mut scopes| scopes.as_mut()?.remove(&(allocator as usize)));
+    let scope = SCOPES.with(|scopes| scopes.0.remove(&(allocator as usize))).flatten();
     chips::new_era();
     if let Some(scope) = scope {
         scope.end();
@@ -135,9 +147,8 @@ pub(crate) fn destroyed(allocator: *const c_void) {
 
 /// A chip was closed: what scopes hold on it ended with it.
 pub(crate) fn chip_closed(chip: u32) {
-    let ended: Vec<Arc<Scope>> = lock(&SCOPES)
-        .and_then(|scopes| Some(scopes.as_ref()?.values().filter(|s| s.chips == [chip]).cloned().collect()))
-        .unwrap_or_default();
+    let on_chip = |scopes: &mut Scopes| scopes.0.values().filter(|scope| *scope.chips == [chip]).cloned().collect();
+    let ended: Vec<Arc<Scope>> = SCOPES.with(on_chip).unwrap_or_default();
     for scope in ended {
         for live in &scope.live {
             live.store(0, Ordering::Relaxed);

@@ -123,6 +123,10 @@ impl<W: Word64> LedgerHeader<W> {
         let mut words = [0; IDENTITY_WORDS];
         // SYNC(ledger.magic): pairs with the Release in `announce`.
         words[0] = self.identity[0].load(Acquire);
+        if words[0] == 0 {
+            // Nothing orders the rest yet.
+            return Identity::zeroed();
+        }
         for (word, from) in words.iter_mut().zip(&self.identity).skip(1) {
             // Relaxed: ordered by the magic.
             *word = from.load(Relaxed);

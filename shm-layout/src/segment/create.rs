@@ -39,9 +39,7 @@ pub fn create(name: &str, bytes: usize) -> Result<Created, SegmentError> {
             SegmentError::Io { name: name.to_owned(), doing: "create", source: std::io::Error::other("shared_memory") }
         }
     })?;
-    // Its drop would unlink whatever has this name by then.
-    shmem.set_owner(false);
-    let mapping = Mapping::created(shmem, bytes);
+    // Still its owner: should one of these fail (no descriptor left), its drop takes the name away again.
     let file = open(
         format!("{DIRECTORY}/{name}").as_str(),
         OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
@@ -49,6 +47,9 @@ pub fn create(name: &str, bytes: usize) -> Result<Created, SegmentError> {
     )
     .map_err(|errno| SegmentError::from_errno(name, "open after create", errno))?;
     let stat = fstat(&file).map_err(|errno| SegmentError::from_errno(name, "fstat", errno))?;
+    // From now on its drop would unlink whatever has this name by then.
+    shmem.set_owner(false);
+    let mapping = Mapping::created(shmem, bytes);
     let created = Created { mapping, file, name: name.to_owned(), inode: inode(&stat) };
     if let Err(errno) = reserve(&created.file, bytes) {
         created.remove();

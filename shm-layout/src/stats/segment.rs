@@ -157,6 +157,10 @@ impl<'a, W: Word64> StatsView<'a, W> {
         let mut words = [0; IDENTITY_WORDS];
         // SYNC(stats.magic): the identity is visible once the magic is; pairs with the Release in `announce`.
         words[0] = self.header.identity[0].load(Acquire);
+        if words[0] == 0 {
+            // Nothing orders the rest yet.
+            return Identity::zeroed();
+        }
         for (word, from) in words.iter_mut().zip(&self.header.identity).skip(1) {
             // Relaxed: ordered by the magic.
             *word = from.load(Relaxed);
