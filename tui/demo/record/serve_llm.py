@@ -6,7 +6,7 @@ import time
 import ttnn
 
 random.seed(7)
-LAYERS, HIDDEN, FFN, CONTEXT = 24, 4096, 14336, 4096
+LAYERS, HIDDEN, FFN, CONTEXT = 32, 4096, 14336, 4096
 mesh = ttnn.open_mesh_device(ttnn.MeshShape(1, 4), l1_small_size=24576, trace_region_size=64 << 20)
 
 
@@ -19,7 +19,7 @@ for layer in range(LAYERS):
     weights += [weight(HIDDEN, HIDDEN + 2048), weight(HIDDEN, HIDDEN), weight(HIDDEN, FFN), weight(HIDDEN, FFN), weight(FFN, HIDDEN)]
     time.sleep(0.15)
 for layer in range(LAYERS):
-    cache += [weight(8, 8, CONTEXT, 128), weight(8, 8, CONTEXT, 128)]
+    cache += [weight(32, 8, CONTEXT, 128), weight(32, 8, CONTEXT, 128)]
     time.sleep(0.05)
 
 
