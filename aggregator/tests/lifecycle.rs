@@ -185,6 +185,19 @@ fn a_full_ring_drops_detail_and_never_totals() {
 }
 
 #[test]
+fn slots_that_were_read_are_written_again_lap_after_lap() {
+    let ground = Ground::new();
+    let _aggregator = ground.aggregator();
+    let mut player = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "4096")]);
+    for lap in 0..20 {
+        player.tell(&format!("burst {} 40 64", lap * 40));
+        ground.see("the burst", |s| s.health.events_total == (lap + 1) * 40);
+    }
+    let seen = ground.look().unwrap();
+    assert_eq!((seen.health.dropped_events_total, seen.health.live_allocations), (0, 800));
+}
+
+#[test]
 fn many_threads_of_one_process() {
     let ground = Ground::new();
     let _aggregator = ground.aggregator();

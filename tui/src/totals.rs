@@ -69,7 +69,7 @@ pub fn processes(snapshot: &Snapshot, users: &Users) -> Vec<ProcessTotals> {
         .zip(sums)
         .map(|(process, mut sum)| {
             let name = text::load(&process.name);
-            let command_line = Some(text::load(&process.command_line)).filter(|line| !line.is_empty());
+            let command_line = Some(without_folder(&text::load(&process.command_line))).filter(|line| !line.is_empty());
             sum.chips.sort_unstable();
             sum.chips.dedup();
             ProcessTotals {
@@ -134,6 +134,13 @@ fn chip_list(chips: &[usize], labels: &[String]) -> String {
         run => run.iter().map(|(_, label)| (*label).to_owned()).collect(),
     });
     runs.collect::<Vec<_>>().join(",")
+}
+
+/// The command line without the folder of its program: `python train.py` tells more than half a path.
+fn without_folder(command_line: &str) -> String {
+    let (program, rest) = command_line.split_once(' ').unwrap_or((command_line, ""));
+    let program = program.rsplit('/').next().unwrap_or(program);
+    format!("{program} {rest}").trim_end().to_owned()
 }
 
 #[cfg(test)]

@@ -115,3 +115,32 @@ impl<'a, W: Word64> Consumer<'a, W> {
         (end, found)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::{Producer, Push};
+    use core::sync::atomic::AtomicU64;
+
+    #[test]
+    fn slots_that_a_killed_consumer_kept_are_handed_back_and_others_left_alone() {
+        let slots: Vec<Slot<AtomicU64>> = (0..4).map(|_| Slot([const { AtomicU64::new(0) }; EVENT_WORDS])).collect();
+        let claim = AtomicU64::new(0);
+        let producer = Producer::new(&claim, &slots).expect("a power of two");
+        let consumer = Consumer::new(&slots).expect("a power of two");
+        let event = Event::default();
+        for seq in 0..4 {
+            assert_eq!(producer.push(&event), Push::Written(seq));
+        }
+        // Read to 3, handed back to 1, then killed; the producer has used that one slot again.
+        assert_eq!(consumer.read(0, 3, |_| {}), 3);
+        consumer.release(0, 1);
+        assert_eq!(producer.push(&event), Push::Written(4));
+        assert_eq!(producer.push(&event), Push::Full);
+        consumer.release_unreturned(3);
+        assert_eq!(producer.push(&event), Push::Written(5));
+        assert_eq!(producer.push(&event), Push::Written(6));
+        assert_eq!(producer.push(&event), Push::Full, "record 3 was not read");
+        assert_eq!(consumer.read(3, 9, |_| {}), 7);
+    }
+}

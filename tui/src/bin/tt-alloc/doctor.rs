@@ -139,9 +139,7 @@ fn aggregator(prefix: &Prefix) -> Finding {
             };
             finding(what, verdict, text)
         }
-        (connection, _) => {
-            finding(what, Verdict::Note, connection.to_string())
-        }
+        (connection, _) => finding(what, Verdict::Note, connection.to_string()),
     }
 }
 
