@@ -84,12 +84,13 @@ fn bench(criterion: &mut Criterion) {
         });
     }
     if let Some(file) = FileRing::create() {
+        let writer = file.ring.writer();
         group.bench_function("file/record", |bencher| {
             bencher.iter_batched(
                 || file.drain(),
                 |()| {
                     for _ in 0..BURST {
-                        file.ring.record(black_box(event));
+                        writer.record(black_box(event));
                     }
                 },
                 BatchSize::PerIteration,

@@ -16,4 +16,4 @@ mod fork;
 pub mod process;
 pub mod ring;
 
-pub use ring::{CreateError, Ring};
+pub use ring::{CreateError, Ring, Writer};

@@ -122,7 +122,7 @@ impl Ring {
         }
     }
 
-    /// Writes one event with the time of now and this thread's id; if the ring is full, counts what is lost.
+    /// Writes one event with the time of now; if the ring is full, counts what is lost. Never waits.
     pub fn record(&self, event: Event) {
         Writer { parts: self.hot() }.record(event);
     }
@@ -152,26 +152,30 @@ impl Ring {
     }
 }
 
+#[derive(Debug)]
 struct Parts<'a> {
     header: &'a RingHeader<AtomicU64>,
     drops: &'a DropTable<AtomicU64>,
     producer: Producer<'a, AtomicU64>,
 }
 
-/// The ring's parts, looked up once.
-pub(crate) struct Writer<'a> {
+/// The ring's parts, looked up once: for whoever writes many events.
+#[derive(Debug)]
+pub struct Writer<'a> {
     parts: Parts<'a>,
 }
 
 impl Ring {
-    pub(crate) fn writer(&self) -> Writer<'_> {
+    /// A way to write without looking the ring's parts up at each event.
+    pub fn writer(&self) -> Writer<'_> {
         Writer { parts: self.hot() }
     }
 }
 
 impl Writer<'_> {
+    /// Writes one event with the time of now; if the ring is full, counts what is lost. Never waits.
     #[inline(always)]
-    pub(crate) fn record(&self, mut event: Event) {
+    pub fn record(&self, mut event: Event) {
         let Parts { header, drops, producer } = &self.parts;
         event.time = clock::event_time(header, producer.next());
         if matches!(producer.push(&event), Push::Full) {
