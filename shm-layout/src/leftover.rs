@@ -3,9 +3,9 @@
 use crate::locks::{Lock, holder};
 use crate::names::{Prefix, ProcessFile, Role};
 use crate::procfs;
-use crate::ring::{RECORDS_OFFSET, RingHeader};
-use crate::segment::{Access, Expect, SegmentError, open, remove_if_same};
-use core::sync::atomic::AtomicU64;
+use crate::ring::Identity;
+use crate::segment::{Access, Expect, Opened, SegmentError, open, remove_if_same};
+use std::os::fd::AsRawFd;
 
 /// What a ring file in /dev/shm is to somebody who passes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +36,7 @@ pub fn fate(prefix: &Prefix, file: &ProcessFile) -> Result<Fate, SegmentError> {
     if !matches!(holder(&opened.file, Lock::Consumer), Ok(None)) {
         return Ok(Fate::Drained);
     }
-    let header = opened.mapping.one::<RingHeader<AtomicU64>>(0).filter(|_| opened.mapping.len() >= RECORDS_OFFSET);
-    let identity = header.map(RingHeader::identity);
+    let identity = read_identity(&opened);
     let (namespace, ticks) = identity.map_or((0, 0), |id| (id.pid_namespace, id.start_ticks));
     let ours = namespace == 0 || namespace == procfs::pid_namespace("self");
     let there = procfs::stat(&file.pid.to_string());
@@ -45,6 +44,15 @@ pub fn fate(prefix: &Prefix, file: &ProcessFile) -> Result<Fate, SegmentError> {
     let announced = identity.is_some_and(|id| id.magic != 0);
     let alive = ours && there.is_some_and(|s| s.state != b'Z' && (!announced || s.start_ticks == ticks));
     Ok(if alive { Fate::Alive } else { Fate::Leftover { inode: opened.inode } })
+}
+
+/// The identity, by read and not through the mapping: its owner may cut the file short at any moment, which must not
+/// end whoever passes by.
+fn read_identity(opened: &Opened) -> Option<Identity> {
+    let mut bytes = [0; size_of::<Identity>()];
+    // SAFETY: reads at most as many bytes as the buffer has; the descriptor is open as long as `opened` lives.
+    let got = unsafe { libc::pread(opened.file.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    (usize::try_from(got) == Ok(bytes.len())).then(|| bytemuck::pod_read_unaligned(&bytes))
 }
 
 /// Removes rings of dead owners that nobody drains, of the given owner (`None`: of everybody). The names removed.

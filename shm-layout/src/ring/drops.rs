@@ -51,24 +51,15 @@ impl<W: Word64> DropTable<W> {
     /// counts it as a lost control record).
     pub fn count(&self, event: &Event) -> bool {
         let cell = &self.cells[Self::row(event.device)][usize::from(event.memory) % MEMORY_KINDS];
-        // Relaxed: counters; a reader that sees a push's drop late sees it at its next poll.
-        match Kind::from_u8(event.kind) {
-            Some(Kind::Alloc) => {
-                cell.allocated_bytes.fetch_add(event.taken(), Relaxed);
-                cell.allocated_blocks.fetch_add(1, Relaxed);
-                true
-            }
-            Some(Kind::Free) => {
-                cell.freed_bytes.fetch_add(event.taken(), Relaxed);
-                cell.freed_blocks.fetch_add(1, Relaxed);
-                true
-            }
-            Some(Kind::FreeAll) => {
-                cell.freed_bytes.fetch_add(event.taken(), Relaxed);
-                cell.freed_blocks.fetch_add(event.id, Relaxed);
-                true
-            }
-            _ => false,
-        }
+        let (bytes, blocks, count) = match Kind::from_u8(event.kind) {
+            Some(Kind::Alloc) => (&cell.allocated_bytes, &cell.allocated_blocks, 1),
+            Some(Kind::Free) => (&cell.freed_bytes, &cell.freed_blocks, 1),
+            Some(Kind::FreeAll) => (&cell.freed_bytes, &cell.freed_blocks, event.id),
+            _ => return false,
+        };
+        // Relaxed: counters; what tells a reader to look here is `RingHeader::dropped`, added to afterwards.
+        bytes.fetch_add(event.taken(), Relaxed);
+        blocks.fetch_add(count, Relaxed);
+        true
     }
 }

@@ -129,7 +129,8 @@ pub struct RingHeader<W> {
     _pad1: [W; 14],
     /// Why the ring ended; 0 while it is open.
     pub closed: W,
-    /// Records that did not fit.
+    /// Records that did not fit. Added to (Release) after the drop table, so that whoever loads it (Acquire) and then
+    /// reads the table misses none.
     pub dropped: W,
     /// Dropped records other than allocations and frees.
     pub lost_controls: W,

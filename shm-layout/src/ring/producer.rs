@@ -72,7 +72,8 @@ impl<'a, W: Word64> Producer<'a, W> {
                     Err(found) => seq = found,
                 }
             } else {
-                // Not free: another thread was quicker and the claim word has moved on, or the ring is full.
+                // Not free: another thread was quicker and the claim word has moved on, or the ring is full. Relaxed: a
+                // stamp that a quicker thread has left (or led to) was acquired, and its claim with it.
                 let now = self.claim.load(Relaxed);
                 if now == seq {
                     return Push::Full;

@@ -1,0 +1,52 @@
+# Shortcuts; each is one command that also works without `just`. CI is .ci/run.
+
+default:
+    @just --list --unsorted
+
+# Everything, in release
+build:
+    cargo build --workspace --release
+
+# All tests, with the ttnn suite
+test *ARGS:
+    cargo test --workspace {{ARGS}}
+
+# The ttnn suite alone; e.g. `just ttnn operations`
+ttnn *ARGS:
+    cargo test -p preload --test ttnn_suite -- {{ARGS}}
+
+# Provision the Python of the ttnn suite, and print its path
+ttnn-setup:
+    producer/preload/tests/ttnn/setup.sh
+
+# Every interleaving of the ring, the ledger and the seqlock
+loom *ARGS:
+    .ci/loom {{ARGS}}
+
+# Undefined behaviour in the layouts
+miri *ARGS:
+    .ci/miri {{ARGS}}
+
+# Format, in place
+fmt:
+    cargo fmt --all
+
+# As CI does: clippy, all targets and features, no warning
+lint:
+    .ci/run format lint doc
+
+# Licences, advisories, duplicates, sources
+deny:
+    cargo deny --all-features check
+
+# Benchmarks, peers side by side
+bench *ARGS:
+    cargo bench -p benches {{ARGS}}
+
+# The demo workload with aggregator and alloc-top in front of you
+demo *ARGS:
+    cargo run --release --bin tt-alloc -- demo {{ARGS}}
+
+# Everything that must pass
+ci *STEPS:
+    .ci/run {{STEPS}}

@@ -1,0 +1,455 @@
+//! What the ttnn suite stands on: a provisioned Python with ttnn, our binaries, and a session per test.
+
+use serde_json::Value;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Condvar, Mutex, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The kinds that tt-metal's allocator can be asked about.
+pub const KINDS: [&str; 4] = ["DRAM", "L1", "L1_SMALL", "TRACE"];
+
+/// How long our side may take to show what has happened.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a workload may run: the first operation of each kind compiles kernels.
+const WATCHDOG: Duration = Duration::from_secs(300);
+
+/// Everything that tests share.
+pub struct Bench {
+    python: PathBuf,
+    aggregator: PathBuf,
+    tt_alloc: PathBuf,
+    hooks: PathBuf,
+    testbed: PathBuf,
+    /// Kernel cache and directories to run in.
+    scratch: PathBuf,
+}
+
+/// The bench, made by the first test that asks; `None` where ttnn cannot be had, and a failure of that in CI.
+pub fn provisioned(test: &str) -> Option<&'static Bench> {
+    static BENCH: OnceLock<Result<Bench, String>> = OnceLock::new();
+    let bench = BENCH.get_or_init(|| {
+        let made = Bench::make();
+        if let Err(why) = &made {
+            let bar = "!".repeat(78);
+            // Not eprintln!: the test harness would swallow it.
+            let _ = writeln!(
+                std::io::stderr(),
+                "\n{bar}\n!! THE TTNN SUITE IS SKIPPED: nothing that follows was compared with tt-metal.\n\
+                 !!\n{}\n!!\n!! Wanted: Python 3.12 or 3.10, gcc-riscv64-unknown-elf, PyPI. See docs/testing.md.\n{bar}\n",
+                why.trim_end().lines().map(|line| format!("!! {line}")).collect::<Vec<_>>().join("\n"),
+            );
+        }
+        made
+    });
+    match bench {
+        Ok(bench) => Some(bench),
+        Err(why) if std::env::var("CI").is_ok_and(|ci| !ci.is_empty() && ci != "false") => {
+            panic!("{test} needs ttnn, and CI is set: {why}")
+        }
+        Err(_) => None,
+    }
+}
+
+impl Bench {
+    fn make() -> Result<Self, String> {
+        let testbed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ttnn");
+        // <target>/<profile>/deps/<this test>
+        let me = std::env::current_exe().expect("this test has a path");
+        let profile = me.ancestors().nth(2).expect("in a profile's directory");
+        let target = profile.parent().expect("in a target directory");
+        let scratch = target.join("ttnn");
+
+        let setup = Command::new(testbed.join("setup.sh")).arg(&scratch).stdin(Stdio::null()).output();
+        let setup = setup.map_err(|error| format!("setup.sh: {error}"))?;
+        if !setup.status.success() {
+            return Err(format!("setup.sh: {}\n{}", setup.status, String::from_utf8_lossy(&setup.stderr)));
+        }
+        let python = PathBuf::from(String::from_utf8_lossy(&setup.stdout).trim());
+
+        build(target, profile);
+        let built = |name: &str| {
+            let path = profile.join(name);
+            assert!(path.is_file(), "{} was not built", path.display());
+            path
+        };
+        Ok(Self {
+            python,
+            aggregator: built("aggregator"),
+            tt_alloc: built("tt-alloc"),
+            hooks: built("libtt_alloc_preload.so"),
+            testbed,
+            scratch,
+        })
+    }
+}
+
+/// The binaries of the other packages, which cargo does not build for the tests of this one.
+fn build(target: &Path, profile: &Path) {
+    let name = match profile.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(other) => other,
+    };
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", "aggregator", "--package", "tui", "--package", "preload", "--profile"])
+        .arg(name)
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("cargo runs");
+    assert!(built.status.success(), "cargo build: {}", String::from_utf8_lossy(&built.stderr));
+}
+
+/// A place for one test: its own prefix in /dev/shm, its own directory, at most one aggregator.
+pub struct Session {
+    bench: &'static Bench,
+    prefix: String,
+    cluster: PathBuf,
+    directory: PathBuf,
+    aggregator: Option<Child>,
+    /// Added to the environment of all that is started.
+    pub environment: Vec<(String, String)>,
+    _seat: Seat,
+}
+
+impl Session {
+    pub fn new(bench: &'static Bench, test: &str, cluster: &str) -> Self {
+        let seat = Seat::take();
+        let directory = bench.scratch.join("runs").join(test);
+        fs::create_dir_all(&directory).unwrap();
+        let session = Self {
+            bench,
+            prefix: format!("ttnn_{}_{test}", std::process::id()),
+            cluster: bench.testbed.join(format!("clusters/{cluster}.yaml")),
+            directory,
+            aggregator: None,
+            environment: Vec::new(),
+            _seat: seat,
+        };
+        assert_eq!(session.files(), [""; 0]);
+        session
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(&self.directory)
+            .env("TT_ALLOC_PREFIX", &self.prefix)
+            .env("TT_ALLOC", &self.bench.tt_alloc)
+            .env("TT_METAL_MOCK_CLUSTER_DESC_PATH", &self.cluster)
+            .env("TT_METAL_CACHE", self.bench.scratch.join("kernels"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null());
+        for inherited in ["LD_PRELOAD", "TT_ALLOC_TRACKING_ENABLED", "TT_ALLOC_PRELOAD", "PYTHONPATH", "RUST_LOG"] {
+            command.env_remove(inherited);
+        }
+        command
+    }
+
+    fn tracked(&self) -> Command {
+        let mut command = self.command(&self.bench.tt_alloc);
+        command.args(["run", "--"]).arg(&self.bench.python);
+        command
+    }
+
+    fn script(&self, name: &str) -> PathBuf {
+        self.bench.testbed.join("workloads").join(name)
+    }
+
+    pub fn hooks(&self) -> String {
+        self.bench.hooks.display().to_string()
+    }
+
+    /// Runs a workload through `tt-alloc run`.
+    pub fn run(&self, script_and_arguments: &[&str]) -> Ended {
+        self.complete(self.tracked(), script_and_arguments)
+    }
+
+    /// Runs it with Python alone.
+    pub fn run_untracked(&self, script_and_arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
+        let mut command = self.command(&self.bench.python);
+        command.envs(environment.iter().copied());
+        self.complete(command, script_and_arguments)
+    }
+
+    fn complete(&self, mut command: Command, script_and_arguments: &[&str]) -> Ended {
+        let (script, arguments) = script_and_arguments.split_first().unwrap();
+        let (out, err) = (self.directory.join("stdout"), self.directory.join("stderr"));
+        command.arg(self.script(script)).args(arguments);
+        command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+        let status = wait(&mut command.spawn().unwrap(), script);
+        Ended { status, out: read(&out), err: read(&err) }
+    }
+
+    // The aggregator
+
+    /// Starts one and waits until it publishes.
+    pub fn start_aggregator(&mut self) {
+        assert!(self.aggregator.is_none());
+        let log = File::options().create(true).append(true).open(self.directory.join("aggregator.log")).unwrap();
+        let child = self.command(&self.bench.aggregator).stderr(log).stdout(Stdio::null()).spawn().unwrap();
+        let pid = child.id();
+        self.aggregator = Some(child);
+        self.see("the aggregator", |stats| stats["aggregator"]["pid"] == pid);
+    }
+
+    /// Ends it with SIGTERM; it must leave cleanly.
+    pub fn stop_aggregator(&mut self) {
+        let mut child = self.aggregator.take().unwrap();
+        // SAFETY: a signal to a child that was not waited for yet, so the pid is its.
+        assert_eq!(unsafe { libc::kill(child.id().cast_signed(), libc::SIGTERM) }, 0);
+        let status = wait(&mut child, "aggregator after SIGTERM");
+        assert!(status.success(), "{status}");
+    }
+
+    pub fn kill_aggregator(&mut self) {
+        let mut child = self.aggregator.take().unwrap();
+        child.kill().unwrap();
+        assert_eq!(wait(&mut child, "killed aggregator").signal(), Some(9));
+    }
+
+    // What it shows
+
+    pub fn stats(&self) -> Option<Value> {
+        let shown = self.command(&self.bench.tt_alloc).args(["stats", "--json"]).output().unwrap();
+        shown.status.success().then(|| serde_json::from_slice(&shown.stdout).expect("JSON"))
+    }
+
+    /// Waits for figures of which this holds.
+    pub fn see(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let stats = self.stats();
+            if let Some(stats) = stats.as_ref().filter(|stats| holds(stats)) {
+                return stats.clone();
+            }
+            if Instant::now() > deadline {
+                let stats = stats.map(|stats| serde_json::to_string_pretty(&stats).unwrap());
+                panic!("waited in vain for {what}; last: {}", stats.as_deref().unwrap_or("nothing"));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// No bytes of any kind on any chip, and no file of a process in /dev/shm.
+    pub fn wait_until_nothing_is_held(&self) {
+        self.see("nothing held", |stats| {
+            let of_processes = |name: &String| name.contains(".ring.") || name.contains(".ledger.");
+            stats["devices"].as_array().unwrap().iter().all(|device| {
+                let figures = device["memory"].as_object().unwrap().values();
+                figures.clone().count() >= KINDS.len()
+                    && figures.clone().all(|figures| figures["footprint_bytes"] == 0 && figures["blocks"] == 0)
+            }) && !self.files().iter().any(of_processes)
+        });
+    }
+
+    /// The event line about the death of this process, and when it was written (Unix seconds).
+    pub fn death_of(&self, pid: u32) -> (String, f64) {
+        let about = |line: &&Value| line["pid"] == pid && line["text"].as_str().unwrap().contains(" died");
+        let find = |stats: &Value| stats["events"].as_array().unwrap().iter().find(about).cloned();
+        let line = find(&self.see("a line about the death", |stats| find(stats).is_some())).unwrap();
+        (line["text"].as_str().unwrap().to_owned(), line["time_unix_seconds"].as_f64().unwrap())
+    }
+
+    /// `tt-alloc gc`.
+    pub fn gc(&self) {
+        let ran = self.command(&self.bench.tt_alloc).arg("gc").output().unwrap();
+        assert!(ran.status.success(), "gc: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+
+    /// Our files in /dev/shm.
+    pub fn files(&self) -> Vec<String> {
+        let dot = format!("{}.", self.prefix);
+        let names = fs::read_dir("/dev/shm").unwrap().flatten();
+        let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with(&dot)).collect()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.aggregator.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("what the aggregator said:\n{}", read(&self.directory.join("aggregator.log")));
+        }
+        for name in self.files() {
+            let _ = fs::remove_file(Path::new("/dev/shm").join(name));
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A program that has ended.
+pub struct Ended {
+    pub status: ExitStatus,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ended {
+    pub fn must_succeed(&self) {
+        assert!(self.status.success(), "{}\n--- stdout\n{}\n--- stderr\n{}", self.status, self.out, self.err);
+    }
+
+    /// What follows this word on the line that it begins.
+    pub fn line(&self, word: &str) -> &str {
+        let mut rest = self.out.lines().filter_map(|line| line.strip_prefix(word)?.strip_prefix(' '));
+        rest.next().unwrap_or_else(|| panic!("no {word}\n{}\n{}", self.out, self.err))
+    }
+
+    /// Exit code, standard output and standard error, without the times in tt-metal's log lines.
+    pub fn comparable(&self) -> (Option<i32>, String, String) {
+        (self.status.code(), without_times(&self.out), without_times(&self.err))
+    }
+}
+
+/// `2026-11-21 05:14:19.462 | info | …` without its first 23 characters.
+fn without_times(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.split_at_checked(23) {
+        Some((time, rest)) if rest.starts_with(" | ") && time.starts_with("20") => rest,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// `obeys.py`, tracked: does what it is told, one command at a time.
+pub struct Worker {
+    child: Child,
+    pub pid: u32,
+    commands: Option<ChildStdin>,
+    answers: Receiver<String>,
+    errors: PathBuf,
+}
+
+impl Worker {
+    pub fn start(session: &Session) -> Self {
+        let mut command = session.tracked();
+        let errors = session.directory.join(format!("worker-{}", NEXT.fetch_add(1, Relaxed)));
+        command.arg(session.script("obeys.py"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&errors).unwrap());
+        let mut child = command.spawn().unwrap();
+        let (sender, answers) = channel();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            let lines = output.lines().map_while(Result::ok);
+            for answer in lines.filter_map(|line| line.strip_prefix("ANSWER ").map(str::to_owned)) {
+                if sender.send(answer).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut worker = Self { pid: child.id(), commands: child.stdin.take(), child, answers, errors };
+        assert_eq!(worker.answer("start"), worker.pid, "`tt-alloc run` becomes the command");
+        worker
+    }
+
+    fn answer(&mut self, command: &str) -> Value {
+        match self.answers.recv_timeout(WATCHDOG) {
+            Ok(answer) => serde_json::from_str(&answer).unwrap(),
+            Err(RecvTimeoutError::Timeout) => panic!("no answer to {command:?}"),
+            Err(RecvTimeoutError::Disconnected) => panic!("{command:?} ended it:\n{}", read(&self.errors)),
+        }
+    }
+
+    fn say(&mut self, command: &str) {
+        writeln!(self.commands.as_mut().unwrap(), "{command}").unwrap_or_else(|error| {
+            panic!("{command:?}: {error}\n{}", read(&self.errors));
+        });
+    }
+
+    /// Has it do this, and waits until it is done.
+    pub fn tell(&mut self, command: &str) -> Value {
+        self.say(command);
+        self.answer(command)
+    }
+
+    /// What the allocators say.
+    pub fn truth(&mut self) -> Value {
+        self.tell("truth")
+    }
+
+    /// Kills it with -9, and says when (Unix seconds).
+    pub fn kill(&mut self) -> f64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        self.child.kill().unwrap();
+        assert_eq!(wait(&mut self.child, "a killed worker").signal(), Some(9));
+        now
+    }
+
+    /// Has it do something that ends it.
+    pub fn abandon(&mut self, command: &str) -> ExitStatus {
+        self.say(command);
+        wait(&mut self.child, command)
+    }
+
+    /// Lets it end in an orderly way.
+    pub fn finish(mut self) {
+        let status = self.abandon("finish");
+        assert!(status.success(), "{status}\n{}", read(&self.errors));
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// Waits for a child; one that outlives the watchdog is killed, and the test with it.
+fn wait(child: &mut Child, what: &str) -> ExitStatus {
+    let deadline = Instant::now() + WATCHDOG;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("{what} did not end within {WATCHDOG:?}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn read(path: &Path) -> String {
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+/// A ttnn process takes some hundred megabytes: no more tests at a time than there are cores.
+struct Seat;
+
+static SEATS: Mutex<usize> = Mutex::new(0);
+static LEFT: Condvar = Condvar::new();
+
+impl Seat {
+    fn take() -> Self {
+        let most = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
+        let mut taken = SEATS.lock().unwrap();
+        while *taken >= most {
+            taken = LEFT.wait(taken).unwrap();
+        }
+        *taken += 1;
+        Self
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        *SEATS.lock().unwrap_or_else(std::sync::PoisonError::into_inner) -= 1;
+        LEFT.notify_one();
+    }
+}
