@@ -89,17 +89,24 @@ impl Live {
         }
     }
 
+    /// Changes what is live without an entry.
+    pub fn shift_unlisted(&mut self, bytes: i64, blocks: i64) {
+        self.account.unlisted_bytes = self.account.unlisted_bytes.saturating_add(bytes);
+        self.account.unlisted_blocks = self.account.unlisted_blocks.saturating_add(blocks);
+    }
+
     /// Ends what is live without an entry.
     pub fn clear_unlisted(&mut self, chips: &mut Chips) {
         let Some(memory) = self.memory() else { return };
         let before = self.footprint();
-        let bytes = u64::try_from(self.account.unlisted_bytes).unwrap_or(0);
-        self.account.unlisted_bytes = 0;
+        // Negative where frees of entries were dropped, which have been counted as freed: those entries end now, too.
+        let bytes = core::mem::take(&mut self.account.unlisted_bytes);
         self.account.unlisted_blocks = 0;
-        self.account.freed = self.account.freed.saturating_add(bytes);
+        self.account.outstanding = 0;
+        self.account.freed = self.account.freed.saturating_add_signed(bytes);
         let figures = chips.figures(self.chip, memory);
         figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(self.footprint());
-        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(bytes);
+        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add_signed(bytes);
     }
 
     /// Its memory kind; `None` if this version does not know it.

@@ -61,6 +61,11 @@ pub enum AttachError {
 }
 
 impl AttachError {
+    /// Whether the reason may pass: somebody else drains it, or descriptors or memory are short.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::System { .. } | Self::Segment(SegmentError::Io { .. }))
+    }
+
     /// Whether the ring may be ready in a moment.
     pub fn is_not_ready(&self) -> bool {
         // A ring that is being made has no blocks yet, or no magic yet.
@@ -179,8 +184,9 @@ impl AttachedRing {
 
     /// Records that did not fit, so far.
     pub fn dropped(&self) -> u64 {
-        // Relaxed: a counter.
-        self.header().dropped.load(Relaxed)
+        // SYNC(ring.dropped): the cells that these records were counted in are visible; pairs with the Release in the
+        // producer's ring.rs `count_lost`.
+        self.header().dropped.load(Acquire)
     }
 
     /// Of these, records other than allocations and frees.
@@ -211,7 +217,7 @@ impl AttachedRing {
         remove_if_same(&self.opened.name, self.opened.inode);
     }
 
-    /// Whether its owner is dead, by everything that can be asked: the pidfd if there is one, else lock and start time.
+    /// Whether its owner is dead, for those whose pidfd cannot tell: by owner lock, pid, start time and mappings together.
     pub fn owner_is_dead(&self) -> bool {
         if !matches!(locks::holder(&self.opened.file, Lock::Owner), Ok(None)) {
             return false;

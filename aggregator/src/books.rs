@@ -35,6 +35,8 @@ pub struct Books {
     /// Footprint of circular buffers by device and program.
     programs: HashMap<(u32, u32), u64>,
     recently_freed: Vec<u64>,
+    /// Records were read by an aggregator that left no ledger: no account can be complete.
+    pub history_lost: bool,
 }
 
 impl Books {
@@ -49,8 +51,8 @@ impl Books {
             if let Some(at) = books.account(account.device, memory, chips) {
                 books.accounts[at].account = account;
                 let figures = chips.figures(books.accounts[at].chip, memory);
-                figures.allocated_bytes_total += account.allocated;
-                figures.freed_bytes_total += account.freed;
+                figures.allocated_bytes_total = figures.allocated_bytes_total.saturating_add(account.allocated);
+                figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(account.freed);
                 figures.peak_footprint_bytes = figures.peak_footprint_bytes.max(account.peak);
             }
         }
@@ -104,7 +106,9 @@ impl Books {
         if logical {
             chips.describe(chip, 0, 0, 0, device);
         }
-        self.accounts.push(Live::new(device, memory, chip));
+        let mut live = Live::new(device, memory, chip);
+        live.account.incomplete = u64::from(self.history_lost);
+        self.accounts.push(live);
         Some(self.accounts.len() - 1)
     }
 
@@ -169,13 +173,9 @@ impl Books {
         let taken = event.taken();
         let live = &self.accounts[at];
         let fits = |sum: u64, more: u64| sum.checked_add(more).is_some_and(|sum| sum <= MOST_BYTES);
-        let chip = chips.figures(live.chip, memory).footprint_bytes;
-        if !fits(live.taken, taken)
-            || !fits(live.asked, event.size)
-            || !fits(live.account.allocated, taken)
-            || !fits(chip, taken)
-        {
+        if !fits(live.taken, taken) || !fits(live.asked, event.size) || !fits(live.account.allocated, taken) {
             self.counters.anomalies.overflow += 1;
+            self.accounts[at].account.incomplete = 1;
             return;
         }
         let listed = ledger.is_some_and(|ledger| {
@@ -188,14 +188,14 @@ impl Books {
         if listed {
             live.add(event);
         } else {
-            live.account.unlisted_bytes += taken as i64;
-            live.account.unlisted_blocks += 1;
+            live.shift_unlisted(signed(taken), 1);
+            live.account.outstanding = live.account.outstanding.saturating_add(1);
             live.account.incomplete = 1;
         }
         live.account.allocated += taken;
         live.account.peak = live.account.peak.max(live.footprint());
         let figures = chips.figures(live.chip, memory);
-        figures.footprint_bytes += taken;
+        figures.footprint_bytes = figures.footprint_bytes.saturating_add(taken);
         figures.allocated_bytes_total = figures.allocated_bytes_total.saturating_add(taken);
         figures.peak_footprint_bytes = figures.peak_footprint_bytes.max(figures.footprint_bytes);
         if listed {
@@ -221,7 +221,7 @@ impl Books {
         } else {
             // Its allocation may have been dropped a moment ago.
             drops(self, chips);
-            if !self.free_unlisted(event, memory, 1, chips) {
+            if !self.free_unlisted(event, memory, chips) {
                 if self.recently_freed.contains(&fold(&key)) {
                     self.counters.anomalies.double_free += 1;
                 } else {
@@ -243,18 +243,9 @@ impl Books {
         for entry in &gone {
             self.entry_gone(entry, memory, chips);
         }
-        // What the release counts and the ledger did not have was dropped on the way in.
-        let told: u64 = gone.iter().map(Event::taken).sum();
-        let rest = Event {
-            size: event.taken().saturating_sub(told),
-            footprint: 0,
-            id: event.id.saturating_sub(gone.len() as u64),
-            flags: 0,
-            ..*event
-        };
-        if rest.id > 0 {
+        if event.id > 0 {
             drops(self, chips);
-            self.free_unlisted(&rest, memory, rest.id, chips);
+            self.settle_release(event, memory, &gone, chips);
         }
     }
 
@@ -270,29 +261,53 @@ impl Books {
         self.program_bytes(entry, false);
     }
 
-    /// A free of something that has no entry: out of the unlisted pool, if there is one. False if there is none.
-    fn free_unlisted(&mut self, event: &Event, memory: Memory, blocks: u64, chips: &mut Chips) -> bool {
+    /// A free of something that has no entry: that of an allocation whose record was dropped, if there is one. False if
+    /// there is none.
+    fn free_unlisted(&mut self, event: &Event, memory: Memory, chips: &mut Chips) -> bool {
         let same = |live: &&mut Live| live.account.device == event.device && live.account.memory == memory as u32;
         let Some(live) = self.accounts.iter_mut().find(same) else { return false };
-        if live.account.unlisted_blocks <= 0 {
+        if live.account.outstanding == 0 {
             return false;
         }
-        let pool = u64::try_from(live.account.unlisted_bytes).unwrap_or(0);
-        let bytes = event.taken().min(pool);
-        live.account.unlisted_bytes -= bytes as i64;
-        live.account.unlisted_blocks -= i64::try_from(blocks).unwrap_or(0).min(live.account.unlisted_blocks);
-        live.account.freed = live.account.freed.saturating_add(bytes);
+        let before = live.footprint();
+        live.account.outstanding = live.account.outstanding.saturating_sub(1);
+        live.shift_unlisted(-signed(event.taken()), -1);
+        live.account.freed = live.account.freed.saturating_add(event.taken());
         let figures = chips.figures(live.chip, memory);
-        figures.footprint_bytes = figures.footprint_bytes.saturating_sub(bytes);
-        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(bytes);
+        figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(live.footprint());
+        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(event.taken());
         true
+    }
+
+    /// A release tells how much it frees. Where records were dropped, that is the truth: of what left the ledger with it,
+    /// some may have been freed by a dropped release before, and some of what it frees may never have been listed.
+    fn settle_release(&mut self, event: &Event, memory: Memory, gone: &[Event], chips: &mut Chips) {
+        let same = |live: &&mut Live| live.account.device == event.device && live.account.memory == memory as u32;
+        let Some(live) = self.accounts.iter_mut().find(same) else { return };
+        let listed = gone.iter().map(Event::taken).fold(0, u64::saturating_add);
+        let (bytes, blocks) = (signed(listed) - signed(event.taken()), signed(gone.len() as u64) - signed(event.id));
+        if (bytes, blocks) == (0, 0) {
+            return;
+        }
+        if live.account.incomplete == 0 {
+            // Nothing was dropped: the ledger is right, and the release is not.
+            self.counters.anomalies.size_mismatch += 1;
+            return;
+        }
+        let before = live.footprint();
+        live.shift_unlisted(bytes, blocks);
+        live.account.outstanding = live.account.outstanding.saturating_sub(u64::try_from(-blocks).unwrap_or(0));
+        live.account.freed = live.account.freed.saturating_add_signed(-bytes);
+        let figures = chips.figures(live.chip, memory);
+        figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(live.footprint());
+        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add_signed(-bytes);
     }
 
     fn device_info(&mut self, event: &Event, ledger: Option<&mut Ledger>, chips: &mut Chips) {
         let logical = event.flags & flags::CHIP_ID_UNKNOWN != 0;
         let before = self.device(event.device).copied();
-        if before.is_some_and(|d| d.open != 0 && d.chip_id != event.id) {
-            // Another chip under the same number: its close was never told.
+        if before.is_some_and(|d| d.open != 0) {
+            // It is opened again, so its close was lost.
             self.device_close(event.device, ledger, chips);
         }
         let device = Device {
@@ -304,7 +319,7 @@ impl Books {
             id_is_logical: u32::from(logical),
             open: 1,
             resident_program: 0,
-            capacity: before.map_or([UNKNOWN; MEMORY_KINDS], |d| d.capacity),
+            capacity: [UNKNOWN; MEMORY_KINDS],
         };
         if let Some(known) = self.devices.iter_mut().find(|d| d.device == event.device) {
             *known = device;
@@ -316,19 +331,23 @@ impl Books {
         }
         let Some(chip) = self.introduce(&device, chips) else { return };
         for live in self.accounts.iter_mut().filter(|l| l.account.device == event.device && l.chip != chip) {
-            // What was allocated before the introduction moves to the chip that it turned out to be.
+            let placeholder = chips.all()[live.chip].id_is_logical != 0;
+            let from_chip = core::mem::replace(&mut live.chip, chip);
             let Some(memory) = live.memory() else { continue };
+            if !placeholder {
+                continue;
+            }
+            // What was allocated before the introduction moves to the chip that it turned out to be.
             let (footprint, allocated, freed) = (live.footprint(), live.account.allocated, live.account.freed);
-            let from = chips.figures(live.chip, memory);
+            let from = chips.figures(from_chip, memory);
             from.footprint_bytes = from.footprint_bytes.saturating_sub(footprint);
             from.allocated_bytes_total = from.allocated_bytes_total.saturating_sub(allocated);
             from.freed_bytes_total = from.freed_bytes_total.saturating_sub(freed);
             let to = chips.figures(chip, memory);
-            to.footprint_bytes += footprint;
-            to.allocated_bytes_total += allocated;
-            to.freed_bytes_total += freed;
+            to.footprint_bytes = to.footprint_bytes.saturating_add(footprint);
+            to.allocated_bytes_total = to.allocated_bytes_total.saturating_add(allocated);
+            to.freed_bytes_total = to.freed_bytes_total.saturating_add(freed);
             to.peak_footprint_bytes = to.peak_footprint_bytes.max(to.footprint_bytes);
-            live.chip = chip;
         }
     }
 
@@ -362,24 +381,23 @@ impl Books {
     pub fn absorb_drops(&mut self, device: u32, memory: Memory, now: [u64; 4], chips: &mut Chips) {
         let Some(at) = self.account(device, memory, chips) else { return };
         let live = &mut self.accounts[at];
-        let grown = |i: usize| now[i].saturating_sub(live.account.drops_seen[i]).min(MOST_BYTES) as i64;
-        let (allocated, allocated_blocks, freed, freed_blocks) = (grown(0), grown(1), grown(2), grown(3));
-        if allocated_blocks == 0 && freed_blocks == 0 {
+        let grown = |i: usize| now[i].saturating_sub(live.account.drops_seen[i]).min(MOST_BYTES);
+        let [allocated, allocated_blocks, freed, freed_blocks] = [grown(0), grown(1), grown(2), grown(3)];
+        if [allocated, allocated_blocks, freed, freed_blocks] == [0; 4] {
             return;
         }
         let before = live.footprint();
         live.account.drops_seen = now;
-        live.account.unlisted_bytes = live.account.unlisted_bytes.saturating_add(allocated).saturating_sub(freed);
-        live.account.unlisted_blocks =
-            live.account.unlisted_blocks.saturating_add(allocated_blocks).saturating_sub(freed_blocks);
-        live.account.allocated = live.account.allocated.saturating_add(allocated as u64);
-        live.account.freed = live.account.freed.saturating_add(freed as u64);
+        live.shift_unlisted(signed(allocated) - signed(freed), signed(allocated_blocks) - signed(freed_blocks));
+        live.account.outstanding = live.account.outstanding.saturating_add(allocated_blocks);
+        live.account.allocated = live.account.allocated.saturating_add(allocated);
+        live.account.freed = live.account.freed.saturating_add(freed);
         live.account.incomplete = 1;
         live.account.peak = live.account.peak.max(live.footprint());
         let figures = chips.figures(live.chip, memory);
         figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(live.footprint());
-        figures.allocated_bytes_total = figures.allocated_bytes_total.saturating_add(allocated as u64);
-        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(freed as u64);
+        figures.allocated_bytes_total = figures.allocated_bytes_total.saturating_add(allocated);
+        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(freed);
         figures.peak_footprint_bytes = figures.peak_footprint_bytes.max(figures.footprint_bytes);
     }
 
@@ -414,8 +432,13 @@ impl Books {
     }
 }
 
+/// Bytes or blocks as a difference; sums are kept below 2^62.
+fn signed(amount: u64) -> i64 {
+    i64::try_from(amount.min(MOST_BYTES)).unwrap_or(i64::MAX)
+}
+
 /// A key as one number that is hardly ever that of another key. Only tells two anomalies apart.
 fn fold(key: &Key) -> u64 {
     let of = u64::from(key.device) << 8 | u64::from(key.memory);
-    (key.id ^ of.rotate_left(40)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) | 1
+    (key.id ^ of.rotate_left(40)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).max(1)
 }

@@ -11,20 +11,20 @@ pub type ChipIndex = usize;
 #[derive(Debug, Default)]
 pub struct Chips {
     chips: Vec<Chip>,
+    /// Whether a tracked process refers to it, as of the last [`mark_used`](Self::mark_used).
+    used: Vec<bool>,
 }
 
 impl Chips {
-    /// The chip with this id; added if it is new. `None` when there are [`MAX_CHIPS`] already.
+    /// The chip with this id; added if it is new. When there are [`MAX_CHIPS`] already, one that nobody uses any more makes
+    /// room; `None` when all are used.
     pub fn find_or_add(&mut self, chip_id: u64, id_is_logical: bool) -> Option<ChipIndex> {
-        let same = |chip: &Chip| chip.chip_id == chip_id && (chip.id_is_logical != 0) == id_is_logical;
-        if let Some(at) = self.chips.iter().position(same) {
+        if let Some(at) = self.find(chip_id, id_is_logical) {
+            self.used[at] = true;
             return Some(at);
         }
-        if self.chips.len() == MAX_CHIPS {
-            return None;
-        }
         let unknown = Figures { capacity_bytes: UNKNOWN, ..Figures::default() };
-        self.chips.push(Chip {
+        let chip = Chip {
             chip_id,
             arch: Arch::Unknown as u32,
             id_is_logical: u32::from(id_is_logical),
@@ -35,8 +35,28 @@ impl Chips {
             reserved: 0,
             board: [0; 24],
             memory: [unknown; MEMORY_KINDS],
-        });
-        Some(self.chips.len() - 1)
+        };
+        if self.chips.len() < MAX_CHIPS {
+            self.chips.push(chip);
+            self.used.push(true);
+            return Some(self.chips.len() - 1);
+        }
+        let at = self.used.iter().position(|used| !used)?;
+        self.chips[at] = chip;
+        self.used[at] = true;
+        Some(at)
+    }
+
+    /// Tells which chips tracked processes refer to.
+    pub fn mark_used(&mut self, used: impl Fn(ChipIndex) -> bool) {
+        for (at, mark) in self.used.iter_mut().enumerate() {
+            *mark = used(at);
+        }
+    }
+
+    /// The chip with this id, if it is known.
+    pub fn find(&self, chip_id: u64, id_is_logical: bool) -> Option<ChipIndex> {
+        self.chips.iter().position(|chip| chip.chip_id == chip_id && (chip.id_is_logical != 0) == id_is_logical)
     }
 
     /// What a process's `DeviceInfo` tells about a chip.

@@ -156,7 +156,7 @@ impl Daemon {
 
 /// Ledgers of this user whose ring is gone: their process was removed by an aggregator that was killed just then.
 fn remove_orphaned_ledgers(prefix: &Prefix) {
-    for name in leftover::orphaned_ledgers(prefix, nix::unistd::geteuid().as_raw()) {
+    for name in leftover::orphaned_ledgers(prefix) {
         tracing::info!(name, "removed a ledger without a ring");
     }
 }

@@ -7,14 +7,18 @@ use crate::tracked::{Met, Tracked};
 use shm_layout::event::Memory;
 use shm_layout::names::{Prefix, ProcessFile};
 use shm_layout::stats::{Anomalies, Figures, Health, MAX_PROCESSES, MAX_ROWS, Row, Severity, Snapshot, UNKNOWN};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 /// Batches read from one ring before the next ring's turn.
 const BATCHES_PER_TURN: usize = 8;
+/// And the time after which no further batch of one ring is begun: nobody's events hold up the others'.
+const TURN: Duration = Duration::from_millis(2);
 /// How long a ring may be "not ready" before it is refused.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// When a ring is tried again that could not be attached for a passing reason.
+const RETRY: Duration = Duration::from_secs(5);
 /// Names of refused rings that are remembered, so that each is told once.
 const REMEMBERED_REFUSALS: usize = 4096;
 
@@ -52,11 +56,14 @@ struct Gone {
 #[derive(Debug)]
 pub struct Host {
     prefix: Prefix,
+    /// The aggregator's own.
+    uid: u32,
     processes: HashMap<ProcessFile, Tracked>,
     chips: Chips,
     lines: Lines,
     waiting: HashMap<ProcessFile, Instant>,
-    refused: HashSet<ProcessFile>,
+    /// Rings that are not read, and when to try again; `None` = never.
+    refused: HashMap<ProcessFile, Option<Instant>>,
     rejected_total: u64,
     gone: Gone,
 }
@@ -66,11 +73,12 @@ impl Host {
     pub fn new(prefix: Prefix) -> Self {
         Self {
             prefix,
+            uid: nix::unistd::geteuid().as_raw(),
             processes: HashMap::new(),
             chips: Chips::default(),
             lines: Lines::default(),
             waiting: HashMap::new(),
-            refused: HashSet::new(),
+            refused: HashMap::new(),
             rejected_total: 0,
             gone: Gone::default(),
         }
@@ -80,7 +88,8 @@ impl Host {
     pub fn meet(&mut self, files: impl IntoIterator<Item = ProcessFile>, now: Now) -> Vec<ProcessFile> {
         let mut met = Vec::new();
         for file in files {
-            if !self.processes.contains_key(&file) && !self.refused.contains(&file) && self.meet_one(file, now) {
+            let refused = self.refused.get(&file).is_some_and(|again| again.is_none_or(|at| Instant::now() < at));
+            if self.is_ours(&file) && !self.processes.contains_key(&file) && !refused && self.meet_one(file, now) {
                 met.push(file);
             }
         }
@@ -98,10 +107,16 @@ impl Host {
         !self.waiting.is_empty()
     }
 
+    /// Root reads everybody's rings, others their own.
+    fn is_ours(&self, file: &ProcessFile) -> bool {
+        self.uid == 0 || file.uid == self.uid
+    }
+
     fn meet_one(&mut self, file: ProcessFile, now: Now) -> bool {
         let error = match Tracked::meet(&self.prefix, file, &mut self.chips) {
             Ok(met) => {
                 self.waiting.remove(&file);
+                self.refused.remove(&file);
                 self.welcome(met, now);
                 return true;
             }
@@ -114,11 +129,15 @@ impl Host {
             self.waiting.remove(&file);
         } else if !error.is_not_ready() || since.elapsed() > PATIENCE {
             self.waiting.remove(&file);
-            self.rejected_total += 1;
+            let again = error.may_pass().then(|| Instant::now() + RETRY);
             if self.refused.len() == REMEMBERED_REFUSALS {
                 self.refused.clear();
             }
-            self.refused.insert(file);
+            if self.refused.insert(file, again).is_some() {
+                // Told before.
+                return false;
+            }
+            self.rejected_total += 1;
             self.lines.add(now.unix_ns, Severity::Warning, file.pid, &format!("ring refused: {error}"));
         }
         false
@@ -151,7 +170,11 @@ impl Host {
         let mut total = 0;
         let mut shrunk = Vec::new();
         for (file, tracked) in &mut self.processes {
+            let begin = Instant::now();
             for _ in 0..BATCHES_PER_TURN {
+                if begin.elapsed() > TURN {
+                    break;
+                }
                 let read = tracked.drain(&mut self.chips, now.unix_ns);
                 total += read;
                 if read == 0 {
@@ -164,7 +187,7 @@ impl Host {
         }
         for file in shrunk {
             self.rejected_total += 1;
-            self.refused.insert(file);
+            self.refused.insert(file, None);
             self.remove(&file, now, "shrank its ring under the reader; detached");
         }
         total
@@ -199,9 +222,9 @@ impl Host {
         let torn = tracked.drain_dead(&mut self.chips, now.unix_ns);
         let (pid, who) = (tracked.ring.pid, format!("PID {} ({})", tracked.ring.pid, tracked.name));
         let counters = tracked.books.counters;
-        self.gone.events += counters.events;
-        self.gone.torn += counters.torn;
-        self.gone.dropped += tracked.ring.dropped();
+        self.gone.events = self.gone.events.saturating_add(counters.events);
+        self.gone.torn = self.gone.torn.saturating_add(counters.torn);
+        self.gone.dropped = self.gone.dropped.saturating_add(tracked.ring.dropped());
         add_anomalies(&mut self.gone.anomalies, &counters.anomalies);
         let removed = tracked.end(&mut self.chips);
         let mut text = format!("{who} {how}{}", removed_text(&removed));
@@ -251,15 +274,15 @@ impl Host {
         }
         // Of several processes on a chip, the one that was last active has dispatched the resident program.
         let mut resident_since = vec![0; self.chips.all().len()];
+        let mut used = vec![false; self.chips.all().len()];
         for (at, process) in tracked.iter().enumerate() {
             let counters = &process.books.counters;
-            health.events_total += counters.events;
-            health.torn_events_total += counters.torn;
-            health.dropped_events_total += process.ring.dropped();
-            health.lag_events += process.lag();
+            health.events_total = health.events_total.saturating_add(counters.events);
+            health.torn_events_total = health.torn_events_total.saturating_add(counters.torn);
+            health.dropped_events_total = health.dropped_events_total.saturating_add(process.ring.dropped());
+            health.lag_events = health.lag_events.saturating_add(process.lag());
             health.live_allocations += process.live_allocations();
             add_anomalies(&mut health.anomalies, &counters.anomalies);
-            let mut on_chips: Vec<usize> = Vec::new();
             for live in &process.books.accounts {
                 let Some(memory) = live.memory() else { continue };
                 let device = live.account.device;
@@ -271,9 +294,7 @@ impl Host {
                     resident_since[live.chip] = process.last_event_unix_ns();
                     sum.resident_bytes = resident;
                 }
-                if !on_chips.contains(&live.chip) {
-                    on_chips.push(live.chip);
-                }
+                used[live.chip] = true;
                 if at >= MAX_PROCESSES || snapshot.rows.len() == MAX_ROWS {
                     health.hidden_rows += 1;
                     continue;
@@ -281,10 +302,14 @@ impl Host {
                 let (process, chip) = (at as u32, live.chip as u32);
                 snapshot.rows.push(Row { process, chip, device, memory: live.account.memory, figures });
             }
-            for chip in on_chips {
-                self.chips.all_mut()[chip].processes += 1;
+            for device in process.books.devices.iter().filter(|device| device.open != 0) {
+                if let Some(chip) = self.chips.find(device.chip_id, device.id_is_logical != 0) {
+                    used[chip] = true;
+                    self.chips.all_mut()[chip].processes += 1;
+                }
             }
         }
+        self.chips.mark_used(|chip| used[chip]);
         snapshot.processes = tracked.iter().take(MAX_PROCESSES).map(|t| t.row()).collect();
         snapshot.chips = self.chips.all().to_vec();
         snapshot.health = health;
@@ -317,12 +342,12 @@ fn add_live(sum: &mut Figures, one: &Figures) {
 }
 
 fn add_anomalies(sum: &mut Anomalies, one: &Anomalies) {
-    sum.free_unknown += one.free_unknown;
-    sum.double_free += one.double_free;
-    sum.invalid_record += one.invalid_record;
-    sum.alloc_live += one.alloc_live;
-    sum.overflow += one.overflow;
-    sum.size_mismatch += one.size_mismatch;
+    sum.free_unknown = sum.free_unknown.saturating_add(one.free_unknown);
+    sum.double_free = sum.double_free.saturating_add(one.double_free);
+    sum.invalid_record = sum.invalid_record.saturating_add(one.invalid_record);
+    sum.alloc_live = sum.alloc_live.saturating_add(one.alloc_live);
+    sum.overflow = sum.overflow.saturating_add(one.overflow);
+    sum.size_mismatch = sum.size_mismatch.saturating_add(one.size_mismatch);
 }
 
 /// ": removed 5 buffers (15.2 MiB), 8 CBs (2.40 MiB), 4 kernels (204 KiB)", or nothing.

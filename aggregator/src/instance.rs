@@ -22,7 +22,7 @@ pub enum InstanceError {
     },
     /// The lock file is another user's.
     #[error(
-        "{path} belongs to user {uid}, whose aggregator may be running: ask them, or set TT_ALLOC_PREFIX for one of your own"
+        "{path} belongs to user {uid}, whose aggregator may be running: ask them or root, or set TT_ALLOC_PREFIX for one of your own"
     )]
     Foreign {
         /// Its owner.
@@ -61,14 +61,21 @@ impl Instance {
         // A holder that ends removes the file: what we locked may have lost its name meanwhile. Then try again.
         for _ in 0..16 {
             let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-            let file =
-                open(path.as_str(), flags, Mode::from_bits_truncate(0o644)).map_err(|errno| foreign(&path, errno))?;
+            // Nobody else may open it: a lock can be taken on a descriptor that is only for reading.
+            let file = match open(path.as_str(), flags, Mode::from_bits_truncate(0o600)) {
+                Ok(file) => file,
+                Err(_) if removed_stale(&name, &path) => continue,
+                Err(errno) => return Err(foreign(&path, errno)),
+            };
             let system = |doing| {
                 let path = path.clone();
                 move |errno| InstanceError::System { path, doing, errno }
             };
             let stat = fstat(&file).map_err(system("fstat"))?;
             if stat.st_uid != nix::unistd::geteuid().as_raw() {
+                if removed_stale(&name, &path) {
+                    continue;
+                }
                 return Err(InstanceError::Foreign { uid: stat.st_uid, path });
             }
             if !locks::try_take(&file, Lock::Owner).map_err(system("lock"))? {
@@ -84,6 +91,20 @@ impl Instance {
         }
         Err(InstanceError::System { path, doing: "lock", errno: Errno::EAGAIN })
     }
+}
+
+/// As root: removes another user's lock file that nobody holds. Their aggregator was killed, or they squat.
+fn removed_stale(name: &str, path: &str) -> bool {
+    let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let Ok(file) = open(path, flags, Mode::empty()) else { return false };
+    let Ok(stat) = fstat(&file) else { return false };
+    let held = !matches!(locks::holder(&file, Lock::Owner), Ok(None));
+    if !nix::unistd::geteuid().is_root() || stat.st_uid == 0 || held {
+        return false;
+    }
+    #[allow(clippy::unnecessary_cast, reason = "the field's types differ by architecture")]
+    let inode = (stat.st_dev as u64, stat.st_ino as u64);
+    remove_if_same(name, inode)
 }
 
 fn foreign(path: &str, errno: Errno) -> InstanceError {

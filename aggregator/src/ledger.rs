@@ -40,8 +40,8 @@ impl Key {
     }
 }
 
-/// What names a program's blocks within its process.
-type Group = (u32, u8, u32);
+/// Entries of one context (a program, an allocator), by (memory, context), with the stamps by which stale ones are told.
+type Groups = HashMap<(u8, u32), Vec<(u32, u64)>>;
 
 /// The live allocations of one process.
 #[derive(Debug)]
@@ -56,8 +56,10 @@ pub struct Ledger {
     dying: Vec<u32>,
     index: HashTable<u32>,
     hasher: RandomState,
-    /// (entry, stamp) of what belongs to a program; stamps that moved on are stale.
-    groups: HashMap<Group, Vec<(u32, u64)>>,
+    /// By device: what a release or a close takes out together.
+    groups: HashMap<u32, Groups>,
+    /// Members of all groups, stale ones included.
+    members: usize,
     block: usize,
     words: Vec<u64>,
 }
@@ -93,7 +95,7 @@ impl Ledger {
         let created = match segment::create(&name, ledger_bytes(FIRST_ENTRIES)) {
             Err(SegmentError::Exists { .. }) => {
                 // Ours, but not usable (an unfinished or foreign layout): begin anew. A stranger's file stays.
-                Self::discard_unusable(&name)?;
+                segment::remove_own(&name);
                 segment::create(&name, ledger_bytes(FIRST_ENTRIES))?
             }
             other => other?,
@@ -108,13 +110,6 @@ impl Ledger {
         Ok(Recovered { ledger, applied, state: LedgerState::default(), continued: false })
     }
 
-    fn discard_unusable(name: &str) -> Result<(), SegmentError> {
-        let me = nix::unistd::geteuid().as_raw();
-        let old = segment::open(name, Access::Read, Expect { owners: &[me], least: 1, most: u64::MAX })?;
-        remove_if_same(name, old.inode);
-        Ok(())
-    }
-
     fn over(mapping: Mapping, file: OwnedFd, name: String, inode: (u64, u64), capacity: usize) -> Self {
         Self {
             mapping,
@@ -127,6 +122,7 @@ impl Ledger {
             index: HashTable::new(),
             hasher: RandomState::default(),
             groups: HashMap::new(),
+            members: 0,
             block: 0,
             words: Vec::new(),
         }
@@ -199,9 +195,9 @@ impl Ledger {
             let event = slots.and_then(|slots| Entries(slots).get(*other as usize)).unwrap_or_default();
             hasher.hash_one(Key::of(&event))
         });
-        if is_grouped(event.memory) && event.context != 0 {
-            self.groups.entry((event.device, event.memory, event.context)).or_default().push((at, event.stamp));
-        }
+        let groups = self.groups.entry(event.device).or_default();
+        groups.entry((event.memory, event.context)).or_default().push((at, event.stamp));
+        self.members += 1;
     }
 
     /// Enters an allocation. False if there is no room for it.
@@ -236,32 +232,23 @@ impl Ledger {
 
     /// Takes out everything of a context on one device: a program's circular buffers, an allocator's buffers.
     pub fn remove_group(&mut self, device: u32, memory: Memory, context: u32) -> Vec<Event> {
-        if !is_grouped(memory as u8) {
-            // An allocator ends once; its buffers are not worth an index.
-            return self.remove_where(|e| (e.device, e.memory, e.context) == (device, memory as u8, context));
-        }
-        let members = self.groups.remove(&(device, memory as u8, context)).unwrap_or_default();
-        let mut removed = Vec::with_capacity(members.len());
-        for (at, stamp) in members {
-            if let Some(event) = self.entries().get(at as usize).filter(|e| e.stamp == stamp && e.kind != DYING) {
-                self.take_out(at, &event);
-                removed.push(event);
-            }
-        }
-        removed
+        let groups = self.groups.get_mut(&device);
+        let members = groups.and_then(|groups| groups.remove(&(memory as u8, context))).unwrap_or_default();
+        self.remove_members(members)
     }
 
     /// Takes out everything on one device.
     pub fn remove_device(&mut self, device: u32) -> Vec<Event> {
-        self.groups.retain(|(of, _, _), _| *of != device);
-        self.remove_where(|event| event.device == device)
+        let groups = self.groups.remove(&device).unwrap_or_default();
+        groups.into_values().flat_map(|members| self.remove_members(members)).collect()
     }
 
-    fn remove_where(&mut self, goes: impl Fn(&Event) -> bool) -> Vec<Event> {
-        let mut removed = Vec::new();
-        for at in 0..self.capacity {
-            if let Some(event) = self.entries().get(at).filter(|e| e.kind != DYING && goes(e)) {
-                self.take_out(at as u32, &event);
+    fn remove_members(&mut self, members: Vec<(u32, u64)>) -> Vec<Event> {
+        self.members -= members.len();
+        let mut removed = Vec::with_capacity(members.len());
+        for (at, stamp) in members {
+            if let Some(event) = self.entries().get(at as usize).filter(|e| e.stamp == stamp && e.kind != DYING) {
+                self.take_out(at, &event);
                 removed.push(event);
             }
         }
@@ -297,14 +284,21 @@ impl Ledger {
         }
         self.header().settle(applied);
         self.free.extend(dying);
-        // Groups keep stale members when single blocks are freed: forget those now and then.
-        if self.groups.len() > 64 && self.groups.len() > 2 * self.len() {
-            let entries = Entries(self.mapping.array::<Slot<AtomicU64>>(ENTRIES_OFFSET, self.capacity).unwrap_or(&[]));
-            self.groups.retain(|_, members| {
+        if self.members > 2 * self.len() + FIRST_ENTRIES {
+            self.forget_stale_members();
+        }
+    }
+
+    /// Groups keep stale members when single blocks are freed.
+    fn forget_stale_members(&mut self) {
+        let entries = Entries(self.mapping.array::<Slot<AtomicU64>>(ENTRIES_OFFSET, self.capacity).unwrap_or(&[]));
+        for groups in self.groups.values_mut() {
+            groups.retain(|_, members| {
                 members.retain(|(at, stamp)| entries.get(*at as usize).is_some_and(|e| e.stamp == *stamp));
                 !members.is_empty()
             });
         }
+        self.members = self.groups.values().flat_map(HashMap::values).map(Vec::len).sum();
     }
 
     fn grow(&mut self) -> bool {
@@ -335,9 +329,4 @@ impl Ledger {
     pub fn delete(self) {
         remove_if_same(&self.name, self.inode);
     }
-}
-
-/// Kinds whose blocks come and go by program, often: they are indexed by it.
-fn is_grouped(memory: u8) -> bool {
-    memory == Memory::Cb as u8 || memory == Memory::Kernel as u8
 }

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::event::Memory;
 use shm_layout::names::Prefix;
 use shm_layout::procfs;
-use shm_layout::segment::{self, Access, Created, Expect, SegmentError, remove_if_same};
+use shm_layout::segment::{self, Created, SegmentError};
 use shm_layout::stats::{Chip, Identity, Snapshot, StatsHeader, StatsView, stats_bytes};
 
 /// The segment that this aggregator publishes in.
@@ -24,26 +24,11 @@ impl Publisher {
     pub fn create(prefix: &Prefix, monotonic_ns: u64, unix_ns: u64) -> Result<Self, SegmentError> {
         let name = prefix.stats();
         let me = nix::unistd::geteuid().as_raw();
-        let expect = Expect { owners: &[me], least: 1, most: u64::MAX };
-        match segment::open(&name, Access::Read, expect) {
-            Ok(old) => {
-                remove_if_same(&name, old.inode);
-            }
-            Err(SegmentError::NotFound { .. }) => {}
-            Err(SegmentError::Sparse { .. } | SegmentError::Size { .. }) => {
-                // One that was killed while it was made.
-                let path = format!("{}/{name}", shm_layout::names::DIRECTORY);
-                if let Ok(stat) = nix::sys::stat::lstat(path.as_str())
-                    && stat.st_uid == me
-                {
-                    let _removed = nix::unistd::unlink(path.as_str());
-                }
-            }
-            Err(error) => return Err(error),
+        if segment::remove_own(&name) {
+            tracing::info!(name, "replaced a stats segment that an earlier aggregator left");
         }
         let segment = segment::create(&name, stats_bytes())?;
         let publisher = Self { segment, words: Vec::new(), generation: 0 };
-        publisher.beat(monotonic_ns);
         if let Some(view) = publisher.view() {
             view.announce(Identity {
                 magic: 0,

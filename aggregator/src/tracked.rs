@@ -4,6 +4,7 @@ use crate::attach::{AttachError, AttachedRing};
 use crate::books::{Books, Removed};
 use crate::chips::Chips;
 use crate::ledger::Ledger;
+use core::cell::Cell;
 use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::event::{Event, MEMORY_KINDS, Memory};
 use shm_layout::ledger::Identity as LedgerIdentity;
@@ -31,6 +32,8 @@ pub struct Tracked {
     applied: u64,
     batch: Vec<Event>,
     drops_seen: u64,
+    /// Drops are brought into the books once everything written before them is.
+    absorb_at: Option<u64>,
     lost_controls_seen: u64,
     /// comm, for event lines.
     pub name: String,
@@ -98,13 +101,14 @@ impl Tracked {
             applied,
             batch: Vec::with_capacity(BATCH),
             drops_seen: 0,
+            absorb_at: None,
             lost_controls_seen: 0,
             name,
             command_line: command_line.trim_ascii_end().to_vec(),
             last_event_unix_ns: 0,
         };
-        tracked.look_at_drops(chips);
         let history_lost = if continued { 0 } else { told };
+        tracked.books.history_lost = history_lost > 0;
         Ok(Met { tracked, continued, without_ledger, history_lost })
     }
 
@@ -114,15 +118,14 @@ impl Tracked {
         self.batch.clear();
         let to = self.ring.read(from, BATCH, &mut self.batch);
         if to == from {
-            if self.ring.dropped() != self.drops_seen {
-                self.look_at_drops(chips);
+            if self.look_at_drops(from, chips) {
                 self.commit(from);
             }
             return 0;
         }
         self.apply_batch(chips);
         self.last_event_unix_ns = now_unix_ns;
-        self.look_at_drops(chips);
+        self.look_at_drops(to, chips);
         self.commit(to);
         // Returned only after the commit: until then a killed aggregator's successor reads them again.
         self.ring.consumer().release(from, to);
@@ -132,9 +135,13 @@ impl Tracked {
 
     fn apply_batch(&mut self, chips: &mut Chips) {
         let ring = &self.ring;
+        let absorbed = Cell::new(self.drops_seen);
         for event in &self.batch {
             self.books.apply(event, self.ledger.as_mut(), chips, &|books, chips| {
-                absorb(ring, books, chips);
+                let dropped = ring.dropped();
+                if absorbed.replace(dropped) != dropped {
+                    absorb(ring, books, chips);
+                }
             });
         }
     }
@@ -146,13 +153,23 @@ impl Tracked {
         }
     }
 
-    fn look_at_drops(&mut self, chips: &mut Chips) {
-        let dropped = self.ring.dropped();
-        if dropped == self.drops_seen {
-            return;
+    /// Brings new drops into the books, once `applied` has reached what was written before they were noticed: a device's
+    /// close that came before a dropped allocation must not end it. True if the books have changed.
+    fn look_at_drops(&mut self, applied: u64, chips: &mut Chips) -> bool {
+        if self.absorb_at.is_none() && self.ring.dropped() != self.drops_seen {
+            self.absorb_at = Some(self.ring.claim(applied));
         }
+        if self.absorb_at.is_none_or(|at| applied < at) {
+            return false;
+        }
+        self.absorb_all(chips);
+        true
+    }
+
+    fn absorb_all(&mut self, chips: &mut Chips) {
+        self.absorb_at = None;
+        self.drops_seen = self.ring.dropped();
         absorb(&self.ring, &mut self.books, chips);
-        self.drops_seen = dropped;
         let lost = self.ring.lost_controls();
         if lost != self.lost_controls_seen {
             // A device's open or close was among them: single allocations can no longer be trusted to be all.
@@ -163,7 +180,9 @@ impl Tracked {
 
     /// Reads to the end of a dead process's ring. Slots that were claimed and never published are counted.
     pub fn drain_dead(&mut self, chips: &mut Chips, now_unix_ns: u64) -> u64 {
-        while self.drain(chips, now_unix_ns) > 0 {}
+        // One lap at most: a child that was forked and shares the mapping must not keep us here by writing on.
+        let end = self.applied.saturating_add(self.ring.identity.slots);
+        while self.applied < end && self.drain(chips, now_unix_ns) > 0 {}
         let (from, claim) = (self.applied, self.ring.claim(self.applied));
         self.batch.clear();
         let (ring, batch) = (&self.ring, &mut self.batch);
@@ -171,18 +190,20 @@ impl Tracked {
         if to != from {
             self.apply_batch(chips);
             self.books.counters.torn += found.torn;
-            self.commit(to);
         }
+        self.absorb_all(chips);
+        self.commit(to);
         found.torn
     }
 
     /// The end: everything it held is removed, its files as well.
     pub fn end(mut self, chips: &mut Chips) -> Removed {
         let removed = self.books.end(chips);
+        // In this order: a ledger without a ring is known for what it is, a ring without its ledger is not.
+        self.ring.remove();
         if let Some(ledger) = self.ledger.take() {
             ledger.delete();
         }
-        self.ring.remove();
         removed
     }
 

@@ -201,3 +201,123 @@ fn an_allocator_that_ends_frees_its_own_buffers() {
     assert_eq!(figures(&seen, player.pid(), 0, Memory::Dram).footprint_bytes, 5);
     assert_eq!(seen.health.anomalies, Anomalies::default());
 }
+
+/// A ring of 64 slots that was full before any aggregator came: what is told after `full` is dropped.
+fn flooded(ground: &Ground) -> Player {
+    Player::start_with(ground, &[("TT_ALLOC_RING_BYTES", "4096")])
+}
+
+/// Fills the ring's last slots with something that is freed again in the same breath.
+fn fill(player: &mut Player, slots: u64) {
+    for n in 0..slots / 2 {
+        player.alloc(3, Memory::Trace, 1000 + n, 1, 0);
+        player.free(3, Memory::Trace, 1000 + n, 1, 0);
+    }
+}
+
+#[test]
+fn totals_survive_drops_on_both_sides_of_a_program_s_release() {
+    let ground = Ground::new();
+    let mut player = flooded(&ground);
+    let cb = |id, context, size| Record { id, context, size, ..Record::default() };
+    let release = |context, size, blocks| Record { id: blocks, context, size, ..Record::default() };
+    say(&mut player, Kind::Alloc, Memory::Cb, &cb(1, 1, 50));
+    say(&mut player, Kind::Alloc, Memory::Cb, &cb(2, 3, 7));
+    fill(&mut player, 62);
+    // Dropped: the release of what is listed, and two allocations.
+    say(&mut player, Kind::FreeAll, Memory::Cb, &release(1, 50, 1));
+    say(&mut player, Kind::Alloc, Memory::Cb, &cb(3, 1, 100));
+    say(&mut player, Kind::Alloc, Memory::Cb, &cb(4, 2, 30));
+    let _aggregator = ground.aggregator();
+    let cb_of = |s: &shm_layout::stats::Snapshot, pid| figures(s, pid, 0, Memory::Cb);
+    let pid = player.pid();
+    let seen = ground.see("the drops", |s| cb_of(s, pid).blocks == 3);
+    assert_eq!(cb_of(&seen, pid).footprint_bytes, 7 + 100 + 30);
+    assert_eq!(cb_of(&seen, pid).detail_incomplete, 1);
+    // Told: the release of program 1 again, of whose two allocations one is listed and one was dropped.
+    say(&mut player, Kind::FreeAll, Memory::Cb, &release(1, 100, 1));
+    let seen = ground.see("the release", |s| cb_of(s, pid).blocks == 2);
+    assert_eq!(cb_of(&seen, pid).footprint_bytes, 7 + 30);
+    say(&mut player, Kind::FreeAll, Memory::Cb, &release(2, 30, 1));
+    say(&mut player, Kind::FreeAll, Memory::Cb, &release(3, 7, 1));
+    let seen = ground.see("the end", |s| cb_of(s, pid).blocks == 0);
+    let end = cb_of(&seen, pid);
+    assert_eq!((end.footprint_bytes, end.allocated_bytes_total, end.freed_bytes_total), (0, 187, 187));
+    assert_eq!(seen.health.anomalies, Anomalies::default());
+}
+
+#[test]
+fn a_free_is_believed_although_as_many_frees_as_allocations_were_dropped() {
+    let ground = Ground::new();
+    let mut player = flooded(&ground);
+    player.alloc(0, Memory::Dram, 1, 1000, 0);
+    player.alloc(1, Memory::Dram, 2, 3, 0);
+    fill(&mut player, 62);
+    player.alloc(0, Memory::Dram, 9, 5000, 0);
+    player.free(0, Memory::Dram, 1, 1000, 0);
+    let _aggregator = ground.aggregator();
+    let pid = player.pid();
+    ground.see("the dropped one", |s| figures(s, pid, 0, Memory::Dram).footprint_bytes == 5000);
+    player.free(0, Memory::Dram, 9, 5000, 0);
+    let seen = ground.see("its free", |s| figures(s, pid, 0, Memory::Dram).footprint_bytes == 0);
+    assert_eq!(figures(&seen, pid, 0, Memory::Dram).blocks, 0);
+    assert_eq!(seen.health.anomalies, Anomalies::default());
+}
+
+#[test]
+fn a_close_before_the_drops_does_not_end_what_was_dropped_after_it() {
+    let ground = Ground::new();
+    let mut player = flooded(&ground);
+    let open = Record { id: 0xD0, context: 3, ..Record::default() };
+    say(&mut player, Kind::DeviceInfo, Memory::Dram, &open);
+    say(&mut player, Kind::DeviceClose, Memory::Dram, &Record::default());
+    say(&mut player, Kind::DeviceInfo, Memory::Dram, &open);
+    player.alloc(1, Memory::Dram, 2, 3, 0);
+    fill(&mut player, 60);
+    player.alloc(0, Memory::Dram, 9, 5000, 0);
+    let _aggregator = ground.aggregator();
+    let pid = player.pid();
+    let seen = ground.see("the dropped one", |s| figures(s, pid, 0, Memory::Dram).footprint_bytes == 5000);
+    let chip = seen.chips.iter().find(|chip| chip.chip_id == 0xD0).unwrap();
+    assert_eq!(chip.memory[Memory::Dram as usize].footprint_bytes, 5000);
+}
+
+#[test]
+fn a_device_that_is_opened_again_was_closed_before() {
+    let ground = Ground::new();
+    let _aggregator = ground.aggregator();
+    let mut player = Player::start(&ground);
+    let open = Record { id: 0xD0, context: 3, ..Record::default() };
+    say(&mut player, Kind::DeviceInfo, Memory::Dram, &open);
+    player.alloc(0, Memory::Dram, 1, 100, 0);
+    say(&mut player, Kind::DeviceInfo, Memory::Dram, &open);
+    player.alloc(0, Memory::Dram, 2, 7, 0);
+    let seen = ground.see("the second round", |s| s.health.events_total == 4);
+    assert_eq!(figures(&seen, player.pid(), 0, Memory::Dram).footprint_bytes, 7);
+}
+
+#[test]
+fn one_process_cannot_take_the_chips_or_the_bytes_of_others() {
+    let ground = Ground::new();
+    let _aggregator = ground.aggregator();
+    let mut liar = Player::start(&ground);
+    for device in 0..64 {
+        let invented = Record { device, id: 0x1000 + u64::from(device), context: 3, ..Record::default() };
+        say(&mut liar, Kind::DeviceInfo, Memory::Dram, &invented);
+    }
+    liar.alloc(0, Memory::Dram, 1, (1 << 62) - 1, 0);
+    ground.see("the lies", |s| s.chips.len() == 64 && s.health.live_allocations == 1);
+    let mut honest = Player::start(&ground);
+    say(&mut honest, Kind::DeviceInfo, Memory::Dram, &Record { id: 0x1000, context: 3, ..Record::default() });
+    honest.alloc(0, Memory::Dram, 1, 500, 0);
+    let seen = ground.see("the truth beside them", |s| s.health.live_allocations == 2);
+    assert_eq!(figures(&seen, honest.pid(), 0, Memory::Dram).footprint_bytes, 500);
+    liar.kill();
+    ground.see("the liar's end", |s| s.processes.len() == 1);
+    // Chips that nobody uses make room.
+    let mut next = Player::start(&ground);
+    say(&mut next, Kind::DeviceInfo, Memory::Dram, &Record { id: 0x77, context: 3, ..Record::default() });
+    next.alloc(0, Memory::Dram, 1, 9, 0);
+    let seen = ground.see("a chip of its own", |s| s.chips.iter().any(|chip| chip.chip_id == 0x77));
+    assert_eq!(figures(&seen, next.pid(), 0, Memory::Dram).footprint_bytes, 9);
+}

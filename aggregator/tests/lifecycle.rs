@@ -318,3 +318,59 @@ fn the_aggregator_ends_cleanly_on_sigterm() {
     assert!(daemon.wait().unwrap().success());
     ground.must_be_clean();
 }
+
+#[test]
+fn a_limit_on_file_sizes_costs_the_tracking_not_the_process() {
+    let ground = Ground::new();
+    let test = std::env::current_exe().unwrap();
+    let script =
+        "ulimit -f 100; printf 'burst 0 10 64\nring\nclose\n' | \"$0\" --exact player --nocapture --test-threads=1";
+    let output = Command::new("sh")
+        .args(["-c", script])
+        .arg(test)
+        .env("TEST_PLAYER", "1")
+        .env("TT_ALLOC_TRACKING_ENABLED", "1")
+        .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let (said, warned) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("ok none"), "{said}");
+    assert_eq!(warned.lines().filter(|line| line.starts_with("tt-alloc: ")).count(), 1, "one line: {warned}");
+    assert!(warned.contains("ulimit -f"), "{warned}");
+    assert!(ground.files().is_empty());
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_end_the_aggregator() {
+    let ground = Ground::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut daemon = Command::new(env!("CARGO_BIN_EXE_aggregator"))
+        .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
+        .stderr(full)
+        .spawn()
+        .unwrap();
+    wait("its segment", || ground.look()).unwrap();
+    let mut player = Player::start(&ground);
+    player.alloc(0, Memory::Dram, 1, 5, 0);
+    ground.see("the event", |s| s.health.live_allocations == 1 && !s.lines.is_empty());
+    let pid = nix::unistd::Pid::from_raw(daemon.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert!(daemon.wait().unwrap().success());
+}
+
+#[test]
+fn an_unfinished_ledger_is_begun_anew() {
+    let ground = Ground::new();
+    let mut player = Player::start(&ground);
+    player.alloc(0, Memory::Dram, 1, 5, 0);
+    let ledger = format!("/dev/shm/{}", player.tell("ring").replace(".ring.", ".ledger."));
+    // An aggregator was killed between making the file and reserving its blocks.
+    std::fs::File::create(&ledger).unwrap().set_len(102_400).unwrap();
+    let aggregator = ground.aggregator();
+    ground.see("the allocation", |s| s.health.live_allocations == 1);
+    drop(aggregator);
+    let _aggregator = ground.aggregator();
+    let seen = ground.see("it again", |s| s.health.live_allocations == 1);
+    assert_eq!(figures(&seen, player.pid(), 0, Memory::Dram).detail_incomplete, 0);
+}

@@ -12,7 +12,7 @@ use crate::fork::{WipedPage, wiped_page};
 use crate::ring::{Ring, Writer};
 use core::cell::Cell;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64};
 use shm_layout::event::Event;
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ const FAILED: u32 = 3;
 
 static DECISION: AtomicU8 = AtomicU8::new(UNDECIDED);
 static CURRENT: AtomicPtr<Current> = AtomicPtr::new(core::ptr::null_mut());
+/// Events that could not wait for the ring to be made.
+static LOST: AtomicU64 = AtomicU64::new(0);
 /// Rings made so far by this process and its ancestors: tells a thread that its cached id is of another process.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
@@ -74,7 +76,11 @@ pub fn record(mut event: Event) {
     if !enabled() {
         return;
     }
-    let Some(current) = current() else { return };
+    let Some(current) = current() else {
+        // Relaxed: a counter.
+        LOST.fetch_add(1, Relaxed);
+        return;
+    };
     event.thread = thread_id(current.generation);
     current.writer.record(event);
 }
@@ -144,6 +150,8 @@ fn make(page: &'static WipedPage, me: u32) -> Option<&'static Current> {
     CURRENT.store(current, Relaxed);
     // SYNC(process.ready): publishes the ring; pairs with the Acquire in `current`.
     page.state.store(READY, Release);
+    // Relaxed: a counter.
+    ring.count_lost_before(LOST.swap(0, Relaxed));
     // SAFETY: just made, never freed.
     Some(unsafe { &*current })
 }

@@ -138,6 +138,17 @@ impl Ring {
         self.hot().header.dropped.load(Relaxed)
     }
 
+    /// Counts events that came while there was no ring yet and could not wait for it.
+    pub(crate) fn count_lost_before(&self, events: u64) {
+        if events > 0 {
+            let header = self.hot().header;
+            // Relaxed: a counter. What they were is not known, as with lost controls.
+            header.lost_controls.fetch_add(events, Relaxed);
+            // SYNC(ring.dropped): as in `count_lost`.
+            header.dropped.fetch_add(events, Release);
+        }
+    }
+
     /// Ends the ring in good order. With nobody attached the file goes at once: what its process held died with it.
     /// Otherwise the aggregator reads it to its end and removes it.
     pub fn close(&self) {
@@ -190,7 +201,8 @@ fn count_lost(header: &RingHeader<AtomicU64>, drops: &DropTable<AtomicU64>, even
     if !drops.count(event) {
         header.lost_controls.fetch_add(1, Relaxed);
     }
-    header.dropped.fetch_add(1, Relaxed);
+    // SYNC(ring.dropped): publishes the cells; pairs with the Acquire in the aggregator's attach.rs `dropped`.
+    header.dropped.fetch_add(1, Release);
 }
 
 /// A number that tells this ring from every other with the same pid.

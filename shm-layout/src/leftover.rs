@@ -1,11 +1,15 @@
 //! Files of dead owners that nobody drains: found, and removed by whoever comes next.
 
 use crate::locks::{Lock, holder};
-use crate::names::{Prefix, ProcessFile, Role};
+use crate::names::{DIRECTORY, Prefix, ProcessFile, Role};
 use crate::procfs;
 use crate::ring::Identity;
-use crate::segment::{Access, Expect, Opened, SegmentError, open, remove_if_same};
+use crate::segment::{Access, Expect, Opened, SegmentError, open, remove_if_same, remove_own};
 use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+/// Making a ring takes milliseconds.
+const YOUNG: Duration = Duration::from_secs(2);
 
 /// What a ring file in /dev/shm is to somebody who passes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +33,10 @@ pub enum Fate {
 pub fn fate(prefix: &Prefix, file: &ProcessFile) -> Result<Fate, SegmentError> {
     let name = file.name(prefix);
     let expect = Expect { owners: &[file.uid], least: 1, most: u64::MAX };
-    let opened = open(&name, Access::Read, expect)?;
+    let opened = match open(&name, Access::Read, expect) {
+        Err(SegmentError::Sparse { .. } | SegmentError::Size { .. }) => return Ok(unfinished(&name, file)),
+        other => other?,
+    };
     if !matches!(holder(&opened.file, Lock::Owner), Ok(None)) {
         return Ok(Fate::Alive);
     }
@@ -42,8 +49,29 @@ pub fn fate(prefix: &Prefix, file: &ProcessFile) -> Result<Fate, SegmentError> {
     let there = procfs::stat(&file.pid.to_string());
     // A ring without its magic is being made right now, if its maker lives.
     let announced = identity.is_some_and(|id| id.magic != 0);
-    let alive = ours && there.is_some_and(|s| s.state != b'Z' && (!announced || s.start_ticks == ticks));
+    let running = there.is_some_and(|s| s.state != b'Z' && (!announced || s.start_ticks == ticks));
+    // In a namespace that is not ours the lock alone tells, and a maker that has not locked yet cannot be told by it.
+    let alive = if ours && announced { running } else { !announced && (running || is_young(&name)) };
     Ok(if alive { Fate::Alive } else { Fate::Leftover { inode: opened.inode } })
+}
+
+/// A file whose maker was killed before it had reserved the blocks, or has not come that far yet.
+fn unfinished(name: &str, file: &ProcessFile) -> Fate {
+    let running = procfs::stat(&file.pid.to_string()).is_some_and(|s| s.state != b'Z');
+    match nix::sys::stat::lstat(format!("{DIRECTORY}/{name}").as_str()) {
+        Ok(stat) if stat.st_uid == file.uid && !running && !is_young(name) => {
+            #[allow(clippy::unnecessary_cast, reason = "the fields' types differ by architecture")]
+            let inode = (stat.st_dev as u64, stat.st_ino as u64);
+            Fate::Leftover { inode }
+        }
+        _ => Fate::Alive,
+    }
+}
+
+/// Whether the file is so new that its maker, somewhere, may be at work on it.
+fn is_young(name: &str) -> bool {
+    let changed = std::fs::symlink_metadata(format!("{DIRECTORY}/{name}")).and_then(|meta| meta.modified());
+    changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < YOUNG))
 }
 
 /// The identity, by read and not through the mapping: its owner may cut the file short at any moment, which must not
@@ -69,16 +97,9 @@ pub fn collect(prefix: &Prefix, uid: Option<u32>) -> Vec<String> {
 
 /// Removes ledgers that this user's aggregator wrote and whose ring is gone. Only for whoever knows that no aggregator
 /// of this prefix runs. The names removed.
-pub fn orphaned_ledgers(prefix: &Prefix, aggregator_uid: u32) -> Vec<String> {
+pub fn orphaned_ledgers(prefix: &Prefix) -> Vec<String> {
     let files = procfs::process_files(prefix);
     let orphan = |file: &&ProcessFile| file.role == Role::Ledger && !files.contains(&file.of_role(Role::Ring));
-    let expect = Expect { owners: &[aggregator_uid], least: 1, most: u64::MAX };
-    files
-        .iter()
-        .filter(orphan)
-        .filter_map(|file| {
-            let opened = open(&file.name(prefix), Access::Read, expect).ok()?;
-            remove_if_same(&opened.name, opened.inode).then_some(opened.name)
-        })
-        .collect()
+    let names = files.iter().filter(orphan).map(|file| file.name(prefix));
+    names.filter(|name| remove_own(name)).collect()
 }

@@ -243,6 +243,7 @@ fn ledger_state() -> LedgerState {
             freed: 15_424,
             unlisted_bytes: -5,
             unlisted_blocks: -1,
+            outstanding: 8,
             drops_seen: [1, 2, 3, 4],
             incomplete: 1,
         }],

@@ -251,7 +251,7 @@ fn ledgers(out: &mut String) {
         device arch chip_id board_id tensix_cores id_is_logical open resident_program capacity)
     .write("`Device`", out);
     table!(&state, "Account", Account;
-        device memory peak allocated freed unlisted_bytes unlisted_blocks drops_seen incomplete)
+        device memory peak allocated freed unlisted_bytes unlisted_blocks outstanding drops_seen incomplete)
     .write("`Account`", out);
     writeln!(
         out,

@@ -27,7 +27,7 @@ impl From<Exit> for ExitCode {
 /// The end of a program: its exit code, or its error on standard error and [`Exit::Failure`].
 pub fn finish(program: &str, result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        eprintln!("{program}: {error:#}");
+        crate::output::complain(format_args!("{program}: {error:#}"));
         Exit::Failure.into()
     })
 }

@@ -42,12 +42,12 @@ impl Once {
         let mut seen = match (feed.seen, feed.connection) {
             (Some(seen), connection) => {
                 for reason in degraded::reasons(&connection, &seen) {
-                    eprintln!("{program}: {reason}");
+                    crate::output::complain(format_args!("{program}: {reason}"));
                 }
                 (connection, seen)
             }
             (None, Connection::Unavailable(error)) => {
-                eprintln!("{program}: {error}");
+                crate::output::complain(format_args!("{program}: {error}"));
                 return Ok(if error.is_absence() { Exit::Nothing } else { Exit::Failure });
             }
             (None, connection) => anyhow::bail!("no figures, though {connection}; try again"),
@@ -62,7 +62,9 @@ impl Once {
         };
         output::print(&text)?;
         if !self.selection.0.is_empty() && seen.1.snapshot.chips.is_empty() {
-            eprintln!("{program}: none of the {there} known devices has that number or chip id; look without --device");
+            crate::output::complain(format_args!(
+                "{program}: none of the {there} known devices has that number or chip id; look without --device"
+            ));
             return Ok(Exit::Nothing);
         }
         Ok(if degraded && self.strict { Exit::Degraded } else { Exit::Ok })

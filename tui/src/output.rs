@@ -11,6 +11,11 @@ pub fn print(text: &str) -> io::Result<()> {
     quiet_when_closed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
+/// One line on standard error; if nobody reads it, so be it (`eprintln!` would panic).
+pub fn complain(what: impl std::fmt::Display) {
+    let _written = writeln!(io::stderr(), "{what}");
+}
+
 /// Takes "the reader went away" for success.
 ///
 /// # Errors

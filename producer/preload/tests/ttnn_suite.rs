@@ -48,6 +48,8 @@ workloads! {
     operations_p150: "operations" on "p150";
     operations_n150: "operations" on "n150";
     operations_4xp150: "operations" on "4xp150";
+    tensors_n300: "tensors" on "n300";
+    meshes_n300: "meshes" on "n300";
     trace_p150: "trace" on "p150";
     trace_4xp150: "trace" on "4xp150";
     out_of_memory_p150: "out_of_memory" on "p150";
@@ -320,4 +322,3 @@ fn memory_of(stats: &Value, pid: u32, kind: &str, figure: &str) -> u64 {
     let rows = processes.flat_map(|process| process["devices"].as_array().unwrap());
     rows.map(|row| row["memory"][kind][figure].as_u64().unwrap()).sum()
 }
-

@@ -91,13 +91,15 @@ pub struct Account {
     pub unlisted_bytes: i64,
     /// The same in blocks.
     pub unlisted_blocks: i64,
+    /// Allocations without an entry whose free has not been read yet (a dropped free counts as not read).
+    pub outstanding: u64,
     /// The ring's drop counters up to which `unlisted_…` is computed.
     pub drops_seen: [u64; 4],
     /// 1 once detail was lost.
     pub incomplete: u64,
 }
 
-const _: () = assert!(size_of::<Account>() == 88);
+const _: () = assert!(size_of::<Account>() == 96);
 const _: () = assert!(offset_of!(Account, device) == 0);
 const _: () = assert!(offset_of!(Account, memory) == 4);
 const _: () = assert!(offset_of!(Account, peak) == 8);
@@ -105,8 +107,9 @@ const _: () = assert!(offset_of!(Account, allocated) == 16);
 const _: () = assert!(offset_of!(Account, freed) == 24);
 const _: () = assert!(offset_of!(Account, unlisted_bytes) == 32);
 const _: () = assert!(offset_of!(Account, unlisted_blocks) == 40);
-const _: () = assert!(offset_of!(Account, drops_seen) == 48);
-const _: () = assert!(offset_of!(Account, incomplete) == 80);
+const _: () = assert!(offset_of!(Account, outstanding) == 48);
+const _: () = assert!(offset_of!(Account, drops_seen) == 56);
+const _: () = assert!(offset_of!(Account, incomplete) == 88);
 
 const COUNT_WORDS: usize = 2;
 const _: () = assert!(

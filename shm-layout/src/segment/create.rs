@@ -6,9 +6,10 @@ use crate::names::DIRECTORY;
 use memmap2::MmapOptions;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, posix_fallocate};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
 use shared_memory::{ShmemConf, ShmemError};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// A segment that this process created.
 #[derive(Debug)]
@@ -29,6 +30,11 @@ pub struct Created {
 /// # Errors
 /// `Exists`, `NoSpace`, `Permission` or `Io`; nothing is left behind.
 pub fn create(name: &str, bytes: usize) -> Result<Created, SegmentError> {
+    // Growing a file past this limit is a signal that ends the process, not an error.
+    if getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft < bytes as u64) {
+        return Err(SegmentError::FileSizeLimit { name: name.to_owned(), bytes: bytes as u64 });
+    }
+    let _standard = occupy_standard_descriptors();
     // shared_memory opens with O_CREAT | O_EXCL, mode 0600, and glibc adds O_NOFOLLOW | O_CLOEXEC.
     let mut shmem = ShmemConf::new().size(bytes).os_id(format!("/{name}")).create().map_err(|error| match error {
         ShmemError::MappingIdExists => SegmentError::Exists { name: name.to_owned() },
@@ -65,6 +71,19 @@ pub fn create(name: &str, bytes: usize) -> Result<Created, SegmentError> {
 #[allow(clippy::unnecessary_cast, reason = "the field's types differ by architecture")]
 pub(super) fn inode(stat: &FileStat) -> (u64, u64) {
     (stat.st_dev as u64, stat.st_ino as u64)
+}
+
+/// Where standard input, output or error are closed, the segment must not become one of them: what the host prints would land in
+/// it. The descriptors are given up again by drop.
+fn occupy_standard_descriptors() -> Vec<OwnedFd> {
+    let mut occupied = Vec::new();
+    while let Ok(fd) = open("/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) {
+        if fd.as_raw_fd() > libc::STDERR_FILENO {
+            break;
+        }
+        occupied.push(fd);
+    }
+    occupied
 }
 
 /// Reserves the blocks. A profiler's timer signal may interrupt it again and again, hence the loop.

@@ -9,7 +9,7 @@ mod open;
 
 pub use create::{Created, create, grow};
 pub use mapping::{Mapping, SharedWords};
-pub use open::{Access, Expect, Opened, open, remove_if_same};
+pub use open::{Access, Expect, Opened, open, remove_if_same, remove_own};
 
 use std::io;
 
@@ -34,6 +34,16 @@ pub enum SegmentError {
         "{name}: /dev/shm has no room for {bytes} bytes; in a container start it with a larger --shm-size, or set TT_ALLOC_RING_BYTES"
     )]
     NoSpace {
+        /// File name.
+        name: String,
+        /// Bytes wanted.
+        bytes: u64,
+    },
+    /// The process may not make files of this size.
+    #[error(
+        "{name}: this process may not make a file of {bytes} bytes (ulimit -f); raise the limit, or set TT_ALLOC_RING_BYTES"
+    )]
+    FileSizeLimit {
         /// File name.
         name: String,
         /// Bytes wanted.

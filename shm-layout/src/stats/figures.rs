@@ -107,9 +107,9 @@ const _: () = assert!(offset_of!(Chip, memory) == 64);
 pub enum State {
     /// Alive.
     Running = 0,
-    /// Ended in good order.
+    /// Ended in good order. Reserved: processes that have ended are not in a snapshot yet.
     Exited = 1,
-    /// Ended otherwise.
+    /// Ended otherwise. Reserved as well.
     Dead = 2,
 }
 
@@ -130,9 +130,9 @@ impl State {
 pub enum Source {
     /// Its own ring.
     Ring = 0,
-    /// The socket protocol of the original client.
+    /// The socket protocol of the original client. Reserved.
     Socket = 1,
-    /// tt-metal's own counters.
+    /// tt-metal's own counters. Reserved.
     TtMetal = 2,
 }
 
@@ -267,7 +267,7 @@ pub struct Anomalies {
     pub invalid_record: u64,
     /// Announcements of an id that is live already.
     pub alloc_live: u64,
-    /// Sizes that would have passed 2^63 in sum.
+    /// Sizes that would have passed 2^62 in sum, and devices, accounts or chips beyond what fits.
     pub overflow: u64,
     /// Frees whose size differs from what was announced.
     pub size_mismatch: u64,

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`dashboard`] | what was seen, what the keys changed |
 //! | [`keys`] | the table of keys |
-//! | [`arrange`] | where everything stands, by the terminal's size |
+//! | [`mod@arrange`] | where everything stands, by the terminal's size |
 //! | [`theme`] | glyphs and styles |
 //! | [`canvas`] | lines written inside an area, boxes |
 //! | [`meter`], [`graph`] | bars; graphs of the recent past |

@@ -43,16 +43,16 @@ impl Buffers {
         let connection = Source::new(&prefix).poll().connection;
         let (ledgers, refused) = ledger::ledgers(&prefix, &trusted_owners());
         for error in &refused {
-            eprintln!("tt-alloc: {error}");
+            tui::output::complain(format_args!("tt-alloc: {error}"));
         }
         match connection {
             Connection::Live => {}
             Connection::Unavailable(error) if ledgers.is_empty() => {
-                eprintln!("tt-alloc: {error}");
+                tui::output::complain(format_args!("tt-alloc: {error}"));
                 return Ok(if error.is_absence() { Exit::Nothing } else { Exit::Failure }.into());
             }
             // Ledgers outlive their aggregator: they show how it was.
-            other => eprintln!("tt-alloc: {other}; the list may be old"),
+            other => tui::output::complain(format_args!("tt-alloc: {other}; the list may be old")),
         }
         let query = Query {
             pid: self.pid,
@@ -66,7 +66,7 @@ impl Buffers {
         let text = if self.json { json(&found, omitted, now)? } else { table(&found, now, output::columns()) };
         output::print(&text)?;
         if omitted > 0 && !self.json {
-            eprintln!("tt-alloc: {omitted} more; raise --limit to see them");
+            tui::output::complain(format_args!("tt-alloc: {omitted} more; raise --limit to see them"));
         }
         Ok(Exit::Ok.into())
     }

@@ -3,7 +3,7 @@
 use aggregator::instance::{Instance, InstanceError};
 use shm_layout::leftover;
 use shm_layout::names::Prefix;
-use shm_layout::segment::{self, Access, Expect, SegmentError, remove_if_same};
+use shm_layout::segment;
 use std::process::ExitCode;
 
 /// Remove what dead processes and killed aggregators left in /dev/shm
@@ -25,8 +25,9 @@ impl Gc {
         match Instance::take(prefix) {
             // Nobody aggregates: whatever an aggregator of ours wrote about rings that are gone is a leftover, too.
             Ok(_instance) => {
-                removed.extend(leftover::orphaned_ledgers(prefix, me.as_raw()));
-                removed.extend(remove_stats(prefix, me.as_raw()));
+                removed.extend(leftover::orphaned_ledgers(prefix));
+                // The stats segment of an aggregator that was killed.
+                removed.extend(Some(prefix.stats()).filter(|name| segment::remove_own(name)));
             }
             Err(InstanceError::Running { pid, .. }) => {
                 note = format!("an aggregator runs (PID {pid}): what it wrote is left to it\n");
@@ -39,18 +40,5 @@ impl Gc {
         }
         tui::output::print(&(text + &note))?;
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// The stats segment of an aggregator that was killed.
-fn remove_stats(prefix: &Prefix, me: u32) -> Option<String> {
-    let name = prefix.stats();
-    match segment::open(&name, Access::Read, Expect { owners: &[me], least: 1, most: u64::MAX }) {
-        Ok(stale) => remove_if_same(&name, stale.inode).then_some(name),
-        // Killed while it was made.
-        Err(SegmentError::Sparse { .. } | SegmentError::Size { .. }) => {
-            nix::unistd::unlink(format!("{}/{name}", shm_layout::names::DIRECTORY).as_str()).ok().map(|()| name)
-        }
-        Err(_) => None,
     }
 }
