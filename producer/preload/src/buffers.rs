@@ -116,13 +116,14 @@ unsafe fn tell(kind: Kind, allocator: Object, buffer: Object, address: u64) {
     let (Some(scope), Some(memory)) = (scope, u8::try_from(about.number).ok().and_then(Memory::from_u8)) else {
         return;
     };
-    if kind == Kind::Alloc {
-        scope.grow(memory);
-    } else if !scope.shrink(memory) {
-        return;
-    }
     // SAFETY: as above.
     let footprint = unsafe { footprint(allocator, buffer, about.number) };
+    let taken = if footprint == 0 { about.size } else { footprint };
+    if kind == Kind::Alloc {
+        scope.grow(memory, about.size, taken);
+    } else if !scope.shrink(memory, about.size, taken) {
+        return;
+    }
     for &chip in scope.chips.iter() {
         let mut event = Event::new(kind, memory, chip);
         event.id = about.id;

@@ -37,6 +37,10 @@ struct Held {
     id: u64,
     part: Part,
     chip: u32,
+    /// Bytes on all cores together.
+    size: u64,
+    /// It lies in an L1 buffer that is counted as such.
+    borrowed: bool,
 }
 
 /// The three ways in which a program takes L1; each is allocated, and allocated again, on its own.
@@ -93,6 +97,7 @@ pub(crate) unsafe fn hold(program: Object, device: Object, part: Part, first: bo
     let chips = unsafe { chips::covered_at(device, place) };
     // Relaxed: a number of its own for each, nothing else.
     let id = IDS.fetch_add(1, Ordering::Relaxed);
+    let (size, borrowed) = (stretch.size * stretch.cores.unwrap_or(1), stretch.borrowed);
     let told = PROGRAMS.with(|programs| {
         let program = programs.of(program);
         let mut again = Vec::new();
@@ -105,24 +110,26 @@ pub(crate) unsafe fn hold(program: Object, device: Object, part: Part, first: bo
                 !stale
             });
         }
-        program.held.extend(chips.iter().map(|&chip| Held { id, part, chip }));
+        program.held.extend(chips.iter().map(|&chip| Held { id, part, chip, size, borrowed }));
         (program.number, again)
     });
     let Some((number, again)) = told else { return };
     for held in again {
         let mut event = Event::new(Kind::Free, Memory::Cb, held.chip);
         event.id = held.id;
+        event.size = held.size;
         event.context = number;
+        event.flags = if held.borrowed { bits::GLOBALLY_ALLOCATED } else { 0 };
         producer::process::record(event);
     }
     for &chip in chips.iter() {
         let mut event = Event::new(Kind::Alloc, Memory::Cb, chip);
         event.id = id;
         event.address = stretch.address;
-        event.size = stretch.size * stretch.cores.unwrap_or(1);
+        event.size = size;
         event.context = number;
         event.flags = flags();
-        if stretch.borrowed {
+        if borrowed {
             event.flags |= bits::GLOBALLY_ALLOCATED;
         }
         if stretch.cores.is_none() {
@@ -141,7 +148,10 @@ pub(crate) fn release(program: Object) {
     for chip in chips {
         let mut event = Event::new(Kind::FreeAll, Memory::Cb, chip);
         event.context = program.number;
-        event.id = program.held.iter().filter(|held| held.chip == chip).count() as u64;
+        let here = || program.held.iter().filter(|held| held.chip == chip);
+        event.id = here().count() as u64;
+        // What is borrowed takes nothing.
+        event.size = here().filter(|held| !held.borrowed).map(|held| held.size).sum();
         producer::process::record(event);
     }
 }

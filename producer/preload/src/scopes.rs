@@ -19,7 +19,17 @@ pub(crate) struct Scope {
     pub(crate) number: u32,
     /// The chips that it allocates on, all at the same address.
     pub(crate) chips: Arc<[u32]>,
-    live: [AtomicU64; MEMORY_KINDS],
+    live: [Live; MEMORY_KINDS],
+}
+
+/// What is alive of one memory, on each chip.
+#[derive(Default)]
+struct Live {
+    blocks: AtomicU64,
+    /// Bytes asked for.
+    asked: AtomicU64,
+    /// Bytes taken from all banks.
+    taken: AtomicU64,
 }
 
 #[derive(Default)]
@@ -49,30 +59,43 @@ thread_local! {
         const { RefCell::new(([const { None }; REMEMBERED], 0)) };
 }
 
+impl Live {
+    /// Nothing is alive any more; blocks, bytes asked for and bytes taken until now.
+    fn end(&self) -> (u64, u64, u64) {
+        // Relaxed: counters; nobody allocates in a scope that ends.
+        let take = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
+        (take(&self.blocks), take(&self.asked), take(&self.taken))
+    }
+}
+
 impl Scope {
     fn new(chips: Arc<[u32]>) -> Self {
-        Self {
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-            chips,
-            live: [const { AtomicU64::new(0) }; MEMORY_KINDS],
-        }
+        Self { number: NUMBERS.fetch_add(1, Ordering::Relaxed), chips, live: std::array::from_fn(|_| Live::default()) }
     }
 
     /// One more block of this memory.
-    pub(crate) fn grow(&self, memory: Memory) {
-        self.live[memory as usize].fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn grow(&self, memory: Memory, asked: u64, taken: u64) {
+        let live = &self.live[memory as usize];
+        // Relaxed: counters.
+        live.blocks.fetch_add(1, Ordering::Relaxed);
+        live.asked.fetch_add(asked, Ordering::Relaxed);
+        live.taken.fetch_add(taken, Ordering::Relaxed);
     }
 
     /// One block less; false when there was none, because the scope has ended since.
-    pub(crate) fn shrink(&self, memory: Memory) -> bool {
-        self.live[memory as usize]
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |live| live.checked_sub(1))
-            .is_ok()
+    pub(crate) fn shrink(&self, memory: Memory, asked: u64, taken: u64) -> bool {
+        let live = &self.live[memory as usize];
+        let less = |counter: &AtomicU64, by: u64| {
+            // Relaxed: counters.
+            counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| now.checked_sub(by)).is_ok()
+        };
+        // The bytes are those that `grow` added, so they are there when the block is.
+        less(&live.blocks, 1) && (less(&live.asked, asked) | less(&live.taken, taken))
     }
 
     fn end(&self) {
         for memory in Memory::ALL {
-            let blocks = self.live[memory as usize].swap(0, Ordering::Relaxed);
+            let (blocks, asked, taken) = self.live[memory as usize].end();
             if blocks == 0 {
                 continue;
             }
@@ -80,6 +103,8 @@ impl Scope {
                 let mut event = Event::new(Kind::FreeAll, memory, chip);
                 event.context = self.number;
                 event.id = blocks;
+                event.size = asked;
+                event.footprint = taken;
                 producer::process::record(event);
             }
         }
@@ -151,7 +176,7 @@ pub(crate) fn chip_closed(chip: u32) {
     let ended: Vec<Arc<Scope>> = SCOPES.with(on_chip).unwrap_or_default();
     for scope in ended {
         for live in &scope.live {
-            live.store(0, Ordering::Relaxed);
+            live.end();
         }
     }
 }
