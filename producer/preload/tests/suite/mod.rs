@@ -313,13 +313,22 @@ impl Ended {
     }
 }
 
-/// `2026-11-21 05:14:19.462 | info | …` without its first 23 characters.
+/// `2026-11-21 05:14:19.462 | info | …` without its first 23 characters. Some environments (CI=true) make tt-metal's logger
+/// colour its lines, also in a file: without that, too.
 fn without_times(text: &str) -> String {
-    let lines = text.lines().map(|line| match line.split_at_checked(23) {
+    let plain = without_colours(text);
+    let lines = plain.lines().map(|line| match line.split_at_checked(23) {
         Some((time, rest)) if rest.starts_with(" | ") && time.starts_with("20") => rest,
         _ => line,
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Without `ESC [ … m`.
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| plain + part.split_once('m').map_or(part, |(_, rest)| rest))
 }
 
 /// `obeys.py`, tracked: does what it is told, one command at a time.
