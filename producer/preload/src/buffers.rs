@@ -119,12 +119,12 @@ unsafe fn tell(kind: Kind, allocator: Object, buffer: Object, address: u64) {
     // SAFETY: as above.
     let footprint = unsafe { footprint(allocator, buffer, about.number) };
     let taken = if footprint == 0 { about.size } else { footprint };
-    if kind == Kind::Alloc {
-        scope.grow(memory, about.size, taken);
-    } else if !scope.shrink(memory, about.size, taken) {
-        return;
-    }
-    for &chip in scope.chips.iter() {
+    for (at, &chip) in scope.chips.iter().enumerate() {
+        if kind == Kind::Alloc {
+            scope.grow(at, memory, about.size, taken);
+        } else if !scope.shrink(at, memory, about.size, taken) {
+            continue;
+        }
         let mut event = Event::new(kind, memory, chip);
         event.id = about.id;
         event.address = address;

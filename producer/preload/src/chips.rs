@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Changes whenever a device, a mesh or an allocator comes or goes: what a thread remembered about
 /// pointers before that is forgotten.
@@ -27,14 +28,34 @@ struct Chips {
 #[derive(Clone, Copy, Default)]
 struct Chip {
     unique: Option<u64>,
-    announced: bool,
+    announced: Announced,
 }
+
+/// How far the announcement of a chip is.
+///
+/// ```text
+///   No ──► Begun ──► Done      the thread that claims it says it; whoever else meets `Begun` waits for `Done`
+///    ▲       │         │
+///    └───────┴─────────┘       closed, or in a forked child
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Announced {
+    #[default]
+    No,
+    Begun,
+    Done,
+}
+
+/// How long a thread waits for another that is announcing a chip. Longer than the making of a ring, which
+/// the first record of a process does.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 impl Inherited for Chips {
     /// The pointers are as good as in the parent, but the child has told nobody of its chips yet.
     fn inherit(&mut self) {
         for chip in self.chips.values_mut() {
-            chip.announced = false;
+            // Also one that a thread of the parent had begun: that thread is not here.
+            chip.announced = Announced::No;
         }
     }
 }
@@ -150,16 +171,59 @@ unsafe fn each(device: *const c_void) -> Vec<Option<u32>> {
     chips
 }
 
-/// Says what the chip is and what it holds, once for each time it is opened.
+/// The end of an announcement, also where it is cut short: nobody waits for it any more.
+struct Announcing(u32);
+
+impl Drop for Announcing {
+    fn drop(&mut self) {
+        CHIPS.with(|chips| {
+            // Anything but `Begun`: the chip was closed or the process forked since, and it is another's turn.
+            if let Some(chip) = chips.chips.get_mut(&self.0).filter(|chip| chip.announced == Announced::Begun) {
+                chip.announced = Announced::Done;
+            }
+        });
+    }
+}
+
+/// What `claim` answers as long as nobody else is at it; `None` when that took too long.
+fn wait<R>(mut claim: impl FnMut(&mut Chips) -> Option<R>) -> Option<R> {
+    let mut since = None;
+    let mut turn = 0_u32;
+    loop {
+        if let Some(claimed) = CHIPS.with(&mut claim)? {
+            return Some(claimed);
+        }
+        if since.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+            return None;
+        }
+        turn += 1;
+        if turn < 100 {
+            std::hint::spin_loop();
+        } else {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Says what the chip is and what it holds, once for each time it is opened. When this returns it has been
+/// said, so what the caller says of the chip comes after it.
 ///
 /// # Safety
 /// `device` is a live, initialised `Device*`.
 pub(crate) unsafe fn announce(device: *const c_void, number: u32) {
-    let unsaid = CHIPS.with(|chips| {
+    let claim = |chips: &mut Chips| {
         let chip = chips.chips.entry(number).or_default();
-        (!std::mem::replace(&mut chip.announced, true)).then_some(chip.unique)
-    });
-    let Some(Some(unique)) = unsaid else { return };
+        match chip.announced {
+            Announced::No => {
+                chip.announced = Announced::Begun;
+                Some(Some(chip.unique))
+            }
+            Announced::Begun => None,
+            Announced::Done => Some(None),
+        }
+    };
+    let Some(Some(unique)) = wait(claim) else { return };
+    let _announcing = Announcing(number);
     let getters = Getters::get();
     // SAFETY: const getters of a live Device.
     let grid = getters.device_grid.map(|get| unsafe { get(device) });
@@ -230,14 +294,73 @@ unsafe fn region(allocator: *const c_void, memory: Memory) -> (u64, u64) {
     (banks * size, banks)
 }
 
-/// The chip was closed: what is alive on it ends with it.
-pub(crate) fn closed(number: u32) {
-    let open = CHIPS.with(|chips| {
-        let chip = chips.chips.get_mut(&number)?;
-        std::mem::take(&mut chip.announced).then_some(())
-    });
+/// The chip was closed: what is alive on it ends with it. `forget` runs before that is said, and only
+/// where the chip was open: a `Device` may be closed more than once.
+pub(crate) fn closed(number: u32, forget: impl FnOnce()) {
+    let take = |chips: &mut Chips| chips.chips.get_mut(&number).map(|chip| std::mem::take(&mut chip.announced));
+    let settled = |chips: &mut Chips| {
+        let begun = chips.chips.get(&number).is_some_and(|chip| chip.announced == Announced::Begun);
+        (!begun).then(|| take(chips))
+    };
+    // One that is announced for longer than anybody waits is as good as open.
+    let before = wait(settled).unwrap_or_else(|| CHIPS.with(take).flatten());
     new_era();
-    if open.flatten().is_some() {
+    if before.is_some_and(|announced| announced != Announced::No) {
+        forget();
         producer::process::record(Event::new(Kind::DeviceClose, Memory::Dram, number));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(number: u32) -> Announced {
+        CHIPS.with(|chips| chips.chips.entry(number).or_default().announced).unwrap_or_default()
+    }
+
+    fn set(number: u32, announced: Announced) {
+        CHIPS.with(|chips| chips.chips.entry(number).or_default().announced = announced);
+    }
+
+    #[test]
+    fn who_meets_an_announcement_waits_for_its_end() {
+        set(900, Announced::Begun);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                std::thread::sleep(PATIENCE / 8);
+                drop(Announcing(900));
+            });
+            // SAFETY: null is looked at by nobody: there is no tt-metal, and the announcement is another's.
+            unsafe { announce(std::ptr::null(), 900) };
+            assert!(state(900) == Announced::Done);
+        });
+    }
+
+    #[test]
+    fn an_announcement_that_never_ends_is_not_waited_for_for_ever_and_not_repeated() {
+        set(901, Announced::Begun);
+        // SAFETY: as above.
+        unsafe { announce(std::ptr::null(), 901) };
+        assert!(state(901) == Announced::Begun);
+    }
+
+    #[test]
+    fn a_chip_is_closed_once_and_an_announcement_of_before_does_not_open_it() {
+        set(902, Announced::Done);
+        let mut forgotten = 0;
+        closed(902, || forgotten += 1);
+        closed(902, || forgotten += 1);
+        assert_eq!(forgotten, 1);
+        drop(Announcing(902));
+        assert!(state(902) == Announced::No);
+    }
+
+    #[test]
+    fn a_forked_child_announces_again_what_its_parent_had_begun() {
+        let mut chips = Chips::default();
+        chips.chips.insert(0, Chip { unique: Some(7), announced: Announced::Begun });
+        chips.inherit();
+        assert!(chips.chips[&0].announced == Announced::No && chips.chips[&0].unique == Some(7));
     }
 }

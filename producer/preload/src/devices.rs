@@ -109,9 +109,10 @@ pub unsafe extern "C-unwind" fn close(device: Object) -> bool {
     if enabled() {
         aside(|| {
             if let Some(number) = chips::number(device) {
-                scopes::chip_closed(number);
-                crate::programs::chip_closed(number);
-                chips::closed(number);
+                chips::closed(number, || {
+                    scopes::chip_closed(number);
+                    crate::programs::chip_closed(number);
+                });
             }
         });
     }

@@ -39,8 +39,8 @@ struct Held {
     chip: u32,
     /// Bytes on all cores together.
     size: u64,
-    /// It lies in an L1 buffer that is counted as such.
-    borrowed: bool,
+    /// Those of its `Alloc`.
+    flags: u16,
 }
 
 /// The three ways in which a program takes L1; each is allocated, and allocated again, on its own.
@@ -64,6 +64,22 @@ pub(crate) struct Stretch {
     pub(crate) cores: Option<u64>,
     /// It lies in an L1 buffer that is counted as such.
     pub(crate) borrowed: bool,
+}
+
+impl Stretch {
+    /// Flags of what a program holds there.
+    fn flags(&self) -> u16 {
+        let borrowed = if self.borrowed { bits::GLOBALLY_ALLOCATED } else { 0 };
+        let unknown = if self.cores.is_none() { bits::SIZE_UNKNOWN } else { 0 };
+        flags() | borrowed | unknown
+    }
+}
+
+impl Held {
+    /// Bytes that it takes on all cores together: none where it lies in an L1 buffer that is counted as such.
+    fn taken(&self) -> u64 {
+        if self.flags & bits::GLOBALLY_ALLOCATED == 0 { self.size } else { 0 }
+    }
 }
 
 impl Inherited for Programs {
@@ -97,8 +113,9 @@ pub(crate) unsafe fn hold(program: Object, device: Object, part: Part, first: bo
     let chips = unsafe { chips::covered_at(device, place) };
     // Relaxed: a number of its own for each, nothing else.
     let id = IDS.fetch_add(1, Ordering::Relaxed);
-    let (size, borrowed) = (stretch.size * stretch.cores.unwrap_or(1), stretch.borrowed);
-    let told = PROGRAMS.with(|programs| {
+    let size = stretch.size * stretch.cores.unwrap_or(1);
+    let flags = stretch.flags();
+    let changed = PROGRAMS.with(|programs| {
         let program = programs.of(program);
         let mut again = Vec::new();
         if first {
@@ -110,16 +127,17 @@ pub(crate) unsafe fn hold(program: Object, device: Object, part: Part, first: bo
                 !stale
             });
         }
-        program.held.extend(chips.iter().map(|&chip| Held { id, part, chip, size, borrowed }));
+        program.held.extend(chips.iter().map(|&chip| Held { id, part, chip, size, flags }));
         (program.number, again)
     });
-    let Some((number, again)) = told else { return };
+    let Some((number, again)) = changed else { return };
     for held in again {
         let mut event = Event::new(Kind::Free, Memory::Cb, held.chip);
         event.id = held.id;
         event.size = held.size;
+        event.footprint = held.taken();
         event.context = number;
-        event.flags = if held.borrowed { bits::GLOBALLY_ALLOCATED } else { 0 };
+        event.flags = held.flags;
         producer::process::record(event);
     }
     for &chip in chips.iter() {
@@ -128,13 +146,7 @@ pub(crate) unsafe fn hold(program: Object, device: Object, part: Part, first: bo
         event.address = stretch.address;
         event.size = size;
         event.context = number;
-        event.flags = flags();
-        if borrowed {
-            event.flags |= bits::GLOBALLY_ALLOCATED;
-        }
-        if stretch.cores.is_none() {
-            event.flags |= bits::SIZE_UNKNOWN;
-        }
+        event.flags = flags;
         producer::process::record(event);
     }
 }
@@ -148,10 +160,12 @@ pub(crate) fn release(program: Object) {
     for chip in chips {
         let mut event = Event::new(Kind::FreeAll, Memory::Cb, chip);
         event.context = program.number;
-        let here = || program.held.iter().filter(|held| held.chip == chip);
-        event.id = here().count() as u64;
-        // What is borrowed takes nothing.
-        event.size = here().filter(|held| !held.borrowed).map(|held| held.size).sum();
+        // No flags: they are of a block, and one that is borrowed would make the others take nothing too.
+        for held in program.held.iter().filter(|held| held.chip == chip) {
+            event.id += 1;
+            event.size += held.taken();
+        }
+        event.footprint = event.size;
         producer::process::record(event);
     }
 }

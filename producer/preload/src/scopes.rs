@@ -19,10 +19,11 @@ pub(crate) struct Scope {
     pub(crate) number: u32,
     /// The chips that it allocates on, all at the same address.
     pub(crate) chips: Arc<[u32]>,
-    live: [Live; MEMORY_KINDS],
+    /// By place of the chip among `chips`.
+    live: Box<[[Live; MEMORY_KINDS]]>,
 }
 
-/// What is alive of one memory, on each chip.
+/// What is alive of one memory on one chip.
 #[derive(Default)]
 struct Live {
     blocks: AtomicU64,
@@ -62,7 +63,7 @@ thread_local! {
 impl Live {
     /// Nothing is alive any more; blocks, bytes asked for and bytes taken until now.
     fn end(&self) -> (u64, u64, u64) {
-        // Relaxed: counters; nobody allocates in a scope that ends.
+        // Relaxed: counters; nobody allocates in a scope or on a chip that ends.
         let take = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
         (take(&self.blocks), take(&self.asked), take(&self.taken))
     }
@@ -70,36 +71,41 @@ impl Live {
 
 impl Scope {
     fn new(chips: Arc<[u32]>) -> Self {
-        Self { number: NUMBERS.fetch_add(1, Ordering::Relaxed), chips, live: std::array::from_fn(|_| Live::default()) }
+        let live = chips.iter().map(|_| std::array::from_fn(|_| Live::default())).collect();
+        Self { number: NUMBERS.fetch_add(1, Ordering::Relaxed), chips, live }
     }
 
-    /// One more block of this memory.
-    pub(crate) fn grow(&self, memory: Memory, asked: u64, taken: u64) {
-        let live = &self.live[memory as usize];
+    /// One more block of this memory on the chip at this place.
+    pub(crate) fn grow(&self, at: usize, memory: Memory, asked: u64, taken: u64) {
+        let live = &self.live[at][memory as usize];
         // Relaxed: counters.
         live.blocks.fetch_add(1, Ordering::Relaxed);
         live.asked.fetch_add(asked, Ordering::Relaxed);
         live.taken.fetch_add(taken, Ordering::Relaxed);
     }
 
-    /// One block less; false when there was none, because the scope has ended since.
-    pub(crate) fn shrink(&self, memory: Memory, asked: u64, taken: u64) -> bool {
-        let live = &self.live[memory as usize];
-        let less = |counter: &AtomicU64, by: u64| {
-            // Relaxed: counters.
-            counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| now.checked_sub(by)).is_ok()
-        };
-        // The bytes are those that `grow` added, so they are there when the block is.
-        less(&live.blocks, 1) && (less(&live.asked, asked) | less(&live.taken, taken))
+    /// One block less; false when there was none, because the scope has ended or the chip was closed since.
+    pub(crate) fn shrink(&self, at: usize, memory: Memory, asked: u64, taken: u64) -> bool {
+        let live = &self.live[at][memory as usize];
+        // Relaxed: counters.
+        let there = live.blocks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| now.checked_sub(1)).is_ok();
+        if there {
+            for (bytes, less) in [(&live.asked, asked), (&live.taken, taken)] {
+                // Never below zero: the block may be older than the end of what is counted here. Relaxed: counters.
+                let less = |now: u64| Some(now.saturating_sub(less));
+                let _ = bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            }
+        }
+        there
     }
 
     fn end(&self) {
         for memory in Memory::ALL {
-            let (blocks, asked, taken) = self.live[memory as usize].end();
-            if blocks == 0 {
-                continue;
-            }
-            for &chip in self.chips.iter() {
+            for (&chip, live) in self.chips.iter().zip(&self.live) {
+                let (blocks, asked, taken) = live[memory as usize].end();
+                if blocks == 0 {
+                    continue;
+                }
                 let mut event = Event::new(Kind::FreeAll, memory, chip);
                 event.context = self.number;
                 event.id = blocks;
@@ -170,13 +176,39 @@ pub(crate) fn destroyed(allocator: *const c_void) {
     }
 }
 
-/// A chip was closed: what scopes hold on it ended with it.
+/// A chip is being closed: what scopes hold on it ends with it, and what they hold on other chips does not.
 pub(crate) fn chip_closed(chip: u32) {
-    let on_chip = |scopes: &mut Scopes| scopes.0.values().filter(|scope| *scope.chips == [chip]).cloned().collect();
-    let ended: Vec<Arc<Scope>> = SCOPES.with(on_chip).unwrap_or_default();
-    for scope in ended {
-        for live in &scope.live {
-            live.end();
+    let on_chip =
+        |scopes: &mut Scopes| scopes.0.values().filter(|scope| scope.chips.contains(&chip)).cloned().collect();
+    let held: Vec<Arc<Scope>> = SCOPES.with(on_chip).unwrap_or_default();
+    for scope in held {
+        for (_, live) in scope.chips.iter().zip(&scope.live).filter(|&(&of, _)| of == chip) {
+            for memory in live {
+                memory.end();
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_chip_takes_only_its_own_share_of_a_mesh() {
+        let scope = Arc::new(Scope::new(Arc::from([900, 901])));
+        SCOPES.with(|scopes| scopes.0.insert(1, Arc::clone(&scope)));
+        for at in [0, 1] {
+            scope.grow(at, Memory::L1, 20, 64);
+            scope.grow(at, Memory::L1, 100, 128);
+        }
+        assert!(scope.shrink(0, Memory::L1, 20, 64) && scope.shrink(1, Memory::L1, 20, 64));
+
+        chip_closed(901);
+
+        assert!(!scope.shrink(1, Memory::L1, 100, 128), "it ended with its chip");
+        assert_eq!(scope.live[1][Memory::L1 as usize].end(), (0, 0, 0));
+        assert_eq!(scope.live[0][Memory::L1 as usize].end(), (1, 100, 128));
+        SCOPES.with(|scopes| scopes.0.remove(&1));
     }
 }
