@@ -1,1 +1,11 @@
-//! Benchmarks of tt-alloc; see benches/.
+//! What the benchmark programs share: where they run, what a measurement is, how it is told.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`machine`] | this machine: its name, pinning, how far its cores are from each other |
+//! | [`sample`] | many measurements of one thing, and their quantiles |
+//! | [`report`] | rows of a report, as a table and as JSON |
+
+pub mod machine;
+pub mod report;
+pub mod sample;
