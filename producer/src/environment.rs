@@ -7,8 +7,10 @@ use shm_layout::names::{Prefix, PrefixError};
 pub const ENABLED_VARIABLE: &str = "TT_ALLOC_TRACKING_ENABLED";
 /// Bytes of records in a ring; rounded up to a power of two.
 pub const RING_BYTES_VARIABLE: &str = "TT_ALLOC_RING_BYTES";
-/// Records in a ring unless the environment says otherwise: 4 MiB of them.
-pub const DEFAULT_SLOTS: u64 = (4 << 20) / EVENT_BYTES as u64;
+/// How events are stamped: `tsc` for exact times.
+pub const CLOCK_VARIABLE: &str = "TT_ALLOC_CLOCK";
+/// Records in a ring unless the environment says otherwise: 2 MiB of them (docs/adr/0005).
+pub const DEFAULT_SLOTS: u64 = (2 << 20) / EVENT_BYTES as u64;
 
 /// Fewest and most slots: a page of records, 1 GiB of records.
 const SLOTS: core::ops::RangeInclusive<u64> = 64..=1 << 24;
@@ -48,6 +50,16 @@ pub fn slots_for(bytes: u64) -> u64 {
     (bytes / EVENT_BYTES as u64).clamp(*SLOTS.start(), *SLOTS.end()).next_power_of_two()
 }
 
+/// How events get their time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// From the clock word that an attached aggregator keeps: as fine as it polls, and next to free.
+    #[default]
+    Shared,
+    /// From the processor's counter, at each event: exact, for traces.
+    Exact,
+}
+
 /// How a ring is made.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -55,11 +67,13 @@ pub struct Options {
     pub prefix: Prefix,
     /// Records that fit; a power of two.
     pub slots: u64,
+    /// How events get their time.
+    pub clock: Clock,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { prefix: Prefix::default(), slots: DEFAULT_SLOTS }
+        Self { prefix: Prefix::default(), slots: DEFAULT_SLOTS, clock: Clock::Shared }
     }
 }
 
@@ -70,7 +84,12 @@ impl Options {
     /// When the prefix is no prefix.
     pub fn from_environment() -> Result<Self, PrefixError> {
         let bytes = std::env::var(RING_BYTES_VARIABLE).ok().and_then(|text| text.trim().parse().ok());
-        Ok(Self { prefix: Prefix::from_environment()?, slots: bytes.map_or(DEFAULT_SLOTS, slots_for) })
+        let exact = std::env::var(CLOCK_VARIABLE).is_ok_and(|value| value.trim().eq_ignore_ascii_case("tsc"));
+        Ok(Self {
+            prefix: Prefix::from_environment()?,
+            slots: bytes.map_or(DEFAULT_SLOTS, slots_for),
+            clock: if exact { Clock::Exact } else { Clock::Shared },
+        })
     }
 }
 
@@ -93,8 +112,8 @@ mod tests {
     #[test]
     fn sizes_become_powers_of_two() {
         assert_eq!(slots_for(0), 64);
-        assert_eq!(slots_for(4 << 20), DEFAULT_SLOTS);
-        assert_eq!(slots_for((4 << 20) + 64), 2 * DEFAULT_SLOTS);
+        assert_eq!(slots_for(2 << 20), DEFAULT_SLOTS);
+        assert_eq!(slots_for((2 << 20) + 64), 2 * DEFAULT_SLOTS);
         assert_eq!(slots_for(u64::MAX), 1 << 24);
     }
 }

@@ -2,13 +2,16 @@
 //!
 //! A child of fork shares its parent's ring mapping and must never write into it. Libc's atfork handlers do not see a
 //! raw clone(); `MADV_WIPEONFORK` does: the child finds zeros here, which means "not initialised".
+//!
+//! The page is a static, not a mapping of its own: its address is then a constant, and what an event costs is mostly the
+//! loads that wait for each other.
 
-use core::sync::atomic::AtomicPtr;
-use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Release};
+use core::sync::atomic::{AtomicU32, AtomicUsize};
 
 /// The words on the page. All zero in a new process and in a forked child.
-#[repr(C)]
+#[cfg_attr(target_arch = "aarch64", repr(C, align(65536)))]
+#[cfg_attr(not(target_arch = "aarch64"), repr(C, align(4096)))]
 #[derive(Debug)]
 pub(crate) struct WipedPage {
     /// Where this process is with its ring.
@@ -17,53 +20,25 @@ pub(crate) struct WipedPage {
     pub(crate) maker: AtomicU32,
 }
 
-static PAGE: AtomicPtr<WipedPage> = AtomicPtr::new(core::ptr::null_mut());
-const PAGE_BYTES: usize = 4096;
+/// Nobody but this module's `wiped` may say that it is wiped: until then it is only zero.
+pub(crate) static PAGE: WipedPage = WipedPage { state: AtomicU32::new(0), maker: AtomicU32::new(0) };
 
-/// The page; made at the first call, `None` if the kernel cannot (then there is no tracking).
-#[inline(always)]
-pub(crate) fn wiped_page() -> Option<&'static WipedPage> {
-    // SYNC(fork.page): the page is mapped and advised; pairs with the Release in `make`.
-    let page = PAGE.load(Acquire);
-    if page.is_null() {
-        return make();
-    }
-    // SAFETY: a non-null PAGE is a mapping that is never unmapped, zero-filled or written as atomics only.
-    Some(unsafe { &*page })
-}
+/// Answer of the kernel, which is the same in children: 0 not asked, 1 it wipes the page, 2 it does not.
+static WIPED: AtomicUsize = AtomicUsize::new(0);
 
-#[cold]
-fn make() -> Option<&'static WipedPage> {
-    // SAFETY: a new private anonymous mapping, whose address the kernel chooses, touches nothing that exists.
-    let page = unsafe {
-        libc::mmap(
-            core::ptr::null_mut(),
-            PAGE_BYTES,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
-    };
-    if page == libc::MAP_FAILED {
-        return None;
+/// Whether the kernel wipes the page in a child; asked at the first call. Without it there is no tracking.
+pub(crate) fn wiped() -> bool {
+    // SYNC(fork.page): the page is advised; pairs with the Release below.
+    match WIPED.load(Acquire) {
+        0 => {}
+        answer => return answer == 1,
     }
-    // SAFETY: the range is the mapping made above, which nobody else knows yet.
-    if unsafe { libc::madvise(page, PAGE_BYTES, libc::MADV_WIPEONFORK) } != 0 {
-        // SAFETY: as above.
-        unsafe { libc::munmap(page, PAGE_BYTES) };
-        return None;
-    }
-    // SYNC(fork.page): publishes the mapping; pairs with the Acquire in `wiped_page`. Acquire on failure: the other
-    // thread's page.
-    let ours = match PAGE.compare_exchange(core::ptr::null_mut(), page.cast(), Release, Acquire) {
-        Ok(_) => page.cast::<WipedPage>(),
-        Err(theirs) => {
-            // SAFETY: our page lost the race and nobody else knows it.
-            unsafe { libc::munmap(page, PAGE_BYTES) };
-            theirs
-        }
-    };
-    // SAFETY: as in `wiped_page`.
-    Some(unsafe { &*ours })
+    // SAFETY: the range is exactly the static, which is aligned to pages and as long as one, so that nothing else lies there;
+    // it is zero in this process, or its words are atomics, so a wipe in a child is a change of value.
+    let answer =
+        unsafe { libc::madvise((&raw const PAGE).cast_mut().cast(), size_of::<WipedPage>(), libc::MADV_WIPEONFORK) };
+    let wiped = answer == 0;
+    // SYNC(fork.page): after the advice; pairs with the Acquire above.
+    WIPED.store(if wiped { 1 } else { 2 }, Release);
+    wiped
 }

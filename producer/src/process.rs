@@ -8,11 +8,12 @@
 //! ```
 
 use crate::environment::{Decision, ENABLED_VARIABLE, Options, decide_here};
-use crate::fork::{WipedPage, wiped_page};
+use crate::fork::{PAGE, wiped};
 use crate::ring::{Ring, Writer};
-use core::cell::Cell;
+use core::cell::{Cell, UnsafeCell};
+use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use shm_layout::event::Event;
 use std::time::Duration;
 
@@ -20,14 +21,13 @@ const UNDECIDED: u8 = 0;
 const OFF: u8 = 1;
 const ON: u8 = 2;
 
-/// States of [`WipedPage::state`]. Zero, because the kernel wipes the page in a child.
+/// States of the wiped page. Zero, because the kernel wipes the page in a child.
 const NOT_MADE: u32 = 0;
 const MAKING: u32 = 1;
 const READY: u32 = 2;
 const FAILED: u32 = 3;
 
 static DECISION: AtomicU8 = AtomicU8::new(UNDECIDED);
-static CURRENT: AtomicPtr<Current> = AtomicPtr::new(core::ptr::null_mut());
 /// Events that could not wait for the ring to be made.
 static LOST: AtomicU64 = AtomicU64::new(0);
 /// Rings made so far by this process and its ancestors: tells a thread that its cached id is of another process.
@@ -38,12 +38,22 @@ thread_local! {
     static THREAD: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
 }
 
+/// What [`record`] needs, in one place whose address is a constant.
+#[derive(Debug)]
 struct Current {
-    /// Borrowed from `ring`, which is never dropped while this is reachable.
+    /// Borrowed from `ring`, which is never dropped.
     writer: Writer<'static>,
     ring: &'static Ring,
     generation: u32,
 }
+
+struct CurrentCell(UnsafeCell<MaybeUninit<Current>>);
+
+// SAFETY: written by the one thread that has brought the page from NOT_MADE to MAKING, read only after READY.
+unsafe impl Sync for CurrentCell {}
+
+/// Not on the wiped page: a frame that was pushing when a signal handler forked goes on in the child, and must find pointers.
+static CURRENT: CurrentCell = CurrentCell(UnsafeCell::new(MaybeUninit::uninit()));
 
 /// Whether this process is tracked. Decided once, from the environment.
 #[inline(always)]
@@ -73,70 +83,80 @@ fn decide() -> bool {
 /// event that cannot be written is counted, or lost where there is no ring to count in.
 #[inline(always)]
 pub fn record(mut event: Event) {
-    if !enabled() {
-        return;
-    }
-    let Some(current) = current() else {
-        // Relaxed: a counter.
-        LOST.fetch_add(1, Relaxed);
-        return;
-    };
+    // The record is not handed to what is out of line: it would have to lie in memory then, on every way.
+    let Some(current) = made().or_else(first) else { return };
     event.thread = thread_id(current.generation);
     current.writer.record(event);
 }
 
+/// For the first event of a process, or of a forked child; `None` in one that is not tracked.
 #[inline(always)]
-fn current() -> Option<&'static Current> {
-    let page = wiped_page()?;
-    // SYNC(process.ready): the ring is made; pairs with the Release in `make`.
-    if page.state.load(Acquire) == READY {
-        // Relaxed: ordered by the state.
-        let current = CURRENT.load(Relaxed);
-        // SAFETY: stored before READY and never freed.
-        return Some(unsafe { &*current });
-    }
-    make_or_wait(page)
+fn first() -> Option<&'static Current> {
+    // Relaxed: as in `enabled`.
+    if DECISION.load(Relaxed) == OFF { None } else { first_of_all() }
 }
 
 #[cold]
-fn make_or_wait(page: &'static WipedPage) -> Option<&'static Current> {
+#[inline(never)]
+fn first_of_all() -> Option<&'static Current> {
+    if !enabled() {
+        return None;
+    }
+    let current = make_or_wait();
+    if current.is_none() {
+        // Relaxed: a counter.
+        LOST.fetch_add(1, Relaxed);
+    }
+    current
+}
+
+/// What this process writes through, if its ring is made.
+#[inline(always)]
+fn made() -> Option<&'static Current> {
+    // SYNC(process.ready): the ring is made; pairs with the Release in `make`.
+    // SAFETY: READY says that `make` has written it; it is written again only in a child, which begins at NOT_MADE.
+    (PAGE.state.load(Acquire) == READY).then(|| unsafe { (*CURRENT.0.get()).assume_init_ref() })
+}
+
+#[cold]
+fn make_or_wait() -> Option<&'static Current> {
+    if !wiped() {
+        return None;
+    }
     let me = gettid();
     for _ in 0..100 {
-        // SYNC(process.ready): as in `current`; on success nothing was published before.
-        match page.state.compare_exchange(NOT_MADE, MAKING, Acquire, Acquire) {
-            Ok(_) => return make(page, me),
-            Err(READY) => {
-                // SAFETY: as in `current`.
-                return Some(unsafe { &*CURRENT.load(Relaxed) });
-            }
+        // SYNC(process.ready): the pointer is there; pairs with the Release in `make`. On success nothing was published before.
+        match PAGE.state.compare_exchange(NOT_MADE, MAKING, Acquire, Acquire) {
+            Ok(_) => return make(me),
+            Err(READY) => return made(),
             Err(FAILED) => return None,
             // Relaxed: only this thread could have stored its own id. A signal handler that interrupts the making must
             // not wait for it.
-            Err(_) if page.maker.load(Relaxed) == me => return None,
+            Err(_) if PAGE.maker.load(Relaxed) == me => return None,
             Err(_) => std::thread::sleep(Duration::from_millis(1)),
         }
     }
     None
 }
 
-fn make(page: &'static WipedPage, me: u32) -> Option<&'static Current> {
+fn make(me: u32) -> Option<&'static Current> {
     // Relaxed: see `make_or_wait`.
-    page.maker.store(me, Relaxed);
-    let made = std::panic::catch_unwind(|| {
+    PAGE.maker.store(me, Relaxed);
+    let outcome = std::panic::catch_unwind(|| {
         let options = Options::from_environment().map_err(|error| error.to_string())?;
         Ring::create(&options).map_err(|error| error.to_string())
     });
-    let ring = match made {
+    let ring = match outcome {
         Ok(Ok(ring)) => ring,
         Ok(Err(reason)) => {
             // SYNC(process.ready): nothing to publish; pairs with the Acquire in `make_or_wait`.
-            page.state.store(FAILED, Release);
+            PAGE.state.store(FAILED, Release);
             warn(&format!("tracking is off in this process: {reason}"));
             return None;
         }
         Err(_) => {
             // SYNC(process.ready): as above.
-            page.state.store(FAILED, Release);
+            PAGE.state.store(FAILED, Release);
             return None;
         }
     };
@@ -145,33 +165,27 @@ fn make(page: &'static WipedPage, me: u32) -> Option<&'static Current> {
     let ring: &'static Ring = Box::leak(Box::new(ring));
     // Relaxed: a number of its own for each ring.
     let generation = GENERATION.fetch_add(1, Relaxed).wrapping_add(1);
-    let current = Box::into_raw(Box::new(Current { writer: ring.writer(), ring, generation }));
-    // Relaxed: published by the state.
-    CURRENT.store(current, Relaxed);
-    // SYNC(process.ready): publishes the ring; pairs with the Acquire in `current`.
-    page.state.store(READY, Release);
+    let current = Current { writer: ring.writer(), ring, generation };
+    // SAFETY: this thread alone is MAKING, and nobody reads before READY.
+    unsafe { CURRENT.0.get().write(MaybeUninit::new(current)) };
+    // SYNC(process.ready): publishes the ring; pairs with the Acquire in `made`.
+    PAGE.state.store(READY, Release);
     // Relaxed: a counter.
     ring.count_lost_before(LOST.swap(0, Relaxed));
-    // SAFETY: just made, never freed.
-    Some(unsafe { &*current })
+    made()
 }
 
 /// Ends the ring in good order; later events are still written, for whoever is attached. For exit handlers.
 pub fn close() {
-    let Some(page) = (if enabled() { wiped_page() } else { None }) else { return };
-    // SYNC(process.ready): as in `current`. A child that never had an event has no ring to close.
-    if page.state.load(Acquire) == READY {
-        // SAFETY: as in `current`.
-        unsafe { &*CURRENT.load(Relaxed) }.ring.close();
+    // A child that never had an event has no ring to close.
+    if let Some(current) = made() {
+        current.ring.close();
     }
 }
 
 /// Name of this process's ring in /dev/shm, if it has one.
 pub fn ring_name() -> Option<&'static str> {
-    let page = wiped_page()?;
-    // SYNC(process.ready): as in `current`.
-    // SAFETY: as in `current`.
-    (page.state.load(Acquire) == READY).then(|| unsafe { &*CURRENT.load(Relaxed) }.ring.name())
+    Some(made()?.ring.name())
 }
 
 #[inline(always)]

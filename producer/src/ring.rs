@@ -1,20 +1,21 @@
 //! One ring: made, pushed into, closed.
 
-use crate::clock;
+use crate::clock::{self, LOOK_EVERY, Stamp};
 use crate::environment::Options;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Relaxed, Release};
-use shm_layout::event::Event;
+use shm_layout::event::{EVENT_BYTES, Event};
 use shm_layout::leftover;
 use shm_layout::locks::{self, Lock};
 use shm_layout::names::{DIRECTORY, Prefix, ProcessFile, Role};
 use shm_layout::procfs;
 use shm_layout::ring::{
-    CLOCK_MONOTONIC_NS, CLOSED_CLEAN, DropTable, ENDIAN_MARK, HEADER_BYTES, Identity, MAGIC, Producer, Push,
-    RECORDS_OFFSET, RingHeader, Slot, VERSION, ring_bytes,
+    CLOSED_CLEAN, DropTable, ENDIAN_MARK, HEADER_BYTES, Identity, MAGIC, Producer, Push, RECORDS_OFFSET, RingHeader,
+    Slot, VERSION, ring_bytes,
 };
 use shm_layout::segment::{self, Created, SegmentError};
 use shm_layout::text;
+use shm_layout::ticks;
 
 /// Why there is no ring.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,13 @@ pub struct Ring {
     prefix: Prefix,
     file: ProcessFile,
     slots: u64,
+    stamp: Stamp,
+    /// Slots from the first on whose pages were touched. Only grows.
+    prefaulted: AtomicU64,
 }
+
+/// Slots that are pre-faulted at once: 64 KiB of records, some 10 to 20 microseconds.
+const STRIDE: u64 = 1024;
 
 impl Ring {
     /// Makes the ring of this process: reserved, locked, announced, in this order.
@@ -58,14 +65,21 @@ impl Ring {
             return Err(CreateError::Geometry { slots: options.slots });
         }
         let (pid, uid) = (std::process::id(), nix::unistd::geteuid().as_raw());
-        leftover::collect(&options.prefix, Some(uid));
         let bytes =
             usize::try_from(ring_bytes(options.slots)).map_err(|_| CreateError::Geometry { slots: options.slots })?;
         let nonce = nonce();
         let file = ProcessFile { role: Role::Ring, uid, pid, nonce };
         let name = file.name(&options.prefix);
-        let created = segment::create(&name, bytes)?;
-        let ring = Self { created, prefix: options.prefix.clone(), file, slots: options.slots };
+        let prefaulted = (2 * STRIDE).min(options.slots);
+        let created = segment::create_in_part(&name, bytes, RECORDS_OFFSET + prefaulted as usize * EVENT_BYTES)?;
+        let ring = Self {
+            created,
+            prefix: options.prefix.clone(),
+            file,
+            slots: options.slots,
+            stamp: Stamp::of(options.clock),
+            prefaulted: AtomicU64::new(prefaulted),
+        };
         match locks::try_take(&ring.created.file, Lock::Owner) {
             Ok(true) => {}
             other => {
@@ -78,6 +92,7 @@ impl Ring {
             ring.created.remove();
             return Err(CreateError::Geometry { slots: options.slots });
         };
+        let (created_ticks, created_monotonic_ns) = (ticks::now(), clock::monotonic_ns());
         header.announce(&Identity {
             magic: MAGIC,
             version: VERSION,
@@ -92,15 +107,31 @@ impl Ring {
             start_ticks: procfs::stat("self").map_or(0, |stat| stat.start_ticks),
             boot_id: procfs::boot_id(),
             pid_namespace: procfs::pid_namespace("self"),
-            clock: CLOCK_MONOTONIC_NS,
+            clock: ring.stamp.number(),
             chain: 0,
-            created_monotonic_ns: clock::monotonic_ns(),
+            created_monotonic_ns,
             created_unix_ns: clock::unix_ns(),
             nonce,
             name: text::store(procfs::read_bounded("/proc/self/comm", 64).unwrap_or_default().trim_ascii_end()),
-            reserved: [0; 104],
+            created_ticks,
+            reserved: [0; 96],
         });
+        leftover::collect_in_passing(&options.prefix, uid);
         Ok(ring)
+    }
+
+    /// What is done at every 64th event and not at each.
+    #[cold]
+    fn look(&self, seq: u64, header: &RingHeader<AtomicU64>) {
+        if self.stamp == Stamp::Shared {
+            clock::look(header);
+        }
+        // Relaxed: a number that nothing is read through; whoever moves it touches the pages.
+        let done = self.prefaulted.load(Relaxed);
+        let near = done < self.slots && seq + STRIDE / 2 >= done;
+        if near && self.prefaulted.compare_exchange(done, done + STRIDE, Relaxed, Relaxed).is_ok() {
+            self.created.mapping.prefault(RECORDS_OFFSET + done as usize * EVENT_BYTES, STRIDE as usize * EVENT_BYTES);
+        }
     }
 
     fn parts(&self) -> Option<Parts<'_>> {
@@ -124,7 +155,7 @@ impl Ring {
 
     /// Writes one event with the time of now; if the ring is full, counts what is lost. Never waits.
     pub fn record(&self, event: Event) {
-        Writer { parts: self.hot() }.record(event);
+        self.writer().record(event);
     }
 
     /// File name in /dev/shm.
@@ -174,12 +205,14 @@ struct Parts<'a> {
 #[derive(Debug)]
 pub struct Writer<'a> {
     parts: Parts<'a>,
+    stamp: Stamp,
+    ring: &'a Ring,
 }
 
 impl Ring {
     /// A way to write without looking the ring's parts up at each event.
     pub fn writer(&self) -> Writer<'_> {
-        Writer { parts: self.hot() }
+        Writer { parts: self.hot(), stamp: self.stamp, ring: self }
     }
 }
 
@@ -188,17 +221,31 @@ impl Writer<'_> {
     #[inline(always)]
     pub fn record(&self, mut event: Event) {
         let Parts { header, drops, producer } = &self.parts;
-        event.time = clock::event_time(header, producer.next());
-        if matches!(producer.push(&event), Push::Full) {
-            count_lost(header, drops, &event);
+        event.time = self.stamp.time(header);
+        match producer.push(&event) {
+            Push::Written(seq) if seq & (LOOK_EVERY - 1) == 0 => self.ring.look(seq, header),
+            Push::Written(_) => {}
+            Push::Full => count_lost(header, drops, event.kind, event.memory, event.device, event.taken(), event.id),
         }
     }
 }
 
+/// Counts a record that did not fit. Takes what is counted and not the record: a record whose address is taken lies in memory
+/// on the way of those that fit, too, and not in registers.
 #[cold]
-fn count_lost(header: &RingHeader<AtomicU64>, drops: &DropTable<AtomicU64>, event: &Event) {
+#[inline(never)]
+fn count_lost(
+    header: &RingHeader<AtomicU64>,
+    drops: &DropTable<AtomicU64>,
+    kind: u8,
+    memory: u8,
+    device: u32,
+    taken: u64,
+    id: u64,
+) {
+    let event = Event { id, size: taken, device, kind, memory, ..Event::default() };
     // Relaxed: counters.
-    if !drops.count(event) {
+    if !drops.count(&event) {
         header.lost_controls.fetch_add(1, Relaxed);
     }
     // SYNC(ring.dropped): publishes the cells; pairs with the Acquire in the aggregator's attach.rs `dropped`.

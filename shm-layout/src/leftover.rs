@@ -95,6 +95,30 @@ pub fn collect(prefix: &Prefix, uid: Option<u32>) -> Vec<String> {
     .collect()
 }
 
+/// As [`collect`], by a process in passing: only where no aggregator does it, only what is found among the newest files, and only
+/// rings whose process is plainly gone. Its host waits for this, so it has a bound.
+pub fn collect_in_passing(prefix: &Prefix, uid: u32) {
+    const NEWEST: usize = 256;
+    let Ok(entries) = std::fs::read_dir(DIRECTORY) else { return };
+    if std::fs::symlink_metadata(format!("{DIRECTORY}/{}", prefix.stats())).is_ok() {
+        return;
+    }
+    // The directory tells the newest first.
+    let names = entries.take(NEWEST).flatten().map(|entry| entry.file_name());
+    let files = names.filter_map(|name| ProcessFile::parse(&name.to_string_lossy(), prefix));
+    for file in files.filter(|file| file.role == Role::Ring && file.uid == uid && is_gone(file.pid)) {
+        if let Ok(Fate::Leftover { inode }) = fate(prefix, &file) {
+            remove_if_same(&file.name(prefix), inode);
+        }
+    }
+}
+
+/// Whether nobody has this pid here. A ring's process in another pid namespace may live all the same.
+fn is_gone(pid: u32) -> bool {
+    let pid = i32::try_from(pid).map(nix::unistd::Pid::from_raw);
+    pid.is_ok_and(|pid| nix::sys::signal::kill(pid, None) == Err(nix::errno::Errno::ESRCH))
+}
+
 /// Removes ledgers that this user's aggregator wrote and whose ring is gone. Only for whoever knows that no aggregator
 /// of this prefix runs. The names removed.
 pub fn orphaned_ledgers(prefix: &Prefix) -> Vec<String> {

@@ -10,6 +10,7 @@
 //! | [`segment`] | creating, opening and mapping these files safely |
 //! | [`names`] | what they are called |
 //! | [`locks`], [`procfs`], [`leftover`] | who owns and who reads a ring; which process is which; what the dead left |
+//! | [`ticks`] | the processor's counter, for exact times |
 //! | [`report`] | the JSON made of a snapshot (feature `report`) |
 //!
 //! The algorithms are generic over [`atomics::Word64`]: loom checks the code that runs.
@@ -28,3 +29,4 @@ pub mod segment;
 pub mod seqlock;
 pub mod stats;
 pub mod text;
+pub mod ticks;

@@ -138,7 +138,8 @@ fn ring_identity() -> ring::Identity {
         created_unix_ns: 1_700_000_000_000_000_000,
         nonce: 0xFEED_FACE_CAFE_BEEF,
         name: text::store(b"python3"),
-        reserved: [0; 104],
+        created_ticks: 0x5449_434b_5449_434b,
+        reserved: [0; 96],
     }
 }
 

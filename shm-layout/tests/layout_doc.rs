@@ -193,7 +193,7 @@ fn rings(out: &mut String) {
     writeln!(out, "##{}", module.from("# The slot protocol")).expect("a string");
     let identity = table!(&header, "Identity", ring::Identity;
         magic version endian header_bytes record_bytes slots records_offset total_bytes pid uid start_ticks boot_id
-        pid_namespace clock chain created_monotonic_ns created_unix_ns nonce name reserved);
+        pid_namespace clock chain created_monotonic_ns created_unix_ns nonce name created_ticks reserved);
     identity.write("Ring `Identity`", out);
     type Header = RingHeader<AtomicU64>;
     let mut table = table!(&header, "RingHeader", Header; claim cursor clock closed dropped lost_controls stale_clock);
@@ -368,7 +368,7 @@ fn no_byte_is_unnamed() {
         assert_eq!(last + size, size_of::<T>(), "{name}");
     }
     check::<Event>("Event", offset_of!(Event, flags), 2);
-    check::<ring::Identity>("ring::Identity", offset_of!(ring::Identity, reserved), 104);
+    check::<ring::Identity>("ring::Identity", offset_of!(ring::Identity, reserved), 96);
     check::<ledger::Identity>("ledger::Identity", offset_of!(ledger::Identity, reserved), 80);
     check::<stats::Identity>("stats::Identity", offset_of!(stats::Identity, reserved), 48);
     check::<Counters>("Counters", offset_of!(Counters, reserved), 48);

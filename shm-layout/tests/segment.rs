@@ -283,7 +283,8 @@ fn identity(file: ProcessFile, start_ticks: u64) -> Identity {
         created_unix_ns: 1,
         nonce: file.nonce,
         name: [0; 32],
-        reserved: [0; 104],
+        created_ticks: 0,
+        reserved: [0; 96],
     }
 }
 

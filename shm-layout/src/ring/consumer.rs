@@ -2,7 +2,7 @@
 
 use super::{Slot, published};
 use crate::atomics::Word64;
-use crate::event::{EVENT_WORDS, Event};
+use crate::event::Event;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// What one call of [`Consumer::drain_dead`] found.
@@ -54,13 +54,8 @@ impl<'a, W: Word64> Consumer<'a, W> {
         if slot.stamp().load(Acquire) != published(seq) {
             return None;
         }
-        let mut words = [published(seq); EVENT_WORDS];
-        for (word, from) in words.iter_mut().zip(&slot.0).skip(1) {
-            // Relaxed: ordered by the stamp above. A hostile producer may change the words meanwhile; then the copy is
-            // garbage, which validation has to expect anyway.
-            *word = from.load(Relaxed);
-        }
-        Some(Event::from_words(words))
+        // A hostile producer may change the words meanwhile; then the copy is garbage, which validation has to expect anyway.
+        Some(Event::from_words(slot.copy(published(seq))))
     }
 
     /// Reads published records from `from` on, in order, at most `max`, until the first that is not there yet.
@@ -119,6 +114,7 @@ impl<'a, W: Word64> Consumer<'a, W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EVENT_WORDS;
     use crate::ring::{Producer, Push};
     use core::sync::atomic::AtomicU64;
 

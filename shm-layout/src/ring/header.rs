@@ -22,6 +22,8 @@ pub const RECORDS_OFFSET: usize = HEADER_BYTES + size_of::<DropTable<AtomicU64>>
 pub const NAME_BYTES: usize = 32;
 /// [`Identity::clock`]: `time` is nanoseconds of `CLOCK_MONOTONIC`.
 pub const CLOCK_MONOTONIC_NS: u32 = 1;
+/// [`Identity::clock`]: `time` is [`ticks`](crate::ticks); `created_ticks` and `created_monotonic_ns` are one moment.
+pub const CLOCK_TICKS: u32 = 2;
 /// [`RingHeader::closed`]: the process closed its ring in good order.
 pub const CLOSED_CLEAN: u64 = 1;
 
@@ -47,13 +49,14 @@ pub const fn ring_bytes(slots: u64) -> u64 {
 /// | 56 | start_ticks | 8 | field 22 of /proc/self/stat: clock ticks after boot |
 /// | 64 | boot_id | 16 | /proc/sys/kernel/random/boot_id |
 /// | 80 | pid_namespace | 8 | inode of /proc/self/ns/pid |
-/// | 88 | clock | 4 | [`CLOCK_MONOTONIC_NS`] |
+/// | 88 | clock | 4 | [`CLOCK_MONOTONIC_NS`] or [`CLOCK_TICKS`] |
 /// | 92 | chain | 4 | 0; number of the ring in a chain of growing rings |
 /// | 96 | created_monotonic_ns | 8 | `CLOCK_MONOTONIC` at creation |
 /// | 104 | created_unix_ns | 8 | `CLOCK_REALTIME` at the same moment |
 /// | 112 | nonce | 8 | the same as in the file's name |
 /// | 120 | name | 32 | the process's comm, NUL-padded |
-/// | 152 | reserved | 104 | 0 |
+/// | 152 | created_ticks | 8 | the processor's counter at `created_monotonic_ns`; 0 = not used |
+/// | 160 | reserved | 96 | 0 |
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[allow(missing_docs, reason = "the table above says it all")]
@@ -77,7 +80,8 @@ pub struct Identity {
     pub created_unix_ns: u64,
     pub nonce: u64,
     pub name: [u8; NAME_BYTES],
-    pub reserved: [u8; 104],
+    pub created_ticks: u64,
+    pub reserved: [u8; 96],
 }
 
 const IDENTITY_WORDS: usize = 32;
@@ -101,7 +105,8 @@ const _: () = assert!(offset_of!(Identity, created_monotonic_ns) == 96);
 const _: () = assert!(offset_of!(Identity, created_unix_ns) == 104);
 const _: () = assert!(offset_of!(Identity, nonce) == 112);
 const _: () = assert!(offset_of!(Identity, name) == 120);
-const _: () = assert!(offset_of!(Identity, reserved) == 152);
+const _: () = assert!(offset_of!(Identity, created_ticks) == 152);
+const _: () = assert!(offset_of!(Identity, reserved) == 160);
 
 /// The header as it is mapped: atomic words only.
 ///
@@ -207,7 +212,7 @@ impl Identity {
             && self.slots <= 1 << 32
             && self.total_bytes == ring_bytes(self.slots)
             && self.total_bytes == file_bytes
-            && self.clock == CLOCK_MONOTONIC_NS;
+            && (self.clock == CLOCK_MONOTONIC_NS || self.clock == CLOCK_TICKS && self.created_ticks != 0);
         if sound { Ok(()) } else { Err(IdentityError::Geometry) }
     }
 }

@@ -59,11 +59,7 @@ impl<'a, W: Word64> Producer<'a, W> {
                 // Relaxed, Relaxed: whoever wins owns the slot alone; what it writes is published by the stamp.
                 match self.claim.compare_exchange_weak(seq, seq + 1, Relaxed, Relaxed) {
                     Ok(_) => {
-                        let words = event.to_words();
-                        for (to, word) in slot.0.iter().zip(words).skip(1) {
-                            // Relaxed: published by the stamp below.
-                            to.store(word, Relaxed);
-                        }
+                        slot.fill(&event.to_words());
                         // SYNC(ring.stamp): publishes the seven words above; pairs with the Acquire in
                         // consumer.rs `read`.
                         slot.stamp().store(published(seq), Release);

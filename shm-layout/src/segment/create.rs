@@ -30,6 +30,15 @@ pub struct Created {
 /// # Errors
 /// `Exists`, `NoSpace`, `Permission` or `Io`; nothing is left behind.
 pub fn create(name: &str, bytes: usize) -> Result<Created, SegmentError> {
+    create_in_part(name, bytes, bytes)
+}
+
+/// As [`create`], but only the first `prefaulted` bytes are pre-faulted: the others when they come near
+/// ([`Mapping::prefault`]), so that the host does not wait for all of them at its first event.
+///
+/// # Errors
+/// As [`create`].
+pub fn create_in_part(name: &str, bytes: usize, prefaulted: usize) -> Result<Created, SegmentError> {
     // Growing a file past this limit is a signal that ends the process, not an error.
     if getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft < bytes as u64) {
         return Err(SegmentError::FileSizeLimit { name: name.to_owned(), bytes: bytes as u64 });
@@ -64,7 +73,7 @@ pub fn create(name: &str, bytes: usize) -> Result<Created, SegmentError> {
             _ => SegmentError::from_errno(name, "posix_fallocate", errno),
         });
     }
-    prefault(&created.mapping);
+    created.mapping.prefault(0, prefaulted);
     Ok(created)
 }
 
@@ -93,14 +102,6 @@ fn reserve(file: &OwnedFd, bytes: usize) -> Result<(), Errno> {
             Err(Errno::EINTR) => {}
             done => return done,
         }
-    }
-}
-
-/// Takes the page faults now, not at the first events. Best effort: kernels before 5.14 do not know the advice.
-fn prefault(mapping: &Mapping) {
-    // SAFETY: the range is exactly the mapping, whose blocks are reserved; populating it for writing changes no byte.
-    unsafe {
-        libc::madvise(mapping.address().cast(), mapping.len(), libc::MADV_POPULATE_WRITE);
     }
 }
 

@@ -78,6 +78,18 @@ impl Mapping {
         }
     }
 
+    /// Takes the page faults of these bytes now, not at their first use; whole pages, what is outside is left out. Best
+    /// effort: kernels before 5.14 do not know the advice. For segments of this process, whose blocks are reserved.
+    pub fn prefault(&self, offset: usize, bytes: usize) {
+        const PAGE: usize = 4096;
+        let start = (offset / PAGE * PAGE).min(self.len);
+        let end = offset.saturating_add(bytes).min(self.len);
+        // SAFETY: the range lies inside the mapping; populating pages for writing changes no byte.
+        unsafe {
+            libc::madvise(self.address().add(start).cast(), end - start, libc::MADV_POPULATE_WRITE);
+        }
+    }
+
     /// `count` values of `T` from byte `offset` on; `None` if they do not lie inside, aligned. A mapping opened for
     /// reading must only be read: a store into it ends the process.
     pub fn array<T: SharedWords>(&self, offset: usize, count: usize) -> Option<&[T]> {

@@ -7,7 +7,7 @@ mod create;
 mod mapping;
 mod open;
 
-pub use create::{Created, create, grow};
+pub use create::{Created, create, create_in_part, grow};
 pub use mapping::{Mapping, SharedWords};
 pub use open::{Access, Expect, Opened, open, remove_if_same, remove_own};
 
