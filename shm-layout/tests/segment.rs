@@ -288,6 +288,34 @@ fn identity(file: ProcessFile, start_ticks: u64) -> Identity {
     }
 }
 
+/// Makes a ring file, announced with this start time or not at all.
+fn make_ring(prefix: &Prefix, file: ProcessFile, announced: Option<u64>) {
+    let created = create(&file.name(prefix), ring_bytes(4) as usize).unwrap();
+    let header = created.mapping.one::<RingHeader<AtomicU64>>(0).unwrap();
+    if let Some(ticks) = announced {
+        header.announce(&identity(file, ticks));
+    }
+}
+
+#[test]
+fn in_passing_the_plainly_gone_are_removed_where_no_aggregator_does_it() {
+    let names = Names::new();
+    let prefix = Prefix::new(&names.0).unwrap();
+    let (me, uid) = (std::process::id(), nix::unistd::geteuid().as_raw());
+    let ring = |pid, nonce| ProcessFile { role: Role::Ring, uid, pid, nonce };
+    let (reused, gone) = (ring(me, 1), ring(4_194_303, 2));
+    make_ring(&prefix, reused, Some(1));
+    make_ring(&prefix, gone, Some(1));
+    let stats = create(&prefix.stats(), 4096).unwrap();
+    leftover::collect_in_passing(&prefix, uid);
+    assert_eq!(shm_layout::procfs::process_files(&prefix).len(), 2, "an aggregator does it");
+    stats.remove();
+    leftover::collect_in_passing(&prefix, uid + 1);
+    assert_eq!(shm_layout::procfs::process_files(&prefix).len(), 2, "another user's");
+    leftover::collect_in_passing(&prefix, uid);
+    assert_eq!(shm_layout::procfs::process_files(&prefix), [reused], "whose pid is taken costs a longer look");
+}
+
 #[test]
 fn what_the_dead_left_is_found_and_removed() {
     let names = Names::new();
@@ -296,13 +324,7 @@ fn what_the_dead_left_is_found_and_removed() {
     let ticks = shm_layout::procfs::stat("self").unwrap().start_ticks;
     // Ours alive; one whose pid was given to us later; one that cannot be; one that died before its magic.
     let ring = |pid, nonce| ProcessFile { role: Role::Ring, uid, pid, nonce };
-    let make = |file: ProcessFile, announced: Option<u64>| {
-        let created = create(&file.name(&prefix), ring_bytes(4) as usize).unwrap();
-        let header = created.mapping.one::<RingHeader<AtomicU64>>(0).unwrap();
-        if let Some(ticks) = announced {
-            header.announce(&identity(file, ticks));
-        }
-    };
+    let make = |file, announced| make_ring(&prefix, file, announced);
     let (alive, reused, gone, unfinished) = (ring(me, 1), ring(me, 2), ring(4_194_303, 3), ring(4_194_302, 4));
     make(alive, Some(ticks));
     make(reused, Some(ticks + 1));

@@ -23,10 +23,13 @@ type Clear = unsafe extern "C-unwind" fn(Object);
 #[unsafe(export_name = "_ZN2tt8tt_metal13AllocatorImpl15allocate_bufferEPNS0_6BufferE")]
 pub unsafe extern "C-unwind" fn allocate_buffer(allocator: Object, buffer: Object) -> u64 {
     let next = next!(c"_ZN2tt8tt_metal13AllocatorImpl15allocate_bufferEPNS0_6BufferE", Allocate);
-    blocks::forget();
+    let tracked = enabled();
+    if tracked {
+        blocks::forget();
+    }
     // SAFETY: the arguments are passed on as they came.
     let address = unsafe { next(allocator, buffer) };
-    if enabled() {
+    if tracked {
         // SAFETY: tt-metal holds both until this call returns.
         aside(|| unsafe { tell(Kind::Alloc, allocator, buffer, address) });
     }
@@ -40,10 +43,13 @@ pub unsafe extern "C-unwind" fn allocate_buffer(allocator: Object, buffer: Objec
 #[unsafe(export_name = "_ZN2tt8tt_metal13AllocatorImpl17deallocate_bufferEPNS0_6BufferE")]
 pub unsafe extern "C-unwind" fn deallocate_buffer(allocator: Object, buffer: Object) {
     let next = next!(c"_ZN2tt8tt_metal13AllocatorImpl17deallocate_bufferEPNS0_6BufferE", Deallocate);
-    blocks::forget();
+    let tracked = enabled();
+    if tracked {
+        blocks::forget();
+    }
     // SAFETY: the arguments are passed on as they came.
     unsafe { next(allocator, buffer) };
-    if enabled() {
+    if tracked {
         // SAFETY: tt-metal holds both until this call returns; the buffer has not forgotten its address yet.
         aside(|| unsafe {
             let address = Getters::get().buffer_address.map_or(0, |get| u64::from(get(buffer)));
