@@ -35,7 +35,7 @@ struct FileRing {
 impl FileRing {
     fn create() -> Option<Self> {
         let prefix = Prefix::new(&format!("bench_{}", std::process::id())).ok()?;
-        let ring = Ring::create(&Options { prefix, slots: SLOTS as u64 }).ok()?;
+        let ring = Ring::create(&Options { prefix, slots: SLOTS as u64, ..Options::default() }).ok()?;
         let expect = segment::Expect { owners: &[], least: 1, most: u64::MAX };
         let opened = segment::open(ring.name(), segment::Access::ReadWrite, expect).ok()?;
         Some(Self { ring, opened, read: Cell::new(0) })

@@ -127,8 +127,8 @@ unsafe fn tell(kind: Kind, allocator: Object, buffer: Object, address: u64) {
     let taken = if footprint == 0 { about.size } else { footprint };
     for (at, &chip) in scope.chips.iter().enumerate() {
         if kind == Kind::Alloc {
-            scope.grow(at, memory, about.size, taken);
-        } else if !scope.shrink(at, memory, about.size, taken) {
+            scope.grow(at, memory, taken);
+        } else if !scope.shrink(at, memory, taken) {
             continue;
         }
         let mut event = Event::new(kind, memory, chip);

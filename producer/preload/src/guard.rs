@@ -20,11 +20,13 @@ pub(crate) fn enabled() -> bool {
 /// Runs the hook's own work. A panic ends here, and work that is reached again from inside itself
 /// (a getter that allocates) is not done twice.
 pub(crate) fn aside(work: impl FnOnce()) {
-    if ASIDE.try_with(|busy| busy.replace(true)).unwrap_or(true) {
-        return;
-    }
-    let _ = catch_unwind(AssertUnwindSafe(work));
-    let _ = ASIDE.try_with(|busy| busy.set(false));
+    // One look at the thread-local for both: in a shared library each is a call.
+    let _ = ASIDE.try_with(|busy| {
+        if !busy.replace(true) {
+            let _ = catch_unwind(AssertUnwindSafe(work));
+            busy.set(false);
+        }
+    });
 }
 
 /// While one lives, what this thread allocates is the system's (fabric, dispatch), not the

@@ -27,9 +27,7 @@ pub(crate) struct Scope {
 #[derive(Default)]
 struct Live {
     blocks: AtomicU64,
-    /// Bytes asked for.
-    asked: AtomicU64,
-    /// Bytes taken from all banks.
+    /// Bytes taken from all banks, wrapping: below zero for a moment where a block is older than what is counted here.
     taken: AtomicU64,
 }
 
@@ -61,11 +59,11 @@ thread_local! {
 }
 
 impl Live {
-    /// Nothing is alive any more; blocks, bytes asked for and bytes taken until now.
-    fn end(&self) -> (u64, u64, u64) {
+    /// Nothing is alive any more; blocks and bytes taken until now.
+    fn end(&self) -> (u64, u64) {
         // Relaxed: counters; nobody allocates in a scope or on a chip that ends.
-        let take = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
-        (take(&self.blocks), take(&self.asked), take(&self.taken))
+        let (blocks, taken) = (self.blocks.swap(0, Ordering::Relaxed), self.taken.swap(0, Ordering::Relaxed));
+        (blocks, taken.cast_signed().max(0).cast_unsigned())
     }
 }
 
@@ -76,25 +74,20 @@ impl Scope {
     }
 
     /// One more block of this memory on the chip at this place.
-    pub(crate) fn grow(&self, at: usize, memory: Memory, asked: u64, taken: u64) {
+    pub(crate) fn grow(&self, at: usize, memory: Memory, taken: u64) {
         let live = &self.live[at][memory as usize];
         // Relaxed: counters.
         live.blocks.fetch_add(1, Ordering::Relaxed);
-        live.asked.fetch_add(asked, Ordering::Relaxed);
         live.taken.fetch_add(taken, Ordering::Relaxed);
     }
 
     /// One block less; false when there was none, because the scope has ended or the chip was closed since.
-    pub(crate) fn shrink(&self, at: usize, memory: Memory, asked: u64, taken: u64) -> bool {
+    pub(crate) fn shrink(&self, at: usize, memory: Memory, taken: u64) -> bool {
         let live = &self.live[at][memory as usize];
         // Relaxed: counters.
         let there = live.blocks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| now.checked_sub(1)).is_ok();
         if there {
-            for (bytes, less) in [(&live.asked, asked), (&live.taken, taken)] {
-                // Never below zero: the block may be older than the end of what is counted here. Relaxed: counters.
-                let less = |now: u64| Some(now.saturating_sub(less));
-                let _ = bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-            }
+            live.taken.fetch_sub(taken, Ordering::Relaxed);
         }
         there
     }
@@ -102,14 +95,13 @@ impl Scope {
     fn end(&self) {
         for memory in Memory::ALL {
             for (&chip, live) in self.chips.iter().zip(&self.live) {
-                let (blocks, asked, taken) = live[memory as usize].end();
+                let (blocks, taken) = live[memory as usize].end();
                 if blocks == 0 {
                     continue;
                 }
                 let mut event = Event::new(Kind::FreeAll, memory, chip);
                 event.context = self.number;
                 event.id = blocks;
-                event.size = asked;
                 event.footprint = taken;
                 producer::process::record(event);
             }
@@ -199,16 +191,16 @@ mod tests {
         let scope = Arc::new(Scope::new(Arc::from([900, 901])));
         SCOPES.with(|scopes| scopes.0.insert(1, Arc::clone(&scope)));
         for at in [0, 1] {
-            scope.grow(at, Memory::L1, 20, 64);
-            scope.grow(at, Memory::L1, 100, 128);
+            scope.grow(at, Memory::L1, 64);
+            scope.grow(at, Memory::L1, 128);
         }
-        assert!(scope.shrink(0, Memory::L1, 20, 64) && scope.shrink(1, Memory::L1, 20, 64));
+        assert!(scope.shrink(0, Memory::L1, 64) && scope.shrink(1, Memory::L1, 64));
 
         chip_closed(901);
 
-        assert!(!scope.shrink(1, Memory::L1, 100, 128), "it ended with its chip");
-        assert_eq!(scope.live[1][Memory::L1 as usize].end(), (0, 0, 0));
-        assert_eq!(scope.live[0][Memory::L1 as usize].end(), (1, 100, 128));
+        assert!(!scope.shrink(1, Memory::L1, 128), "it ended with its chip");
+        assert_eq!(scope.live[1][Memory::L1 as usize].end(), (0, 0));
+        assert_eq!(scope.live[0][Memory::L1 as usize].end(), (1, 128));
         SCOPES.with(|scopes| scopes.0.remove(&1));
     }
 }
