@@ -3,9 +3,11 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`machine`] | this machine: its name, pinning, how far its cores are from each other |
+//! | [`peers`] | ours and its peers behind one face |
 //! | [`sample`] | many measurements of one thing, and their quantiles |
 //! | [`report`] | rows of a report, as a table and as JSON |
 
 pub mod machine;
+pub mod peers;
 pub mod report;
 pub mod sample;

@@ -40,7 +40,7 @@ impl Machine {
     }
 }
 
-/// The processors that this process may use.
+/// The processors that the calling thread may use: to be asked before it is pinned to one.
 pub fn processors() -> Vec<usize> {
     let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else { return vec![0] };
     (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect()
@@ -110,11 +110,13 @@ pub fn round_trip_ns(here: usize, there: usize) -> f64 {
     })
 }
 
-/// How far the first two processors are from each other now.
-pub fn distance() -> Distance {
-    match processors()[..] {
-        [here, there, ..] if round_trip_ns(here, there) < NEAR_BELOW_NS => Distance::Near,
-        [_, _, ..] => Distance::Far,
-        _ => Distance::Alone,
+/// How far two processors are from each other now. The caller is pinned to the first afterwards.
+pub fn distance(here: usize, there: usize) -> Distance {
+    if here == there {
+        Distance::Alone
+    } else if round_trip_ns(here, there) < NEAR_BELOW_NS {
+        Distance::Near
+    } else {
+        Distance::Far
     }
 }

@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod leftover;
 pub mod locks;
 pub mod names;
+mod processor;
 pub mod procfs;
 #[cfg(feature = "report")]
 pub mod report;

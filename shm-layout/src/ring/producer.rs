@@ -3,7 +3,12 @@
 use super::{Slot, free_for, published};
 use crate::atomics::Word64;
 use crate::event::Event;
+use crate::processor::prefetch_for_write;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// Slots ahead of the one that is written, whose line is asked for: they come back from the consumer's cache in the meantime
+/// (docs/adr/0005).
+const AHEAD: u64 = 16;
 
 /// What became of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +64,7 @@ impl<'a, W: Word64> Producer<'a, W> {
                 // Relaxed, Relaxed: whoever wins owns the slot alone; what it writes is published by the stamp.
                 match self.claim.compare_exchange_weak(seq, seq + 1, Relaxed, Relaxed) {
                     Ok(_) => {
+                        prefetch_for_write(&self.slots[((seq + AHEAD) & (slots - 1)) as usize]);
                         slot.fill(&event.to_words());
                         // SYNC(ring.stamp): publishes the seven words above; pairs with the Acquire in
                         // consumer.rs `read`.
