@@ -5,7 +5,9 @@
 //! | [`machine`] | this machine: its name, pinning, how far its cores are from each other |
 //! | [`sample`] | many measurements of one thing, and their quantiles |
 //! | [`report`] | rows of a report, as a table and as JSON |
+//! | [`drain`] | the aggregator's side: a ring that is filled here, drained by the aggregator's own code |
 
+pub mod drain;
 pub mod machine;
 pub mod report;
 pub mod sample;
