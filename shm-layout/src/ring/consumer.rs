@@ -2,7 +2,7 @@
 
 use super::{Slot, published};
 use crate::atomics::Word64;
-use crate::event::{EVENT_WORDS, Event};
+use crate::event::Event;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// What one call of [`Consumer::drain_dead`] found.
@@ -54,13 +54,12 @@ impl<'a, W: Word64> Consumer<'a, W> {
         if slot.stamp().load(Acquire) != published(seq) {
             return None;
         }
-        let mut words = [published(seq); EVENT_WORDS];
-        for (word, from) in words.iter_mut().zip(&slot.0).skip(1) {
-            // Relaxed: ordered by the stamp above. A hostile producer may change the words meanwhile; then the copy is
-            // garbage, which validation has to expect anyway.
-            *word = from.load(Relaxed);
-        }
-        Some(Event::from_words(words))
+        // Relaxed: ordered by the stamp above. A hostile producer may change the words meanwhile; then the copy is
+        // garbage, which validation has to expect anyway.
+        let word = |at: usize| slot.0[at].load(Relaxed);
+        // Spelled out: a loop leaves the words in memory, from where they are read again two at a time, which no processor
+        // forwards from single stores; 6 ns a record.
+        Some(Event::from_words([published(seq), word(1), word(2), word(3), word(4), word(5), word(6), word(7)]))
     }
 
     /// Reads published records from `from` on, in order, at most `max`, until the first that is not there yet.
@@ -119,6 +118,7 @@ impl<'a, W: Word64> Consumer<'a, W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EVENT_WORDS;
     use crate::ring::{Producer, Push};
     use core::sync::atomic::AtomicU64;
 
