@@ -18,7 +18,7 @@ impl Random {
 
     /// A number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
-        (u128::from(self.any()) * end as u128 >> 64) as usize
+        ((u128::from(self.any()) * end as u128) >> 64) as usize
     }
 }
 

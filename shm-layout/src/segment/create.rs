@@ -3,7 +3,6 @@
 use super::mapping::Mapping;
 use super::{SegmentError, remove_if_same};
 use crate::names::DIRECTORY;
-use memmap2::MmapOptions;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, posix_fallocate};
 use nix::sys::resource::{Resource, getrlimit};
@@ -30,10 +29,7 @@ pub struct Created {
 /// # Errors
 /// `Exists`, `NoSpace`, `Permission` or `Io`; nothing is left behind.
 pub fn create(name: &str, bytes: usize) -> Result<Created, SegmentError> {
-    // Growing a file past this limit is a signal that ends the process, not an error.
-    if getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft < bytes as u64) {
-        return Err(SegmentError::FileSizeLimit { name: name.to_owned(), bytes: bytes as u64 });
-    }
+    check_size_limit(name, bytes)?;
     let _standard = occupy_standard_descriptors();
     // shared_memory opens with O_CREAT | O_EXCL, mode 0600, and glibc adds O_NOFOLLOW | O_CLOEXEC.
     let mut shmem = ShmemConf::new().size(bytes).os_id(format!("/{name}")).create().map_err(|error| match error {
@@ -57,15 +53,23 @@ pub fn create(name: &str, bytes: usize) -> Result<Created, SegmentError> {
     shmem.set_owner(false);
     let mapping = Mapping::created(shmem, bytes);
     let created = Created { mapping, file, name: name.to_owned(), inode: inode(&stat) };
-    if let Err(errno) = reserve(&created.file, bytes) {
+    if let Err(errno) = reserve(&created.file, 0, bytes) {
         created.remove();
         return Err(match errno {
             Errno::ENOSPC => SegmentError::NoSpace { name: name.to_owned(), bytes: bytes as u64 },
             _ => SegmentError::from_errno(name, "posix_fallocate", errno),
         });
     }
-    prefault(&created.mapping);
+    prefault(&created.mapping, 0);
     Ok(created)
+}
+
+/// Growing a file past this limit is a signal that ends the process, not an error.
+fn check_size_limit(name: &str, bytes: usize) -> Result<(), SegmentError> {
+    if getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft < bytes as u64) {
+        return Err(SegmentError::FileSizeLimit { name: name.to_owned(), bytes: bytes as u64 });
+    }
+    Ok(())
 }
 
 #[allow(clippy::unnecessary_cast, reason = "the field's types differ by architecture")]
@@ -87,37 +91,50 @@ fn occupy_standard_descriptors() -> Vec<OwnedFd> {
 }
 
 /// Reserves the blocks. A profiler's timer signal may interrupt it again and again, hence the loop.
-fn reserve(file: &OwnedFd, bytes: usize) -> Result<(), Errno> {
+fn reserve(file: &OwnedFd, from: usize, bytes: usize) -> Result<(), Errno> {
+    if bytes == 0 {
+        return Ok(());
+    }
     loop {
-        match posix_fallocate(file, 0, bytes as libc::off_t) {
+        match posix_fallocate(file, from as libc::off_t, bytes as libc::off_t) {
             Err(Errno::EINTR) => {}
             done => return done,
         }
     }
 }
 
-/// Takes the page faults now, not at the first events. Best effort: kernels before 5.14 do not know the advice.
-fn prefault(mapping: &Mapping) {
-    // SAFETY: the range is exactly the mapping, whose blocks are reserved; populating it for writing changes no byte.
+/// Takes the page faults of everything behind `from` now, not at the first events. Best effort: kernels before 5.14 do not know
+/// the advice.
+fn prefault(mapping: &Mapping, from: usize) {
+    // A page that is there already costs next to nothing; 64 KiB is a multiple of every page size.
+    let from = from & !0xFFFF;
+    let Some(bytes) = mapping.len().checked_sub(from) else { return };
+    // SAFETY: the range lies inside the mapping, whose blocks are reserved; populating it for writing changes no byte.
     unsafe {
-        libc::madvise(mapping.address().cast(), mapping.len(), libc::MADV_POPULATE_WRITE);
+        libc::madvise(mapping.address().add(from).cast(), bytes, libc::MADV_POPULATE_WRITE);
     }
 }
 
-/// Grows a segment of this process to `bytes`, blocks reserved, and maps all of it anew.
+/// Grows a segment of this process from its mapping's size to `bytes`: blocks reserved, mapped and pre-faulted, as at creation;
+/// what was there is not touched. `room` bytes of addresses are taken, so that growing again up to there moves nothing.
+/// The time it takes goes with the difference: let callers grow in steps that they can wait for.
 ///
 /// # Errors
-/// `NoSpace` or `Io`; the file keeps its old size then, or its blocks are only reserved in part.
-pub fn grow(name: &str, file: &OwnedFd, bytes: usize) -> Result<Mapping, SegmentError> {
-    reserve(file, bytes).map_err(|errno| match errno {
+/// `NoSpace`, `FileSizeLimit` or `Io`; the mapping stays as it is then, and blocks may be reserved in part.
+pub fn grow(name: &str, file: &OwnedFd, mapping: &mut Mapping, bytes: usize, room: usize) -> Result<(), SegmentError> {
+    check_size_limit(name, bytes)?;
+    let from = mapping.len().min(bytes);
+    reserve(file, from, bytes - from).map_err(|errno| match errno {
         Errno::ENOSPC => SegmentError::NoSpace { name: name.to_owned(), bytes: bytes as u64 },
         _ => SegmentError::from_errno(name, "posix_fallocate", errno),
     })?;
-    MmapOptions::new().len(bytes).map_raw(file).map(Mapping::opened).map_err(|source| SegmentError::Io {
+    mapping.stretch(file, bytes, room).map_err(|source| SegmentError::Io {
         name: name.to_owned(),
-        doing: "mmap",
+        doing: "map more of it",
         source,
-    })
+    })?;
+    prefault(mapping, from);
+    Ok(())
 }
 
 impl Created {
