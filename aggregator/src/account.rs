@@ -59,12 +59,10 @@ impl Live {
         }
     }
 
-    /// Takes an entry into the sums.
-    pub fn add(&mut self, event: &Event) {
-        let taken = event.taken();
-        if event.flags & flags::GLOBALLY_ALLOCATED == 0 {
-            self.asked += event.size;
-        }
+    /// Takes an entry into the sums, and the bytes that it has taken.
+    #[inline(always)]
+    pub fn add(&mut self, event: &Event, taken: u64) {
+        self.asked += if event.flags & flags::GLOBALLY_ALLOCATED == 0 { event.size } else { 0 };
         self.taken += taken;
         self.blocks += 1;
         if event.flags & flags::FABRIC != 0 {
@@ -74,12 +72,11 @@ impl Live {
         }
     }
 
-    /// Takes an entry out of the sums.
-    pub fn subtract(&mut self, event: &Event) {
-        let taken = event.taken();
-        if event.flags & flags::GLOBALLY_ALLOCATED == 0 {
-            self.asked = self.asked.saturating_sub(event.size);
-        }
+    /// Takes an entry out of the sums, and the bytes that it had taken.
+    #[inline(always)]
+    pub fn subtract(&mut self, event: &Event, taken: u64) {
+        let asked = if event.flags & flags::GLOBALLY_ALLOCATED == 0 { event.size } else { 0 };
+        self.asked = self.asked.saturating_sub(asked);
         self.taken = self.taken.saturating_sub(taken);
         self.blocks = self.blocks.saturating_sub(1);
         if event.flags & flags::FABRIC != 0 {

@@ -3,13 +3,15 @@
 //! Every figure is the sum over the ledger's entries plus what is known to be missing there (`unlisted`). A free
 //! subtracts what the ledger says, never what the free says: no sequence of records makes a total wrong.
 
+mod devices;
+mod unlisted;
+
 use crate::account::Live;
-use crate::chips::{ChipIndex, Chips};
-use crate::ledger::{Key, Ledger};
+use crate::chips::Chips;
+use crate::ledger::{Batch, Entered, Key, Ledger};
 use shm_layout::event::{Event, Kind, MAX_DEVICE, MEMORY_KINDS, Memory, flags};
 use shm_layout::ledger::{Counters, Device, LedgerState, MAX_ACCOUNTS, MAX_DEVICES};
 use shm_layout::stats::UNKNOWN;
-use std::collections::HashMap;
 
 /// A sum that a process may reach: what is above is no size but an attack or a fault.
 const MOST_BYTES: u64 = 1 << 62;
@@ -23,6 +25,21 @@ pub struct Removed {
     pub by_noun: [(u64, u64); 3],
 }
 
+/// An account whose chip's sums lag behind: they are brought up to date where records go on to another account, at every
+/// record other than an allocation or a free, and at the end of a batch.
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    device: u32,
+    memory: Memory,
+    at: usize,
+    /// The account as its chip knows it.
+    footprint: u64,
+    allocated: u64,
+    freed: u64,
+    /// Its largest footprint since.
+    high: u64,
+}
+
 /// The books.
 #[derive(Debug, Default)]
 pub struct Books {
@@ -32,9 +49,13 @@ pub struct Books {
     pub devices: Vec<Device>,
     /// Its accounts.
     pub accounts: Vec<Live>,
-    /// Footprint of circular buffers by device and program.
-    programs: HashMap<(u32, u32), u64>,
-    recently_freed: Vec<u64>,
+    /// One more than the account's number, by device and memory kind; 0 none. For the devices below [`MAX_DEVICES`].
+    numbers: Vec<u16>,
+    /// Footprint of the programs that were last dispatched, by device, as of the last batch.
+    resident: Vec<(u32, u64)>,
+    recently_freed: Option<Box<[u64; REMEMBERED_FREES]>>,
+    /// The account that single records change now; its chip learns of it when another's turn comes.
+    current: Option<Current>,
     /// Records were read by an aggregator that left no ledger: no account can be complete.
     pub history_lost: bool,
 }
@@ -59,44 +80,46 @@ impl Books {
         for event in ledger.iter() {
             let Some(memory) = Memory::from_u8(event.memory) else { continue };
             if let Some(at) = books.account(event.device, memory, chips) {
-                books.accounts[at].add(&event);
-                books.program_bytes(&event, true);
+                books.accounts[at].add(&event, event.taken());
             }
         }
+        books.look_at_residents(ledger);
         books
     }
 
-    /// The part that the ledger's state block keeps.
-    pub fn state(&self) -> LedgerState {
-        LedgerState {
-            counters: self.counters,
-            devices: self.devices.clone(),
-            accounts: self.accounts.iter().map(|live| live.account).collect(),
-        }
+    /// Writes down the part that the ledger's state block keeps.
+    pub fn encode(&self, words: &mut Vec<u64>) {
+        let accounts = self.accounts.iter().map(|live| &live.account);
+        LedgerState::encode_parts(&self.counters, &self.devices, accounts, words);
+    }
+
+    /// Learns from the ledger what the resident programs hold. At the end of a batch.
+    pub fn look_at_residents(&mut self, ledger: &Ledger) {
+        self.resident.clear();
+        let dispatched = self.devices.iter().filter(|device| device.resident_program != 0);
+        self.resident.extend(dispatched.map(|d| (d.device, ledger.program_bytes(d.device, d.resident_program))));
     }
 
     fn device(&self, device: u32) -> Option<&Device> {
         self.devices.iter().find(|d| d.device == device)
     }
 
-    fn introduce(&mut self, device: &Device, chips: &mut Chips) -> Option<ChipIndex> {
-        let chip = chips.find_or_add(device.chip_id, device.id_is_logical != 0)?;
-        chips.describe(chip, device.arch, device.board_id, device.tensix_cores, device.device);
-        for (memory, bytes) in device.capacity.iter().enumerate() {
-            if let (Some(memory), true) = (Memory::from_u8(memory as u8), *bytes != UNKNOWN) {
-                chips.set_capacity(chip, memory, *bytes);
-            }
+    /// The number of a device's memory kind's account, if there is one.
+    fn account_number(&self, device: u32, memory: Memory) -> Option<usize> {
+        if (device as usize) < MAX_DEVICES {
+            let number = self.numbers.get(device as usize * MEMORY_KINDS + memory as usize)?;
+            return usize::from(*number).checked_sub(1);
         }
-        Some(chip)
+        self.accounts.iter().position(|live| live.account.device == device && live.account.memory == memory as u32)
     }
 
-    /// The account of a device's memory kind, made if it is new. A device that nobody introduced is known by its
-    /// logical number only.
+    /// The account of a device's memory kind, made if it is new.
     fn account(&mut self, device: u32, memory: Memory, chips: &mut Chips) -> Option<usize> {
-        let same = |live: &Live| live.account.device == device && live.account.memory == memory as u32;
-        if let Some(at) = self.accounts.iter().position(same) {
-            return Some(at);
-        }
+        self.account_number(device, memory).or_else(|| self.new_account(device, memory, chips))
+    }
+
+    /// A new account. A device that nobody introduced is known by its logical number only.
+    fn new_account(&mut self, device: u32, memory: Memory, chips: &mut Chips) -> Option<usize> {
         if self.accounts.len() == MAX_ACCOUNTS {
             return None;
         }
@@ -109,24 +132,16 @@ impl Books {
         let mut live = Live::new(device, memory, chip);
         live.account.incomplete = u64::from(self.history_lost);
         self.accounts.push(live);
+        if (device as usize) < MAX_DEVICES {
+            self.numbers.resize(MAX_DEVICES * MEMORY_KINDS, 0);
+            self.numbers[device as usize * MEMORY_KINDS + memory as usize] = self.accounts.len() as u16;
+        }
         Some(self.accounts.len() - 1)
-    }
-
-    fn program_bytes(&mut self, event: &Event, add: bool) {
-        if event.memory != Memory::Cb as u8 || event.context == 0 {
-            return;
-        }
-        let bytes = self.programs.entry((event.device, event.context)).or_default();
-        *bytes = if add { *bytes + event.taken() } else { bytes.saturating_sub(event.taken()) };
-        if !add && *bytes == 0 {
-            self.programs.remove(&(event.device, event.context));
-        }
     }
 
     /// Footprint of the program that was last dispatched to this device.
     pub fn resident(&self, device: u32) -> u64 {
-        let program = self.device(device).map_or(0, |d| d.resident_program);
-        self.programs.get(&(device, program)).copied().unwrap_or(0)
+        self.resident.iter().find(|(of, _)| *of == device).map_or(0, |(_, bytes)| *bytes)
     }
 
     /// Capacity of a device's memory kind, as the process told it.
@@ -135,23 +150,46 @@ impl Books {
     }
 
     /// Applies one record. `drops` is asked for the ring's drop counters when a free finds nothing.
+    #[inline(always)]
     pub fn apply(
         &mut self,
         event: &Event,
-        ledger: Option<&mut Ledger>,
+        ledger: Option<&mut Batch<'_>>,
         chips: &mut Chips,
         drops: &dyn Fn(&mut Self, &mut Chips),
     ) {
         self.counters.events += 1;
+        if let (Some(memory), true) = (Memory::from_u8(event.memory), event.device <= MAX_DEVICE) {
+            // Nearly all are one of these two; the others stay out of this code's way.
+            if event.kind == Kind::Alloc as u8 {
+                return self.alloc(event, memory, ledger, chips);
+            }
+            if event.kind == Kind::Free as u8 {
+                return self.free(event, memory, ledger, chips, drops);
+            }
+        }
+        self.apply_rare(event, ledger, chips, drops);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn apply_rare(
+        &mut self,
+        event: &Event,
+        ledger: Option<&mut Batch<'_>>,
+        chips: &mut Chips,
+        drops: &dyn Fn(&mut Self, &mut Chips),
+    ) {
         let (Some(kind), Some(memory), true) =
             (Kind::from_u8(event.kind), Memory::from_u8(event.memory), event.device <= MAX_DEVICE)
         else {
             self.counters.anomalies.invalid_record += 1;
             return;
         };
+        self.settle(chips);
         match kind {
-            Kind::Alloc => self.alloc(event, memory, ledger, chips),
-            Kind::Free => self.free(event, memory, ledger, chips, drops),
+            // `apply` has these.
+            Kind::Alloc | Kind::Free => {}
             Kind::FreeAll => self.free_all(event, memory, ledger, chips, drops),
             Kind::DeviceInfo => self.device_info(event, ledger, chips),
             Kind::Capacity => self.capacity_told(event, memory, chips),
@@ -165,240 +203,128 @@ impl Books {
         }
     }
 
-    fn alloc(&mut self, event: &Event, memory: Memory, ledger: Option<&mut Ledger>, chips: &mut Chips) {
-        let Some(at) = self.account(event.device, memory, chips) else {
+    #[inline(always)]
+    fn alloc(&mut self, event: &Event, memory: Memory, ledger: Option<&mut Batch<'_>>, chips: &mut Chips) {
+        let Some(at) = self.turn_to(event.device, memory, chips) else {
             self.counters.anomalies.overflow += 1;
             return;
         };
         let taken = event.taken();
-        let live = &self.accounts[at];
-        let fits = |sum: u64, more: u64| sum.checked_add(more).is_some_and(|sum| sum <= MOST_BYTES);
-        if !fits(live.taken, taken) || !fits(live.asked, event.size) || !fits(live.account.allocated, taken) {
+        let live = &mut self.accounts[at];
+        let most =
+            live.taken.max(live.account.allocated).saturating_add(taken).max(live.asked.saturating_add(event.size));
+        if most > MOST_BYTES {
             self.counters.anomalies.overflow += 1;
-            self.accounts[at].account.incomplete = 1;
+            live.account.incomplete = 1;
             return;
         }
-        let listed = ledger.is_some_and(|ledger| {
-            if event.flags & flags::ID_IS_ADDRESS == 0 && ledger.contains(&Key::of(event)) {
-                self.counters.anomalies.alloc_live += 1;
-            }
-            ledger.insert(event)
-        });
-        let live = &mut self.accounts[at];
+        let Entered { listed, again } =
+            ledger.map_or(Entered { listed: false, again: false }, |ledger| ledger.insert(event));
+        if again && event.flags & flags::ID_IS_ADDRESS == 0 {
+            self.counters.anomalies.alloc_live += 1;
+        }
         if listed {
-            live.add(event);
+            live.add(event, taken);
         } else {
             live.shift_unlisted(signed(taken), 1);
             live.account.outstanding = live.account.outstanding.saturating_add(1);
             live.account.incomplete = 1;
         }
         live.account.allocated += taken;
-        live.account.peak = live.account.peak.max(live.footprint());
-        let figures = chips.figures(live.chip, memory);
-        figures.footprint_bytes = figures.footprint_bytes.saturating_add(taken);
-        figures.allocated_bytes_total = figures.allocated_bytes_total.saturating_add(taken);
-        figures.peak_footprint_bytes = figures.peak_footprint_bytes.max(figures.footprint_bytes);
-        if listed {
-            self.program_bytes(event, true);
+        let footprint = live.footprint();
+        live.account.peak = live.account.peak.max(footprint);
+        if let Some(current) = &mut self.current {
+            current.high = current.high.max(footprint);
         }
     }
 
+    /// The account of a device's memory kind, the current one from now on.
+    #[inline(always)]
+    fn turn_to(&mut self, device: u32, memory: Memory, chips: &mut Chips) -> Option<usize> {
+        match &self.current {
+            Some(current) if current.device == device && current.memory == memory => Some(current.at),
+            _ => self.make_current(device, memory, chips),
+        }
+    }
+
+    #[inline(never)]
+    fn make_current(&mut self, device: u32, memory: Memory, chips: &mut Chips) -> Option<usize> {
+        self.settle(chips);
+        let at = self.account(device, memory, chips)?;
+        let (live, footprint) = (&self.accounts[at], self.accounts[at].footprint());
+        let (allocated, freed) = (live.account.allocated, live.account.freed);
+        self.current = Some(Current { device, memory, at, footprint, allocated, freed, high: footprint });
+        Some(at)
+    }
+
+    /// Brings the chips' sums up to date. Before anything but an allocation or a free, and at the end of a batch.
+    pub fn settle(&mut self, chips: &mut Chips) {
+        let Some(Current { at, footprint, allocated, freed, high, .. }) = self.current.take() else { return };
+        let live = &self.accounts[at];
+        let Some(memory) = live.memory() else { return };
+        let figures = chips.figures(live.chip, memory);
+        let others = figures.footprint_bytes.saturating_sub(footprint);
+        figures.peak_footprint_bytes = figures.peak_footprint_bytes.max(others.saturating_add(high));
+        figures.footprint_bytes = others.saturating_add(live.footprint());
+        let allocated = live.account.allocated.saturating_sub(allocated);
+        figures.allocated_bytes_total = figures.allocated_bytes_total.saturating_add(allocated);
+        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(live.account.freed.saturating_sub(freed));
+    }
+
+    #[inline(always)]
     fn free(
         &mut self,
         event: &Event,
         memory: Memory,
-        ledger: Option<&mut Ledger>,
+        ledger: Option<&mut Batch<'_>>,
         chips: &mut Chips,
         drops: &dyn Fn(&mut Self, &mut Chips),
     ) {
-        let key = Key::of(event);
-        if let Some(entry) = ledger.and_then(|ledger| ledger.remove(&key)) {
-            if event.size != 0 && event.size != entry.size {
-                self.counters.anomalies.size_mismatch += 1;
-            }
-            self.remember_freed(&key);
-            self.entry_gone(&entry, memory, chips);
-        } else {
-            // Its allocation may have been dropped a moment ago.
-            drops(self, chips);
-            if !self.free_unlisted(event, memory, chips) {
-                if self.recently_freed.contains(&fold(&key)) {
-                    self.counters.anomalies.double_free += 1;
-                } else {
-                    self.counters.anomalies.free_unknown += 1;
-                }
-            }
+        let Some(entry) = ledger.and_then(|ledger| ledger.remove(event)) else {
+            return self.free_without_entry(event, memory, chips, drops);
+        };
+        if event.size != 0 && event.size != entry.size {
+            self.counters.anomalies.size_mismatch += 1;
         }
+        self.remember_freed(&Key::of(event));
+        let Some(at) = self.turn_to(event.device, memory, chips) else { return };
+        let (live, taken) = (&mut self.accounts[at], entry.taken());
+        live.subtract(&entry, taken);
+        live.account.freed = live.account.freed.saturating_add(taken);
     }
 
     fn free_all(
         &mut self,
         event: &Event,
         memory: Memory,
-        ledger: Option<&mut Ledger>,
+        ledger: Option<&mut Batch<'_>>,
         chips: &mut Chips,
         drops: &dyn Fn(&mut Self, &mut Chips),
     ) {
-        let gone = ledger.map(|l| l.remove_group(event.device, memory, event.context)).unwrap_or_default();
-        for entry in &gone {
-            self.entry_gone(entry, memory, chips);
+        let (mut bytes, mut blocks) = (0_u64, 0);
+        if let Some(ledger) = ledger {
+            ledger.remove_group(event.device, memory, event.context, |entry| {
+                bytes = bytes.saturating_add(entry.taken());
+                blocks += 1;
+                self.entry_gone(entry, memory, chips);
+            });
         }
         if event.id > 0 {
             drops(self, chips);
-            self.settle_release(event, memory, &gone, chips);
+            self.settle_release(event, memory, (bytes, blocks), chips);
         }
     }
 
-    /// Takes an entry that has left the ledger out of the sums.
+    /// Takes an entry that has left the ledger with others out of the sums.
     fn entry_gone(&mut self, entry: &Event, memory: Memory, chips: &mut Chips) {
         let Some(at) = self.account(entry.device, memory, chips) else { return };
         let live = &mut self.accounts[at];
-        live.subtract(entry);
-        live.account.freed = live.account.freed.saturating_add(entry.taken());
+        let taken = entry.taken();
+        live.subtract(entry, taken);
+        live.account.freed = live.account.freed.saturating_add(taken);
         let figures = chips.figures(live.chip, memory);
-        figures.footprint_bytes = figures.footprint_bytes.saturating_sub(entry.taken());
-        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(entry.taken());
-        self.program_bytes(entry, false);
-    }
-
-    /// A free of something that has no entry: that of an allocation whose record was dropped, if there is one. False if
-    /// there is none.
-    fn free_unlisted(&mut self, event: &Event, memory: Memory, chips: &mut Chips) -> bool {
-        let same = |live: &&mut Live| live.account.device == event.device && live.account.memory == memory as u32;
-        let Some(live) = self.accounts.iter_mut().find(same) else { return false };
-        if live.account.outstanding == 0 {
-            return false;
-        }
-        let before = live.footprint();
-        live.account.outstanding = live.account.outstanding.saturating_sub(1);
-        live.shift_unlisted(-signed(event.taken()), -1);
-        live.account.freed = live.account.freed.saturating_add(event.taken());
-        let figures = chips.figures(live.chip, memory);
-        figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(live.footprint());
-        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(event.taken());
-        true
-    }
-
-    /// A release tells how much it frees. Where records were dropped, that is the truth: of what left the ledger with it,
-    /// some may have been freed by a dropped release before, and some of what it frees may never have been listed.
-    fn settle_release(&mut self, event: &Event, memory: Memory, gone: &[Event], chips: &mut Chips) {
-        let same = |live: &&mut Live| live.account.device == event.device && live.account.memory == memory as u32;
-        let Some(live) = self.accounts.iter_mut().find(same) else { return };
-        let listed = gone.iter().map(Event::taken).fold(0, u64::saturating_add);
-        let (bytes, blocks) = (signed(listed) - signed(event.taken()), signed(gone.len() as u64) - signed(event.id));
-        if (bytes, blocks) == (0, 0) {
-            return;
-        }
-        if live.account.incomplete == 0 {
-            // Nothing was dropped: the ledger is right, and the release is not.
-            self.counters.anomalies.size_mismatch += 1;
-            return;
-        }
-        let before = live.footprint();
-        live.shift_unlisted(bytes, blocks);
-        live.account.outstanding = live.account.outstanding.saturating_sub(u64::try_from(-blocks).unwrap_or(0));
-        live.account.freed = live.account.freed.saturating_add_signed(-bytes);
-        let figures = chips.figures(live.chip, memory);
-        figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(live.footprint());
-        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add_signed(-bytes);
-    }
-
-    fn device_info(&mut self, event: &Event, ledger: Option<&mut Ledger>, chips: &mut Chips) {
-        let logical = event.flags & flags::CHIP_ID_UNKNOWN != 0;
-        let before = self.device(event.device).copied();
-        if before.is_some_and(|d| d.open != 0) {
-            // It is opened again, so its close was lost.
-            self.device_close(event.device, ledger, chips);
-        }
-        let device = Device {
-            device: event.device,
-            arch: event.context,
-            chip_id: event.id,
-            board_id: event.address,
-            tensix_cores: u32::try_from(event.size).unwrap_or(0),
-            id_is_logical: u32::from(logical),
-            open: 1,
-            resident_program: 0,
-            capacity: [UNKNOWN; MEMORY_KINDS],
-        };
-        if let Some(known) = self.devices.iter_mut().find(|d| d.device == event.device) {
-            *known = device;
-        } else if self.devices.len() < MAX_DEVICES {
-            self.devices.push(device);
-        } else {
-            self.counters.anomalies.overflow += 1;
-            return;
-        }
-        let Some(chip) = self.introduce(&device, chips) else { return };
-        for live in self.accounts.iter_mut().filter(|l| l.account.device == event.device && l.chip != chip) {
-            let placeholder = chips.all()[live.chip].id_is_logical != 0;
-            let from_chip = core::mem::replace(&mut live.chip, chip);
-            let Some(memory) = live.memory() else { continue };
-            if !placeholder {
-                continue;
-            }
-            // What was allocated before the introduction moves to the chip that it turned out to be.
-            let (footprint, allocated, freed) = (live.footprint(), live.account.allocated, live.account.freed);
-            let from = chips.figures(from_chip, memory);
-            from.footprint_bytes = from.footprint_bytes.saturating_sub(footprint);
-            from.allocated_bytes_total = from.allocated_bytes_total.saturating_sub(allocated);
-            from.freed_bytes_total = from.freed_bytes_total.saturating_sub(freed);
-            let to = chips.figures(chip, memory);
-            to.footprint_bytes = to.footprint_bytes.saturating_add(footprint);
-            to.allocated_bytes_total = to.allocated_bytes_total.saturating_add(allocated);
-            to.freed_bytes_total = to.freed_bytes_total.saturating_add(freed);
-            to.peak_footprint_bytes = to.peak_footprint_bytes.max(to.footprint_bytes);
-        }
-    }
-
-    fn capacity_told(&mut self, event: &Event, memory: Memory, chips: &mut Chips) {
-        let Some(device) = self.devices.iter_mut().find(|d| d.device == event.device) else {
-            self.counters.anomalies.invalid_record += 1;
-            return;
-        };
-        device.capacity[memory as usize] = event.size.min(MOST_BYTES);
-        let device = *device;
-        self.introduce(&device, chips);
-    }
-
-    /// Whatever is alive on a device ends with it: its close, or the process's death.
-    fn device_close(&mut self, device: u32, ledger: Option<&mut Ledger>, chips: &mut Chips) {
-        for entry in ledger.map(|ledger| ledger.remove_device(device)).unwrap_or_default() {
-            if let Some(memory) = Memory::from_u8(entry.memory) {
-                self.entry_gone(&entry, memory, chips);
-            }
-        }
-        for live in self.accounts.iter_mut().filter(|l| l.account.device == device) {
-            live.clear_unlisted(chips);
-        }
-        if let Some(device) = self.devices.iter_mut().find(|d| d.device == device) {
-            device.open = 0;
-            device.resident_program = 0;
-        }
-    }
-
-    /// Absorbs the ring's drop counters of one cell: what they have grown by since the last look.
-    pub fn absorb_drops(&mut self, device: u32, memory: Memory, now: [u64; 4], chips: &mut Chips) {
-        let Some(at) = self.account(device, memory, chips) else { return };
-        let live = &mut self.accounts[at];
-        let grown = |i: usize| now[i].saturating_sub(live.account.drops_seen[i]).min(MOST_BYTES);
-        let [allocated, allocated_blocks, freed, freed_blocks] = [grown(0), grown(1), grown(2), grown(3)];
-        if [allocated, allocated_blocks, freed, freed_blocks] == [0; 4] {
-            return;
-        }
-        let before = live.footprint();
-        live.account.drops_seen = now;
-        live.shift_unlisted(signed(allocated) - signed(freed), signed(allocated_blocks) - signed(freed_blocks));
-        live.account.outstanding = live.account.outstanding.saturating_add(allocated_blocks);
-        live.account.allocated = live.account.allocated.saturating_add(allocated);
-        live.account.freed = live.account.freed.saturating_add(freed);
-        live.account.incomplete = 1;
-        live.account.peak = live.account.peak.max(live.footprint());
-        let figures = chips.figures(live.chip, memory);
-        figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(live.footprint());
-        figures.allocated_bytes_total = figures.allocated_bytes_total.saturating_add(allocated);
-        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(freed);
-        figures.peak_footprint_bytes = figures.peak_footprint_bytes.max(figures.footprint_bytes);
+        figures.footprint_bytes = figures.footprint_bytes.saturating_sub(taken);
+        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(taken);
     }
 
     /// The end of the process: everything leaves the chips' sums. What it was.
@@ -419,16 +345,15 @@ impl Books {
             figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(live.taken);
             *live = Live { asked: 0, taken: 0, blocks: 0, fabric: 0, dispatch: 0, ..*live };
         }
-        self.programs.clear();
+        self.resident.clear();
         removed
     }
 
+    #[inline(always)]
     fn remember_freed(&mut self, key: &Key) {
-        if self.recently_freed.is_empty() {
-            self.recently_freed = vec![0; REMEMBERED_FREES];
-        }
         let fold = fold(key);
-        self.recently_freed[(fold % REMEMBERED_FREES as u64) as usize] = fold;
+        let freed = self.recently_freed.get_or_insert_with(|| Box::new([0; REMEMBERED_FREES]));
+        freed[fold as usize % REMEMBERED_FREES] = fold;
     }
 }
 

@@ -18,7 +18,7 @@ mod chips;
 pub mod daemon;
 mod discover;
 pub mod embedded;
-mod host;
+pub mod host;
 pub mod instance;
 mod ledger;
 mod lines;

@@ -16,7 +16,10 @@ use shm_layout::stats::{Process, Source, State};
 use shm_layout::text;
 
 /// Records read, applied and committed together.
-const BATCH: usize = 2048;
+const BATCH: usize = 1024;
+/// Records looked at ahead at a time: enough for a line to come from memory meanwhile, few enough that it is still in the
+/// first cache then. Three such blocks are known to the ledger at once.
+const AHEAD: usize = 6;
 
 /// A process and all that is known of it.
 #[derive(Debug)]
@@ -133,23 +136,43 @@ impl Tracked {
         self.batch.len()
     }
 
+    /// Applies what was read. The lines of memory that a record will need are asked for some records ahead: first the
+    /// index's, and with its help the entry's.
     fn apply_batch(&mut self, chips: &mut Chips) {
         let ring = &self.ring;
         let absorbed = Cell::new(self.drops_seen);
-        for event in &self.batch {
-            self.books.apply(event, self.ledger.as_mut(), chips, &|books, chips| {
-                let dropped = ring.dropped();
-                if absorbed.replace(dropped) != dropped {
-                    absorb(ring, books, chips);
-                }
-            });
+        let drops = |books: &mut Books, chips: &mut Chips| {
+            let dropped = ring.dropped();
+            if absorbed.replace(dropped) != dropped {
+                absorb(ring, books, chips);
+            }
+        };
+        let small = self.ledger.as_ref().is_none_or(Ledger::is_small);
+        let mut ledger = self.ledger.as_mut().map(|ledger| ledger.begin(&self.batch));
+        // Block by block: while one is applied, the two behind it are on their way.
+        let block = |number: Option<usize>| {
+            let from = number.map_or(usize::MAX, |number| number * AHEAD).min(self.batch.len());
+            &self.batch[from..(from + AHEAD).min(self.batch.len())]
+        };
+        for step in 0..self.batch.len().div_ceil(AHEAD) + 2 {
+            if let Some(ledger) = ledger.as_mut().filter(|_| !small) {
+                block(Some(step)).iter().for_each(|event| ledger.expect(event));
+                block(step.checked_sub(1)).iter().for_each(|event| ledger.expect_entry(event));
+            }
+            for event in block(step.checked_sub(2)) {
+                self.books.apply(event, ledger.as_mut(), chips, &drops);
+            }
+        }
+        self.books.settle(chips);
+        if let Some(ledger) = &self.ledger {
+            self.books.look_at_residents(ledger);
         }
     }
 
     fn commit(&mut self, applied: u64) {
         self.applied = applied;
         if let Some(ledger) = &mut self.ledger {
-            ledger.commit(applied, &self.books.state());
+            ledger.commit(applied, |words| self.books.encode(words));
         }
     }
 

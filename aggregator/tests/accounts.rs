@@ -318,6 +318,7 @@ fn one_process_cannot_take_the_chips_or_the_bytes_of_others() {
     let mut next = Player::start(&ground);
     say(&mut next, Kind::DeviceInfo, Memory::Dram, &Record { id: 0x77, context: 3, ..Record::default() });
     next.alloc(0, Memory::Dram, 1, 9, 0);
-    let seen = ground.see("a chip of its own", |s| s.chips.iter().any(|chip| chip.chip_id == 0x77));
+    let own = |s: &shm_layout::stats::Snapshot| s.chips.iter().any(|chip| chip.chip_id == 0x77);
+    let seen = ground.see("a chip of its own", |s| own(s) && s.health.live_allocations == 2);
     assert_eq!(figures(&seen, next.pid(), 0, Memory::Dram).footprint_bytes, 9);
 }

@@ -6,7 +6,9 @@
 //! | [`peers`] | ours and its peers behind one face |
 //! | [`sample`] | many measurements of one thing, and their quantiles |
 //! | [`report`] | rows of a report, as a table and as JSON |
+//! | [`drain`] | the aggregator's side: a ring that is filled here, drained by the aggregator's own code |
 
+pub mod drain;
 pub mod machine;
 pub mod peers;
 pub mod report;

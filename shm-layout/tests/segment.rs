@@ -253,13 +253,21 @@ fn nothing_outside_a_mapping_is_given_out() {
 fn a_segment_grows_and_keeps_what_it_has() {
     let names = Names::new();
     let name = names.name("a");
-    let created = create(&name, 4096).unwrap();
+    let mut created = create(&name, 4096).unwrap();
     created.mapping.one::<AtomicU64>(0).unwrap().store(9, Relaxed);
-    let grown = grow(&name, &created.file, 40_960).unwrap();
-    assert_eq!(grown.len(), 40_960);
-    assert_eq!(grown.one::<AtomicU64>(0).unwrap().load(Relaxed), 9);
-    grown.one::<AtomicU64>(40_952).unwrap().store(1, Relaxed);
-    look(&name, Expect { least: 40_960, ..ANY }).unwrap();
+    // Within the addresses that the first step takes, beyond them, and back to where it was: that is no growth.
+    for (bytes, room) in [(40_960, 65_536), (65_536, 65_536), (200_000, 1 << 20), (262_144, 0), (2 << 20, 0)] {
+        grow(&name, &created.file, &mut created.mapping, bytes, room).unwrap();
+        let m = &created.mapping;
+        assert_eq!(m.len(), bytes);
+        assert!(m.array::<AtomicU64>(bytes / 8 * 8, 1).is_none(), "what is mapped beyond the file is not given out");
+        assert_eq!(m.one::<AtomicU64>(0).unwrap().load(Relaxed), 9);
+        let last = m.one::<AtomicU64>(bytes / 8 * 8 - 8).unwrap();
+        assert_eq!(last.load(Relaxed), 0);
+        last.store(1, Relaxed);
+        look(&name, Expect { least: bytes as u64, ..ANY }).unwrap();
+    }
+    assert_eq!(created.mapping.one::<AtomicU64>(40_952).unwrap().load(Relaxed), 1);
 }
 
 fn identity(file: ProcessFile, start_ticks: u64) -> Identity {

@@ -134,13 +134,25 @@ pub struct LedgerState {
 impl LedgerState {
     /// The block as words; what is above the limits is left out.
     pub fn encode(&self, words: &mut Vec<u64>) {
-        let devices = &self.devices[..self.devices.len().min(MAX_DEVICES)];
-        let accounts = &self.accounts[..self.accounts.len().min(MAX_ACCOUNTS)];
+        Self::encode_parts(&self.counters, &self.devices, self.accounts.iter(), words);
+    }
+
+    /// [`encode`](Self::encode) of a state that is kept in parts.
+    pub fn encode_parts<'a>(
+        counters: &Counters,
+        devices: &[Device],
+        accounts: impl Iterator<Item = &'a Account>,
+        words: &mut Vec<u64>,
+    ) {
+        let devices = &devices[..devices.len().min(MAX_DEVICES)];
         words.clear();
-        words.extend([devices.len() as u64, accounts.len() as u64]);
-        words.extend_from_slice(bytemuck::cast_slice(&[self.counters]));
+        words.extend([devices.len() as u64, 0]);
+        words.extend_from_slice(bytemuck::cast_slice(core::slice::from_ref(counters)));
         words.extend_from_slice(bytemuck::cast_slice(devices));
-        words.extend_from_slice(bytemuck::cast_slice(accounts));
+        for account in accounts.take(MAX_ACCOUNTS) {
+            words.extend_from_slice(bytemuck::cast_slice(core::slice::from_ref(account)));
+            words[1] += 1;
+        }
     }
 
     /// The block that these words hold; `None` when the counts are impossible. A block of zeros is an empty state.

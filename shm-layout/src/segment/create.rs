@@ -3,7 +3,6 @@
 use super::mapping::Mapping;
 use super::{SegmentError, remove_if_same};
 use crate::names::DIRECTORY;
-use memmap2::MmapOptions;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, posix_fallocate};
 use nix::sys::resource::{Resource, getrlimit};
@@ -39,10 +38,7 @@ pub fn create(name: &str, bytes: usize) -> Result<Created, SegmentError> {
 /// # Errors
 /// As [`create`].
 pub fn create_in_part(name: &str, bytes: usize, prefaulted: usize) -> Result<Created, SegmentError> {
-    // Growing a file past this limit is a signal that ends the process, not an error.
-    if getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft < bytes as u64) {
-        return Err(SegmentError::FileSizeLimit { name: name.to_owned(), bytes: bytes as u64 });
-    }
+    check_size_limit(name, bytes)?;
     let _standard = occupy_standard_descriptors();
     // shared_memory opens with O_CREAT | O_EXCL, mode 0600, and glibc adds O_NOFOLLOW | O_CLOEXEC.
     let mut shmem = ShmemConf::new().size(bytes).os_id(format!("/{name}")).create().map_err(|error| match error {
@@ -66,7 +62,7 @@ pub fn create_in_part(name: &str, bytes: usize, prefaulted: usize) -> Result<Cre
     shmem.set_owner(false);
     let mapping = Mapping::created(shmem, bytes);
     let created = Created { mapping, file, name: name.to_owned(), inode: inode(&stat) };
-    if let Err(errno) = reserve(&created.file, bytes) {
+    if let Err(errno) = reserve(&created.file, 0, bytes) {
         created.remove();
         return Err(match errno {
             Errno::ENOSPC => SegmentError::NoSpace { name: name.to_owned(), bytes: bytes as u64 },
@@ -75,6 +71,14 @@ pub fn create_in_part(name: &str, bytes: usize, prefaulted: usize) -> Result<Cre
     }
     created.mapping.prefault(0, prefaulted);
     Ok(created)
+}
+
+/// Growing a file past this limit is a signal that ends the process, not an error.
+fn check_size_limit(name: &str, bytes: usize) -> Result<(), SegmentError> {
+    if getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft < bytes as u64) {
+        return Err(SegmentError::FileSizeLimit { name: name.to_owned(), bytes: bytes as u64 });
+    }
+    Ok(())
 }
 
 #[allow(clippy::unnecessary_cast, reason = "the field's types differ by architecture")]
@@ -96,29 +100,38 @@ fn occupy_standard_descriptors() -> Vec<OwnedFd> {
 }
 
 /// Reserves the blocks. A profiler's timer signal may interrupt it again and again, hence the loop.
-fn reserve(file: &OwnedFd, bytes: usize) -> Result<(), Errno> {
+fn reserve(file: &OwnedFd, from: usize, bytes: usize) -> Result<(), Errno> {
+    if bytes == 0 {
+        return Ok(());
+    }
     loop {
-        match posix_fallocate(file, 0, bytes as libc::off_t) {
+        match posix_fallocate(file, from as libc::off_t, bytes as libc::off_t) {
             Err(Errno::EINTR) => {}
             done => return done,
         }
     }
 }
 
-/// Grows a segment of this process to `bytes`, blocks reserved, and maps all of it anew.
+/// Grows a segment of this process from its mapping's size to `bytes`: blocks reserved, mapped and pre-faulted, as at creation;
+/// what was there is not touched. `room` bytes of addresses are taken, so that growing again up to there moves nothing.
+/// The time it takes goes with the difference: let callers grow in steps that they can wait for.
 ///
 /// # Errors
-/// `NoSpace` or `Io`; the file keeps its old size then, or its blocks are only reserved in part.
-pub fn grow(name: &str, file: &OwnedFd, bytes: usize) -> Result<Mapping, SegmentError> {
-    reserve(file, bytes).map_err(|errno| match errno {
+/// `NoSpace`, `FileSizeLimit` or `Io`; the mapping stays as it is then, and blocks may be reserved in part.
+pub fn grow(name: &str, file: &OwnedFd, mapping: &mut Mapping, bytes: usize, room: usize) -> Result<(), SegmentError> {
+    check_size_limit(name, bytes)?;
+    let from = mapping.len().min(bytes);
+    reserve(file, from, bytes - from).map_err(|errno| match errno {
         Errno::ENOSPC => SegmentError::NoSpace { name: name.to_owned(), bytes: bytes as u64 },
         _ => SegmentError::from_errno(name, "posix_fallocate", errno),
     })?;
-    MmapOptions::new().len(bytes).map_raw(file).map(Mapping::opened).map_err(|source| SegmentError::Io {
+    mapping.stretch(file, bytes, room).map_err(|source| SegmentError::Io {
         name: name.to_owned(),
-        doing: "mmap",
+        doing: "map more of it",
         source,
-    })
+    })?;
+    mapping.prefault(from, bytes - from);
+    Ok(())
 }
 
 impl Created {

@@ -4,8 +4,10 @@ use crate::ledger::LedgerHeader;
 use crate::ring::{DropTable, RingHeader, Slot};
 use crate::stats::StatsHeader;
 use core::sync::atomic::AtomicU64;
-use memmap2::MmapRaw;
+use memmap2::{MmapOptions, MmapRaw, RemapOptions};
 use shared_memory::Shmem;
+use std::io;
+use std::os::fd::OwnedFd;
 
 /// Types that may stand for shared bytes: any bit pattern is valid, every part is an atomic.
 ///
@@ -34,6 +36,7 @@ enum Pages {
 /// The pages of a segment, mapped until this is dropped.
 pub struct Mapping {
     pages: Pages,
+    /// Bytes that the file is known to have; more may be mapped.
     len: usize,
 }
 
@@ -60,7 +63,30 @@ impl Mapping {
         Self { pages: Pages::Opened(map), len }
     }
 
-    /// Bytes mapped.
+    /// Shows `bytes` of the file, which has grown to at least that. `room` bytes of addresses are taken at once, so that this
+    /// costs nothing most of the times: what lies behind the file's end is not given out. Where addresses do not suffice,
+    /// the pages move with what the kernel knows about them; nothing is mapped anew page by page.
+    pub(super) fn stretch(&mut self, file: &OwnedFd, bytes: usize, room: usize) -> io::Result<()> {
+        let room = room.max(bytes);
+        match &mut self.pages {
+            Pages::Opened(map) if map.len() >= bytes => {}
+            Pages::Opened(map) => {
+                let mut remap = |bytes| {
+                    // SAFETY: nobody holds a reference into the mapping (`&mut self`), so it may move; what is beyond
+                    // the file's end is beyond `len`, and not reached.
+                    unsafe { map.remap(bytes, RemapOptions::new().may_move(true)) }
+                };
+                // Addresses may be limited (ulimit -v): then only what is needed.
+                remap(room).or_else(|_| remap(bytes))?;
+            }
+            // That one cannot be stretched: once in a segment's life.
+            Pages::Created(_) => self.pages = Pages::Opened(MmapOptions::new().len(room).map_raw(file)?),
+        }
+        self.len = bytes;
+        Ok(())
+    }
+
+    /// Bytes that may be reached.
     pub const fn len(&self) -> usize {
         self.len
     }
@@ -81,7 +107,8 @@ impl Mapping {
     /// Takes the page faults of these bytes now, not at their first use; whole pages, what is outside is left out. Best
     /// effort: kernels before 5.14 do not know the advice. For segments of this process, whose blocks are reserved.
     pub fn prefault(&self, offset: usize, bytes: usize) {
-        const PAGE: usize = 4096;
+        // A multiple of every page size; a page that is there already costs next to nothing.
+        const PAGE: usize = 64 << 10;
         let start = (offset / PAGE * PAGE).min(self.len);
         let end = offset.saturating_add(bytes).min(self.len);
         // SAFETY: the range lies inside the mapping; populating pages for writing changes no byte.

@@ -1,0 +1,97 @@
+//! A process's devices: opened, described, closed; and the chips that they turn out to be.
+
+use super::{Books, MOST_BYTES};
+use crate::chips::{ChipIndex, Chips};
+use crate::ledger::Batch;
+use shm_layout::event::{Event, MEMORY_KINDS, Memory, flags};
+use shm_layout::ledger::{Device, MAX_DEVICES};
+use shm_layout::stats::UNKNOWN;
+
+impl Books {
+    pub(super) fn introduce(&mut self, device: &Device, chips: &mut Chips) -> Option<ChipIndex> {
+        let chip = chips.find_or_add(device.chip_id, device.id_is_logical != 0)?;
+        chips.describe(chip, device.arch, device.board_id, device.tensix_cores, device.device);
+        for (memory, bytes) in device.capacity.iter().enumerate() {
+            if let (Some(memory), true) = (Memory::from_u8(memory as u8), *bytes != UNKNOWN) {
+                chips.set_capacity(chip, memory, *bytes);
+            }
+        }
+        Some(chip)
+    }
+
+    pub(super) fn device_info(&mut self, event: &Event, ledger: Option<&mut Batch<'_>>, chips: &mut Chips) {
+        let logical = event.flags & flags::CHIP_ID_UNKNOWN != 0;
+        let before = self.device(event.device).copied();
+        if before.is_some_and(|d| d.open != 0) {
+            // It is opened again, so its close was lost.
+            self.device_close(event.device, ledger, chips);
+        }
+        let device = Device {
+            device: event.device,
+            arch: event.context,
+            chip_id: event.id,
+            board_id: event.address,
+            tensix_cores: u32::try_from(event.size).unwrap_or(0),
+            id_is_logical: u32::from(logical),
+            open: 1,
+            resident_program: 0,
+            capacity: [UNKNOWN; MEMORY_KINDS],
+        };
+        if let Some(known) = self.devices.iter_mut().find(|d| d.device == event.device) {
+            *known = device;
+        } else if self.devices.len() < MAX_DEVICES {
+            self.devices.push(device);
+        } else {
+            self.counters.anomalies.overflow += 1;
+            return;
+        }
+        let Some(chip) = self.introduce(&device, chips) else { return };
+        for live in self.accounts.iter_mut().filter(|l| l.account.device == event.device && l.chip != chip) {
+            let placeholder = chips.all()[live.chip].id_is_logical != 0;
+            let from_chip = core::mem::replace(&mut live.chip, chip);
+            let Some(memory) = live.memory() else { continue };
+            if !placeholder {
+                continue;
+            }
+            // What was allocated before the introduction moves to the chip that it turned out to be.
+            let (footprint, allocated, freed) = (live.footprint(), live.account.allocated, live.account.freed);
+            let from = chips.figures(from_chip, memory);
+            from.footprint_bytes = from.footprint_bytes.saturating_sub(footprint);
+            from.allocated_bytes_total = from.allocated_bytes_total.saturating_sub(allocated);
+            from.freed_bytes_total = from.freed_bytes_total.saturating_sub(freed);
+            let to = chips.figures(chip, memory);
+            to.footprint_bytes = to.footprint_bytes.saturating_add(footprint);
+            to.allocated_bytes_total = to.allocated_bytes_total.saturating_add(allocated);
+            to.freed_bytes_total = to.freed_bytes_total.saturating_add(freed);
+            to.peak_footprint_bytes = to.peak_footprint_bytes.max(to.footprint_bytes);
+        }
+    }
+
+    pub(super) fn capacity_told(&mut self, event: &Event, memory: Memory, chips: &mut Chips) {
+        let Some(device) = self.devices.iter_mut().find(|d| d.device == event.device) else {
+            self.counters.anomalies.invalid_record += 1;
+            return;
+        };
+        device.capacity[memory as usize] = event.size.min(MOST_BYTES);
+        let device = *device;
+        self.introduce(&device, chips);
+    }
+
+    /// Whatever is alive on a device ends with it: its close, or the process's death.
+    pub(super) fn device_close(&mut self, device: u32, ledger: Option<&mut Batch<'_>>, chips: &mut Chips) {
+        if let Some(ledger) = ledger {
+            ledger.remove_device(device, |entry| {
+                if let Some(memory) = Memory::from_u8(entry.memory) {
+                    self.entry_gone(entry, memory, chips);
+                }
+            });
+        }
+        for live in self.accounts.iter_mut().filter(|l| l.account.device == device) {
+            live.clear_unlisted(chips);
+        }
+        if let Some(device) = self.devices.iter_mut().find(|d| d.device == device) {
+            device.open = 0;
+            device.resident_program = 0;
+        }
+    }
+}

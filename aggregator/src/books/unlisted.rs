@@ -1,0 +1,97 @@
+//! What has no entry in the ledger: its record was dropped, or there was no room. Totals stay exact by what the ring's drop
+//! counters and the frees themselves say.
+
+use super::{Books, MOST_BYTES, fold, signed};
+use crate::chips::Chips;
+use crate::ledger::Key;
+use shm_layout::event::{Event, Memory};
+
+impl Books {
+    #[cold]
+    #[inline(never)]
+    pub(super) fn free_without_entry(
+        &mut self,
+        event: &Event,
+        memory: Memory,
+        chips: &mut Chips,
+        drops: &dyn Fn(&mut Self, &mut Chips),
+    ) {
+        self.settle(chips);
+        // Its allocation may have been dropped a moment ago.
+        drops(self, chips);
+        if self.free_unlisted(event, memory, chips) {
+            return;
+        }
+        let key = fold(&Key::of(event));
+        if self.recently_freed.as_ref().is_some_and(|freed| freed.contains(&key)) {
+            self.counters.anomalies.double_free += 1;
+        } else {
+            self.counters.anomalies.free_unknown += 1;
+        }
+    }
+
+    /// A free of something that has no entry: that of an allocation whose record was dropped, if there is one. False if
+    /// there is none.
+    pub(super) fn free_unlisted(&mut self, event: &Event, memory: Memory, chips: &mut Chips) -> bool {
+        let Some(at) = self.account_number(event.device, memory) else { return false };
+        let live = &mut self.accounts[at];
+        if live.account.outstanding == 0 {
+            return false;
+        }
+        let before = live.footprint();
+        live.account.outstanding = live.account.outstanding.saturating_sub(1);
+        live.shift_unlisted(-signed(event.taken()), -1);
+        live.account.freed = live.account.freed.saturating_add(event.taken());
+        let figures = chips.figures(live.chip, memory);
+        figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(live.footprint());
+        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(event.taken());
+        true
+    }
+
+    /// A release tells how much it frees. Where records were dropped, that is the truth: of what left the ledger with it (bytes
+    /// and blocks `gone`), some may have been freed by a dropped release before, and some of what it frees may never have been listed.
+    pub(super) fn settle_release(&mut self, event: &Event, memory: Memory, gone: (u64, u64), chips: &mut Chips) {
+        let Some(at) = self.account_number(event.device, memory) else { return };
+        let live = &mut self.accounts[at];
+        let (bytes, blocks) = (signed(gone.0) - signed(event.taken()), signed(gone.1) - signed(event.id));
+        if (bytes, blocks) == (0, 0) {
+            return;
+        }
+        if live.account.incomplete == 0 {
+            // Nothing was dropped: the ledger is right, and the release is not.
+            self.counters.anomalies.size_mismatch += 1;
+            return;
+        }
+        let before = live.footprint();
+        live.shift_unlisted(bytes, blocks);
+        live.account.outstanding = live.account.outstanding.saturating_sub(u64::try_from(-blocks).unwrap_or(0));
+        live.account.freed = live.account.freed.saturating_add_signed(-bytes);
+        let figures = chips.figures(live.chip, memory);
+        figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(live.footprint());
+        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add_signed(-bytes);
+    }
+
+    /// Absorbs the ring's drop counters of one cell: what they have grown by since the last look.
+    pub fn absorb_drops(&mut self, device: u32, memory: Memory, now: [u64; 4], chips: &mut Chips) {
+        let Some(at) = self.account(device, memory, chips) else { return };
+        let live = &mut self.accounts[at];
+        let grown = |i: usize| now[i].saturating_sub(live.account.drops_seen[i]).min(MOST_BYTES);
+        let [allocated, allocated_blocks, freed, freed_blocks] = [grown(0), grown(1), grown(2), grown(3)];
+        if [allocated, allocated_blocks, freed, freed_blocks] == [0; 4] {
+            return;
+        }
+        let before = live.footprint();
+        live.account.drops_seen = now;
+        live.shift_unlisted(signed(allocated) - signed(freed), signed(allocated_blocks) - signed(freed_blocks));
+        live.account.outstanding = live.account.outstanding.saturating_add(allocated_blocks);
+        live.account.allocated = live.account.allocated.saturating_add(allocated);
+        live.account.freed = live.account.freed.saturating_add(freed);
+        live.account.incomplete = 1;
+        live.account.peak = live.account.peak.max(live.footprint());
+        let figures = chips.figures(live.chip, memory);
+        figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(live.footprint());
+        figures.allocated_bytes_total = figures.allocated_bytes_total.saturating_add(allocated);
+        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(freed);
+        figures.peak_footprint_bytes = figures.peak_footprint_bytes.max(figures.footprint_bytes);
+    }
+}

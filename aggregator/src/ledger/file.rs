@@ -1,0 +1,175 @@
+//! The ledger's file: entries and state blocks that outlive this aggregator, and how they grow.
+
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
+use shm_layout::ledger::{
+    ENTRIES_OFFSET, Identity, LedgerHeader, LedgerState, STATE_WORDS, ledger_bytes, state_offset,
+};
+use shm_layout::ring::Slot;
+use shm_layout::segment::{self, Access, Expect, Mapping, SegmentError, remove_if_same};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// Entries of a new ledger.
+const FIRST_ENTRIES: usize = 512;
+/// Entries above which a ledger does not grow (1 GiB): further allocations count in the totals only.
+pub const MOST_ENTRIES: usize = 1 << 24;
+/// It doubles when its entries are used up, but adds at most these (1 MiB) at once: more would take longer than others can wait.
+const MOST_ADDED: usize = 1 << 14;
+/// Addresses are taken for 16 times what is needed when they do not suffice, so that pages hardly ever move.
+const ROOM: usize = 16;
+/// When it is tried again to grow, after /dev/shm was full.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// The file.
+#[derive(Debug)]
+pub struct File {
+    mapping: Mapping,
+    descriptor: OwnedFd,
+    name: String,
+    inode: (u64, u64),
+    capacity: usize,
+    /// State block in force.
+    block: usize,
+    words: Vec<u64>,
+    full_since: Option<Instant>,
+    /// Since it last grew.
+    complained: bool,
+}
+
+/// A file that was there, as far as its header goes.
+#[derive(Debug)]
+pub struct Found {
+    /// The file.
+    pub file: File,
+    /// Every ring record before this one is in it.
+    pub applied: u64,
+    /// Whether its last batch was committed and not settled.
+    pub unsettled: bool,
+    /// The sums as of then.
+    pub state: LedgerState,
+}
+
+impl File {
+    /// Makes the file, in place of an unusable one of ours. Not announced yet.
+    pub fn create(name: &str) -> Result<Self, SegmentError> {
+        let bytes = ledger_bytes(FIRST_ENTRIES);
+        let created = match segment::create(name, bytes) {
+            Err(SegmentError::Exists { .. }) => {
+                // Ours, but not usable (an unfinished or foreign layout): begin anew. A stranger's file stays.
+                segment::remove_own(name);
+                segment::create(name, bytes)?
+            }
+            other => other?,
+        };
+        created.publish_to_all()?;
+        let file = Self::over(created.mapping, created.file, created.name, created.inode, FIRST_ENTRIES);
+        file.header().set_capacity(FIRST_ENTRIES);
+        Ok(file)
+    }
+
+    fn over(mapping: Mapping, descriptor: OwnedFd, name: String, inode: (u64, u64), capacity: usize) -> Self {
+        Self {
+            mapping,
+            descriptor,
+            name,
+            inode,
+            capacity,
+            block: 0,
+            words: Vec::new(),
+            full_since: None,
+            complained: false,
+        }
+    }
+
+    /// Opens the file of this ring, if there is one that may be continued.
+    pub fn find(name: &str, identity: &Identity) -> Option<Found> {
+        let me = nix::unistd::geteuid().as_raw();
+        let expect = Expect { owners: &[me], least: ledger_bytes(1) as u64, most: ledger_bytes(MOST_ENTRIES) as u64 };
+        let opened = segment::open(name, Access::ReadWrite, expect).ok()?;
+        let header = opened.mapping.one::<LedgerHeader<AtomicU64>>(0)?;
+        let found = header.identity();
+        let same = found.check().is_ok() && found.nonce == identity.nonce && found.uid == identity.uid;
+        let capacity = header.capacity();
+        if !same || capacity == 0 || capacity > MOST_ENTRIES || ledger_bytes(capacity) > opened.mapping.len() {
+            return None;
+        }
+        let (applied, block) = header.committed();
+        let unsettled = applied != header.settled();
+        let state_words: Vec<u64> = opened
+            .mapping
+            .array::<AtomicU64>(state_offset(block), STATE_WORDS)?
+            .iter()
+            // Relaxed: written by an aggregator that is dead; its kill orders it.
+            .map(|word| word.load(Relaxed))
+            .collect();
+        let state = LedgerState::decode(&state_words)?;
+        let mut file = Self::over(opened.mapping, opened.file, opened.name, opened.inode, capacity);
+        file.block = block;
+        Some(Found { file, applied, unsettled, state })
+    }
+
+    /// The header.
+    pub fn header(&self) -> &LedgerHeader<AtomicU64> {
+        self.mapping.one(0).unwrap_or_else(|| unreachable!("checked when the ledger was opened"))
+    }
+
+    /// The slots of all entries.
+    pub fn slots(&self) -> &[Slot<AtomicU64>] {
+        let slots = self.mapping.array::<Slot<AtomicU64>>(ENTRIES_OFFSET, self.capacity);
+        slots.unwrap_or_else(|| unreachable!("checked when the ledger was opened or grown"))
+    }
+
+    /// Entries in the file.
+    pub const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Stores a state in the block that is not in force and commits it, for ring records before `applied`.
+    pub fn commit(&mut self, applied: u64, encode: impl FnOnce(&mut Vec<u64>)) {
+        let block = 1 - self.block;
+        encode(&mut self.words);
+        let count = self.words.len().min(STATE_WORDS);
+        if let Some(to) = self.mapping.array::<AtomicU64>(state_offset(block), count) {
+            for (to, word) in to.iter().zip(&self.words) {
+                // Relaxed: published by the commit.
+                to.store(*word, Relaxed);
+            }
+        }
+        self.block = block;
+        self.header().commit(applied, block);
+    }
+
+    /// Adds entries. False if there is no room; it is not asked again for a moment then.
+    #[cold]
+    pub fn grow(&mut self) -> bool {
+        let capacity = (self.capacity * 2).min(self.capacity + MOST_ADDED).min(MOST_ENTRIES);
+        if capacity == self.capacity || self.full_since.is_some() {
+            return false;
+        }
+        let (bytes, room) = (ledger_bytes(capacity), ledger_bytes((capacity * ROOM).min(MOST_ENTRIES)));
+        if let Err(error) = segment::grow(&self.name, &self.descriptor, &mut self.mapping, bytes, room) {
+            if !core::mem::replace(&mut self.complained, true) {
+                tracing::warn!(%error, entries = self.capacity, "further allocations are not listed");
+            }
+            self.full_since = Some(Instant::now());
+            return false;
+        }
+        self.complained = false;
+        self.capacity = capacity;
+        self.header().set_capacity(capacity);
+        true
+    }
+
+    /// After /dev/shm was full: whether it is time to try again. To be asked once a batch.
+    pub fn take_heart(&mut self) {
+        if self.full_since.is_some_and(|since| since.elapsed() > AGAIN) {
+            self.full_since = None;
+        }
+    }
+
+    /// Unlinks the file.
+    pub fn delete(self) {
+        remove_if_same(&self.name, self.inode);
+    }
+}
