@@ -63,6 +63,11 @@ impl<'a, W: Word64> Consumer<'a, W> {
         Some(Event::from_words(words))
     }
 
+    /// The word in which record `seq` will show, and what it holds then: for whoever only waits for it.
+    pub fn awaited(&self, seq: u64) -> (&'a W, u64) {
+        (self.slot(seq).stamp(), published(seq))
+    }
+
     /// Reads published records from `from` on, in order, at most `max`, until the first that is not there yet.
     /// The sequence number after the last one read.
     pub fn read(&self, from: u64, max: usize, mut each: impl FnMut(Event)) -> u64 {
