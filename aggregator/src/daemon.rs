@@ -17,21 +17,27 @@ use std::time::{Duration, Instant};
 
 /// Sleep while events come in.
 const HOT: Duration = Duration::from_millis(1);
-/// Longest sleep when none do: the most that an event waits to be seen.
+/// Longest sleep when none do, but did a moment ago: so old may a clock word become that producers copy.
 const COLD: Duration = Duration::from_millis(25);
+/// Longest sleep when every ring rests: the most that an event waits to be seen. Waking up costs more than looking around.
+const ASLEEP: Duration = Duration::from_millis(40);
 /// How often dead processes are looked for that no pidfd tells of.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
 /// How often /dev/shm is read in full: in case inotify lost something, or instead of it.
-const SCAN_EVERY: Duration = Duration::from_secs(10);
+const SCAN_EVERY: Duration = Duration::from_secs(30);
 const SCAN_EVERY_WITHOUT_INOTIFY: Duration = Duration::from_secs(1);
 /// Attaching to new rings takes this much of a round, and no further one is begun.
 const WELCOME: Duration = Duration::from_millis(2);
 /// And this much before the first round.
 const WELCOME_AT_START: Duration = Duration::from_secs(1);
-/// Removing the files of the dead takes this much of a round, and no further one is begun.
+/// Taking the dead out of the figures takes this much of a round, and no further one is begun.
+const DEATHS: Duration = Duration::from_micros(500);
+/// Removing their files takes this much of a round, and no further one is begun.
 const BURY: Duration = Duration::from_millis(1);
-/// How often a snapshot is published when nothing changes.
-const PUBLISH_IDLE: Duration = Duration::from_millis(500);
+/// Files of so many dead may wait while others die.
+const GRAVES: usize = 512;
+/// How often a snapshot is published when nothing changes. The heartbeat goes on at every round.
+const PUBLISH_IDLE: Duration = Duration::from_secs(1);
 /// Publishing takes at most one part in this of the time, ...
 const PUBLISH_SHARE: u32 = 10;
 /// ... unless news would then wait longer than this: a publication that was interrupted took longer than it costs.
@@ -78,6 +84,18 @@ impl Daemon {
         self.publisher.publish(&self.host.snapshot(now, cpu_ns(), generation));
     }
 
+    /// Reads what is there now, without sleeping. Records read. For whoever measures one step at a time.
+    pub fn read_now(&mut self) -> usize {
+        let now = Now::read();
+        self.host.look_around(now);
+        self.host.drain(now)
+    }
+
+    /// Publishes now, whether there is news or not. For whoever measures one step at a time.
+    pub fn publish_now(&mut self) {
+        self.publish(Now::read());
+    }
+
     /// Runs until the stop descriptor is readable.
     pub fn run(mut self) {
         let scan_every = if self.discovery.fd().is_some() { SCAN_EVERY } else { SCAN_EVERY_WITHOUT_INOTIFY };
@@ -90,10 +108,10 @@ impl Daemon {
                 break;
             }
             let now = Now::read();
-            let mut busy = woken.files || !woken.dead.is_empty();
-            for token in &woken.dead {
-                self.host.died(*token, now);
-            }
+            let mut busy = woken.files;
+            self.publisher.beat(now.monotonic_ns);
+            let deaths = !woken.dead.is_empty();
+            self.host.died(&woken.dead, DEATHS, now);
             let mut scan = scanned.elapsed() >= scan_every;
             if woken.files {
                 let (announced, lost) = self.discovery.announced();
@@ -123,9 +141,11 @@ impl Daemon {
                 sampled = Instant::now();
                 self.publisher.sample(self.host.chips().all());
             }
-            // After the figures were shown: the dead are in none of them.
-            busy |= self.host.bury(BURY);
-            sleep = if self.host.has_more() {
+            // After the figures were shown: the dead are in none of them. Deaths that are still to be shown come first.
+            if !deaths || self.host.graves() > GRAVES {
+                busy |= self.host.bury(BURY);
+            }
+            sleep = if self.host.has_more() || deaths {
                 Duration::ZERO
             } else if busy || self.host.has_news() {
                 HOT
@@ -138,8 +158,9 @@ impl Daemon {
 
     /// Until a ring is to be met that was not ready, if that comes sooner.
     fn longest_sleep(&self) -> Duration {
-        let due = self.host.welcome_due().map_or(COLD, |at| at.saturating_duration_since(Instant::now()));
-        due.clamp(HOT, COLD)
+        let longest = if self.host.everybody_rests() { ASLEEP } else { COLD };
+        let due = self.host.welcome_due().map_or(longest, |at| at.saturating_duration_since(Instant::now()));
+        due.clamp(HOT, longest)
     }
 
     /// Reads what is still there, so that a next aggregator finds little to do. Ledgers of living processes stay.

@@ -23,14 +23,19 @@ use shm_layout::stats::{Anomalies, Health, Parts, Severity};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Reading in one round begins no further batch after this time: what is read is to be seen soon.
-const ROUND: Duration = Duration::from_micros(1500);
-/// Within this time every resting ring is looked at.
-const LOOK_EVERY_NS: u64 = 20_000_000;
+/// Reading in one round begins no further batch after this time: what is read is to be seen soon. While somebody floods, an
+/// event waits for the rest of one round, and then for a whole one before it is published.
+const ROUND: Duration = Duration::from_micros(500);
+/// While the aggregator is awake, every resting ring is looked at within this time for each of them, ...
+const LOOK_EVERY_NS_EACH: u64 = 2000;
+/// ... but within no less than this: a thousand loads are nothing beside a round with events, ...
+const LOOK_EVERY_LEAST_NS: u64 = 2_000_000;
+/// ... and within no more than this, however many somebody makes.
+const LOOK_EVERY_MOST_NS: u64 = 20_000_000;
 /// A ring rests when nothing was found in it for so long: two sleeps of an idle aggregator.
 const REST_AFTER_NS: u64 = 50_000_000;
 /// Of the rings whose pidfd is watched, one sweep looks at one part in this many, and at no fewer than the other.
-const SWEEP_PARTS: usize = 16;
+const SWEEP_PARTS: usize = 32;
 const SWEEP_LEAST: usize = 16;
 /// Looking for the dead that no pidfd tells of takes no more than this at a time.
 const SWEEP: Duration = Duration::from_millis(2);
@@ -237,8 +242,9 @@ impl Host {
     /// Looks at the resting rings whose turn it is; those with something to read rest no more.
     pub fn look_around(&mut self, now: Now) {
         let seats = self.lookout.len();
-        let passed = now.monotonic_ns.saturating_sub(self.looked_ns).min(LOOK_EVERY_NS);
-        let due = (seats as u64 * passed / LOOK_EVERY_NS) as usize;
+        let period = (seats as u64 * LOOK_EVERY_NS_EACH).clamp(LOOK_EVERY_LEAST_NS, LOOK_EVERY_MOST_NS);
+        let passed = now.monotonic_ns.saturating_sub(self.looked_ns).min(period);
+        let due = (seats as u64 * passed / period) as usize;
         if due == 0 && seats > 0 {
             return;
         }
@@ -319,6 +325,11 @@ impl Host {
         self.more
     }
 
+    /// Whether nothing has happened in any ring for a while.
+    pub fn everybody_rests(&self) -> bool {
+        self.turns.is_empty()
+    }
+
     fn detach_shrunk(&mut self, now: Now) {
         let faults = sigbus::faults();
         if core::mem::replace(&mut self.faults_seen, faults) == faults {
@@ -337,10 +348,19 @@ impl Host {
         }
     }
 
-    /// A pidfd became readable: this process is dead. True if it was tracked until now.
-    pub fn died(&mut self, token: Token, now: Now) -> bool {
-        let seat = self.seats.find(token);
-        seat.is_some_and(|seat| self.end(seat, now))
+    /// These pidfds became readable: their processes are dead. Begins no further one after `at_most`; whoever is left has a
+    /// pidfd that stays readable.
+    pub fn died(&mut self, tokens: &[Token], at_most: Duration, now: Now) {
+        let begin = Instant::now();
+        for token in tokens {
+            // Stale where the process was found dead by other means meanwhile.
+            if let Some(seat) = self.seats.find(*token) {
+                self.end(seat, now);
+            }
+            if begin.elapsed() > at_most {
+                break;
+            }
+        }
     }
 
     fn end(&mut self, seat: usize, now: Now) -> bool {
@@ -437,6 +457,11 @@ impl Host {
             }
         }
         !self.graves.is_empty()
+    }
+
+    /// Dead processes whose files are still to be removed.
+    pub fn graves(&self) -> usize {
+        self.graves.len()
     }
 
     /// Processes tracked.

@@ -129,3 +129,41 @@ impl Seats {
         self.by_user.get(&uid).copied().unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chips::Chips;
+    use producer::Ring;
+    use producer::environment::Options;
+    use shm_layout::names::Prefix;
+
+    #[test]
+    fn a_token_does_not_name_whoever_sits_there_next() -> Result<(), Box<dyn std::error::Error>> {
+        let prefix = Prefix::new(&format!("test_seats_{}", std::process::id()))?;
+        let mut seats = Seats::default();
+        let mut sit = |seats: &mut Seats| -> Result<(usize, Ring), Box<dyn std::error::Error>> {
+            let ring = Ring::create(&Options { prefix: prefix.clone(), slots: 64 })?;
+            let file = ProcessFile::parse(ring.name(), &prefix).ok_or("a ring's name")?;
+            let met = Tracked::meet(&prefix, file, &mut Chips::default())?;
+            Ok((seats.sit(Box::new(met.tracked), 0), ring))
+        };
+        let (one, _ring) = sit(&mut seats)?;
+        let token = seats.token(one);
+        assert_eq!(seats.find(token), Some(one));
+        let left = seats.leave(one).ok_or("nobody sat there")?;
+        assert_eq!((seats.find(token), seats.len(), seats.contains(&left.file)), (None, 0, false));
+        left.bury();
+        let (other, _ring) = sit(&mut seats)?;
+        assert_eq!(other, one, "the place is used again");
+        assert_eq!(seats.find(token), None, "stale");
+        assert!(seats.find(seats.token(other)).is_some());
+        let uid = nix::unistd::geteuid().as_raw();
+        assert_eq!((seats.len(), seats.len_of(uid)), (1, 1));
+        if let Some(tracked) = seats.leave(other) {
+            tracked.bury();
+        }
+        assert_eq!(seats.len_of(uid), 0);
+        Ok(())
+    }
+}

@@ -47,6 +47,9 @@ impl<T: Copy + PartialEq> Turns<T> {
             user.waiting.remove(at);
         }
         user.served.retain(|other| *other != who);
+        if user.waiting.is_empty() && user.served.is_empty() {
+            self.users.retain(|user| user.uid != uid);
+        }
     }
 
     /// Whose turn it is; taken out until [`again`](Self::again) or [`served`](Self::served) puts it back. `None` when
@@ -83,6 +86,11 @@ impl<T: Copy + PartialEq> Turns<T> {
     /// Everybody who takes part.
     pub fn iter(&self) -> impl Iterator<Item = T> + '_ {
         self.users.iter().flat_map(|user| user.waiting.iter().chain(&user.served)).copied()
+    }
+
+    /// Whether nobody takes part. Between two rounds.
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
     }
 
     /// Whether somebody has not been served in this round.

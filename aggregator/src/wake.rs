@@ -37,6 +37,7 @@ const AT_ONCE: usize = 256;
 pub struct Wake {
     epoll: Epoll,
     woken: Woken,
+    events: Vec<EpollEvent>,
 }
 
 impl Wake {
@@ -50,7 +51,7 @@ impl Wake {
         if let Some(files) = files {
             epoll.add(files, EpollEvent::new(EpollFlags::EPOLLIN, FILES))?;
         }
-        Ok(Self { epoll, woken: Woken::default() })
+        Ok(Self { epoll, woken: Woken::default(), events: vec![EpollEvent::empty(); AT_ONCE] })
     }
 
     /// Watches a process's pidfd. Closing the descriptor ends that.
@@ -64,13 +65,12 @@ impl Wake {
 
     /// Sleeps at most this long.
     pub fn wait(&mut self, at_most: Duration) -> &Woken {
-        let mut events = [EpollEvent::empty(); AT_ONCE];
         let timeout = EpollTimeout::try_from(at_most).unwrap_or(EpollTimeout::ZERO);
-        let count = self.epoll.wait(&mut events, timeout).unwrap_or(0);
+        let count = self.epoll.wait(&mut self.events, timeout).unwrap_or(0);
         self.woken.stop = false;
         self.woken.files = false;
         self.woken.dead.clear();
-        for event in &events[..count] {
+        for event in &self.events[..count] {
             match event.data() {
                 STOP => self.woken.stop = true,
                 FILES => self.woken.files = true,

@@ -2,10 +2,12 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`host`] | real processes and a real aggregator |
 //! | [`machine`] | this machine: its name, pinning, how far its cores are from each other |
 //! | [`sample`] | many measurements of one thing, and their quantiles |
 //! | [`report`] | rows of a report, as a table and as JSON |
 
+pub mod host;
 pub mod machine;
 pub mod report;
 pub mod sample;
