@@ -2,6 +2,7 @@
 
 use crate::turns::Turns;
 use shm_layout::names::ProcessFile;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
@@ -39,9 +40,8 @@ pub struct Arrivals {
 impl Arrivals {
     /// Somebody says that this ring is there.
     pub fn announce(&mut self, file: ProcessFile) {
-        if !self.standing.contains_key(&file) {
-            let now = Instant::now();
-            self.standing.insert(file, Standing::Queued { since: now, pause: FIRST_PAUSE, told: false });
+        if let Entry::Vacant(new) = self.standing.entry(file) {
+            new.insert(Standing::Queued { since: Instant::now(), pause: FIRST_PAUSE, told: false });
             self.turns.join(file.uid, file);
         }
     }

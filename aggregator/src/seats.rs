@@ -142,7 +142,7 @@ mod tests {
     fn a_token_does_not_name_whoever_sits_there_next() -> Result<(), Box<dyn std::error::Error>> {
         let prefix = Prefix::new(&format!("test_seats_{}", std::process::id()))?;
         let mut seats = Seats::default();
-        let mut sit = |seats: &mut Seats| -> Result<(usize, Ring), Box<dyn std::error::Error>> {
+        let sit = |seats: &mut Seats| -> Result<(usize, Ring), Box<dyn std::error::Error>> {
             let ring = Ring::create(&Options { prefix: prefix.clone(), slots: 64 })?;
             let file = ProcessFile::parse(ring.name(), &prefix).ok_or("a ring's name")?;
             let met = Tracked::meet(&prefix, file, &mut Chips::default())?;

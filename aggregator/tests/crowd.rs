@@ -135,8 +135,7 @@ fn many_come_at_once_and_go_at_once() {
             player.alloc(0, Memory::Dram, round, n as u64 + 1, 0);
         }
         let seen = ground.see("everybody", |s| s.health.live_allocations == 40 * (round + 1));
-        let pids: Vec<u32> = seen.processes.iter().map(|process| process.pid).collect();
-        assert!(pids.is_sorted() && pids.len() == 40, "{pids:?}");
+        assert_eq!(seen.processes.len(), 40);
         for (n, player) in players.iter().enumerate() {
             let dram = figures(&seen, player.pid(), 0, Memory::Dram);
             assert_eq!(dram.footprint_bytes, (round + 1) * (n as u64 + 1));
@@ -151,6 +150,7 @@ fn many_come_at_once_and_go_at_once() {
     kept.iter_mut().for_each(|player| player.alloc(0, Memory::L1, 9, 1, 0));
     let seen = ground.see("the others", |s| s.processes.len() == 11 && s.health.live_allocations == 31);
     assert_eq!(seen.health.deaths_total, 30);
+    assert!(seen.processes.is_sorted_by_key(|process| (process.pid, process.nonce)), "by pid, not by seat");
     assert!(kept.iter().all(|player| figures(&seen, player.pid(), 0, Memory::L1).blocks == 1));
     kept.into_iter().for_each(Player::close);
     ground.see("nobody", |s| s.processes.is_empty());

@@ -127,9 +127,8 @@ pub fn publishing(count: usize, times: usize, report: &mut Report) -> Outcome<()
     };
     for id in 0..times as u64 {
         mine.record(Event { id, size: 1, ..Event::new(Kind::Alloc, Memory::Dram, 0) });
-        if daemon.read_now() == 0 {
-            return Err("its event was not read".into());
-        }
+        // A resting ring is looked at after a while only.
+        while daemon.read_now() == 0 {}
         timed(&mut daemon, &mut one);
         timed(&mut daemon, &mut nothing);
     }
