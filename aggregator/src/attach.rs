@@ -48,6 +48,12 @@ pub enum AttachError {
         /// Who.
         pid: u32,
     },
+    /// As many are tracked as there is room for.
+    #[error("{name}: no room for more")]
+    Full {
+        /// File name.
+        name: String,
+    },
     /// A system call failed.
     #[error("{name}: {doing}: {errno}")]
     System {
@@ -63,7 +69,10 @@ pub enum AttachError {
 impl AttachError {
     /// Whether the reason may pass: somebody else drains it, or descriptors or memory are short.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::System { .. } | Self::Segment(SegmentError::Io { .. }))
+        matches!(
+            self,
+            Self::Busy { .. } | Self::Full { .. } | Self::System { .. } | Self::Segment(SegmentError::Io { .. })
+        )
     }
 
     /// Whether the ring may be ready in a moment.
@@ -98,7 +107,11 @@ impl AttachedRing {
         let expect = Expect { owners: &[file.uid], least: ring_bytes(1), most: ring_bytes(MOST_SLOTS) };
         let opened = segment::open(&name, Access::ReadWrite, expect)?;
         let file_bytes = opened.mapping.len() as u64;
-        let opened = Guarded::new(opened);
+        let opened = Guarded::new(opened).ok_or_else(|| AttachError::System {
+            name: name.clone(),
+            doing: "guard its pages",
+            errno: Errno::ENOMEM,
+        })?;
         let Some(header) = opened.mapping.one::<RingHeader<AtomicU64>>(0) else {
             return Err(SegmentError::Size { name, found: file_bytes }.into());
         };
@@ -132,6 +145,11 @@ impl AttachedRing {
         if matches!(locks::holder(&self.opened.file, Lock::Owner), Ok(Some(again)) if again == self.pid) {
             self.pidfd = Some(pidfd);
         }
+    }
+
+    /// The pidfd has told what it had to tell.
+    pub fn close_pidfd(&mut self) {
+        self.pidfd = None;
     }
 
     /// Becomes readable when the owner is dead; `None` if it cannot be had.

@@ -1,5 +1,6 @@
 //! The round that an aggregator does again and again: sleep, drain, sweep, publish.
 
+use crate::descriptors::Places;
 use crate::discover::Discovery;
 use crate::host::{Host, Now};
 use crate::instance::Instance;
@@ -9,23 +10,41 @@ use anyhow::Context;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use shm_layout::leftover;
-use shm_layout::names::{Prefix, ProcessFile};
+use shm_layout::names::Prefix;
 use shm_layout::stats::{HISTORY_SECONDS_PER_SAMPLE, Snapshot};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 /// Sleep while events come in.
 const HOT: Duration = Duration::from_millis(1);
-/// Longest sleep when none do: the most that an event waits to be seen.
+/// Longest sleep when none do, but did a moment ago: so old may a clock word become that producers copy.
 const COLD: Duration = Duration::from_millis(25);
+/// Longest sleep when every ring rests: the most that an event waits to be seen. Waking up costs more than looking around.
+const ASLEEP: Duration = Duration::from_millis(40);
 /// How often dead processes are looked for that no pidfd tells of.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
-/// How often /dev/shm is read in full, in case inotify lost something.
-const SCAN_EVERY: Duration = Duration::from_secs(1);
-/// How often a snapshot is published when nothing changes.
-const PUBLISH_IDLE: Duration = Duration::from_millis(500);
-/// Publishing takes at most one part in this of the time.
+/// How often /dev/shm is read in full: in case inotify lost something, or instead of it.
+const SCAN_EVERY: Duration = Duration::from_secs(30);
+const SCAN_EVERY_WITHOUT_INOTIFY: Duration = Duration::from_secs(1);
+/// Attaching to new rings takes this much of a round, and no further one is begun.
+const WELCOME: Duration = Duration::from_millis(2);
+/// And this much before the first round.
+const WELCOME_AT_START: Duration = Duration::from_secs(1);
+/// Taking the dead out of the figures takes this much of a round, and no further one is begun.
+const DEATHS: Duration = Duration::from_micros(500);
+/// Removing their files takes this much of a round, and no further one is begun.
+const BURY: Duration = Duration::from_millis(1);
+/// Files of so many dead may wait while others die.
+const GRAVES: usize = 512;
+/// How often a snapshot is published when nothing changes. The heartbeat goes on at every round.
+const PUBLISH_IDLE: Duration = Duration::from_secs(1);
+/// Publishing takes at most one part in this of the time, ...
 const PUBLISH_SHARE: u32 = 10;
+/// ... unless news would then wait longer than this: a publication that was interrupted took longer than it costs.
+const PUBLISH_LATEST: Duration = Duration::from_millis(4);
+/// How long `look` waits for rings that are not ready, and how long it reads in all.
+const LOOK_WAITS: Duration = Duration::from_millis(200);
+const LOOK_READS: Duration = Duration::from_secs(10);
 
 /// An aggregator, the only one of its prefix.
 #[derive(Debug)]
@@ -38,7 +57,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Takes the instance lock, makes the stats segment, attaches to whatever is there.
+    /// Takes the instance lock, makes the stats segment, attaches to whatever is there. Raises this process's soft limit on
+    /// open files to the hard one: each tracked process takes three of them.
     ///
     /// # Errors
     /// When another aggregator runs, or the stats segment cannot be made.
@@ -49,39 +69,37 @@ impl Daemon {
         remove_orphaned_ledgers(prefix);
         let discovery = Discovery::new(prefix.clone());
         let wake = Wake::new(stop, discovery.fd()).context("epoll")?;
-        let mut daemon = Self { host: Host::new(prefix.clone()), discovery, publisher, wake, _instance: instance };
-        let there = daemon.discovery.scan();
-        daemon.meet(there, now);
+        let host = Host::new(prefix.clone(), Places::make());
+        let mut daemon = Self { host, discovery, publisher, wake, _instance: instance };
+        daemon.host.announce(daemon.discovery.scan());
+        daemon.host.welcome(&daemon.wake, WELCOME_AT_START, now);
         daemon.host.drain(now);
         daemon.host.sweep(now);
         daemon.publish(now);
         Ok(daemon)
     }
 
-    fn meet(&mut self, files: Vec<ProcessFile>, now: Now) {
-        let met = self.host.meet(files, now);
-        self.watch(met);
-    }
-
-    fn watch(&mut self, met: Vec<ProcessFile>) {
-        for file in met {
-            if let Some(pidfd) = self.host.pidfd(&file)
-                && let Err(errno) = self.wake.watch(file, pidfd)
-            {
-                tracing::warn!(%errno, pid = file.pid, "its death will be noticed by the sweep only");
-            }
-        }
-    }
-
     fn publish(&mut self, now: Now) {
-        let mut snapshot = self.host.snapshot(now, cpu_ns());
-        self.publisher.publish(&mut snapshot);
+        let generation = self.publisher.next_generation();
+        self.publisher.publish(&self.host.snapshot(now, cpu_ns(), generation));
+    }
+
+    /// Reads what is there now, without sleeping. Records read. For whoever measures one step at a time.
+    pub fn read_now(&mut self) -> usize {
+        let now = Now::read();
+        self.host.look_around(now);
+        self.host.drain(now)
+    }
+
+    /// Publishes now, whether there is news or not. For whoever measures one step at a time.
+    pub fn publish_now(&mut self) {
+        self.publish(Now::read());
     }
 
     /// Runs until the stop descriptor is readable.
     pub fn run(mut self) {
+        let scan_every = if self.discovery.fd().is_some() { SCAN_EVERY } else { SCAN_EVERY_WITHOUT_INOTIFY };
         let mut sleep = HOT;
-        let mut dirty = false;
         let (mut swept, mut scanned, mut sampled) = (Instant::now(), Instant::now(), Instant::now());
         let (mut published, mut publishing) = (Instant::now(), Duration::ZERO);
         loop {
@@ -90,46 +108,59 @@ impl Daemon {
                 break;
             }
             let now = Now::read();
+            let mut busy = woken.files;
+            self.publisher.beat(now.monotonic_ns);
+            let deaths = !woken.dead.is_empty();
+            self.host.died(&woken.dead, DEATHS, now);
+            let mut scan = scanned.elapsed() >= scan_every;
             if woken.files {
-                let announced = self.discovery.announced();
-                self.meet(announced, now);
-                dirty = true;
+                let (announced, lost) = self.discovery.announced();
+                self.host.announce(announced);
+                scan |= lost;
             }
-            if self.host.is_waiting() {
-                let met = self.host.meet_waiting(now);
-                self.watch(met);
+            if scan {
+                scanned = Instant::now();
+                self.host.announce(self.discovery.scan());
             }
-            self.host.keep_clocks(now);
-            let read = self.host.drain(now);
-            for file in &woken.dead {
-                self.host.died(file, now);
-            }
+            busy |= self.host.welcome(&self.wake, WELCOME, now) > 0;
+            self.host.look_around(now);
+            busy |= self.host.drain(now) > 0;
             if swept.elapsed() >= SWEEP_EVERY {
                 swept = Instant::now();
-                dirty |= self.host.sweep(now);
+                busy |= self.host.sweep(now);
             }
-            if scanned.elapsed() >= SCAN_EVERY {
-                scanned = Instant::now();
-                let there = self.discovery.scan();
-                self.meet(there, now);
-            }
-            dirty |= read > 0 || !woken.dead.is_empty();
-            let due = if dirty { publishing * PUBLISH_SHARE } else { PUBLISH_IDLE };
+            let due =
+                if self.host.has_news() { (publishing * PUBLISH_SHARE).min(PUBLISH_LATEST) } else { PUBLISH_IDLE };
             if published.elapsed() >= due {
                 let begin = Instant::now();
                 self.publish(now);
                 publishing = begin.elapsed();
                 published = begin;
-                dirty = false;
             }
             if sampled.elapsed() >= Duration::from_secs(HISTORY_SECONDS_PER_SAMPLE) {
                 sampled = Instant::now();
                 self.publisher.sample(self.host.chips().all());
             }
-            let busy = read > 0 || dirty || self.host.is_waiting();
-            sleep = if busy { HOT } else { (sleep * 2).min(COLD) };
+            // After the figures were shown: the dead are in none of them. Deaths that are still to be shown come first.
+            if !deaths || self.host.graves() > GRAVES {
+                busy |= self.host.bury(BURY);
+            }
+            sleep = if self.host.has_more() || deaths {
+                Duration::ZERO
+            } else if busy || self.host.has_news() {
+                HOT
+            } else {
+                (sleep * 2).clamp(HOT, self.longest_sleep())
+            };
         }
         self.finish();
+    }
+
+    /// Until a ring is to be met that was not ready, if that comes sooner.
+    fn longest_sleep(&self) -> Duration {
+        let longest = if self.host.everybody_rests() { ASLEEP } else { COLD };
+        let due = self.host.welcome_due().map_or(longest, |at| at.saturating_duration_since(Instant::now()));
+        due.clamp(HOT, longest)
     }
 
     /// Reads what is still there, so that a next aggregator finds little to do. Ledgers of living processes stay.
@@ -141,14 +172,14 @@ impl Daemon {
 
     /// One look: everything that is there is read. For `aggregator --once`.
     pub fn look(mut self) -> Snapshot {
-        let deadline = Instant::now() + Duration::from_millis(200);
+        let begin = Instant::now();
         loop {
             let now = Now::read();
-            let met = self.host.meet_waiting(now);
-            self.watch(met);
+            self.host.welcome(&self.wake, WELCOME, now);
             let read = self.host.drain(now);
-            if (read == 0 && !self.host.is_waiting()) || Instant::now() > deadline {
-                return self.host.snapshot(now, cpu_ns());
+            let waiting = self.host.welcome_due().is_some() && begin.elapsed() < LOOK_WAITS;
+            if (read == 0 && !self.host.has_more() && !waiting) || begin.elapsed() > LOOK_READS {
+                return self.host.snapshot(now, cpu_ns(), 1).to_snapshot();
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Finding rings: inotify for the instant, a scan now and then for the truth.
 
-use inotify::{Inotify, WatchMask};
+use inotify::{EventMask, Inotify, WatchMask};
 use shm_layout::names::{DIRECTORY, Prefix, ProcessFile, Role};
 use shm_layout::procfs;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -20,7 +20,7 @@ impl Discovery {
             inotify.watches().add(DIRECTORY, WatchMask::CREATE | WatchMask::MOVED_TO).map(|_| inotify)
         });
         if let Err(error) = &inotify {
-            tracing::warn!(%error, "no inotify on {DIRECTORY}: new processes are found by scanning, once a second");
+            tracing::warn!(%error, "no inotify on {DIRECTORY}: new processes are found by scanning only, once a second");
         }
         Self { prefix, inotify: inotify.ok(), buffer: vec![0; 16 << 10] }
     }
@@ -30,14 +30,18 @@ impl Discovery {
         self.inotify.as_ref().map(AsFd::as_fd)
     }
 
-    /// Rings announced since the last call.
-    pub fn announced(&mut self) -> Vec<ProcessFile> {
-        let Some(inotify) = &mut self.inotify else { return Vec::new() };
-        let Ok(events) = inotify.read_events(&mut self.buffer) else { return Vec::new() };
-        events
-            .filter_map(|event| ProcessFile::parse(&event.name?.to_string_lossy(), &self.prefix))
+    /// Rings announced since the last call, and whether there were too many for the kernel to tell of each: then
+    /// [`scan`](Self::scan).
+    pub fn announced(&mut self) -> (Vec<ProcessFile>, bool) {
+        let Some(inotify) = &mut self.inotify else { return (Vec::new(), false) };
+        let Ok(events) = inotify.read_events(&mut self.buffer) else { return (Vec::new(), false) };
+        let mut lost = false;
+        let rings = events
+            .inspect(|event| lost |= event.mask.contains(EventMask::Q_OVERFLOW))
+            .filter_map(|event| ProcessFile::parse(event.name?.to_str()?, &self.prefix))
             .filter(|file| file.role == Role::Ring)
-            .collect()
+            .collect();
+        (rings, lost)
     }
 
     /// Every ring that is there now.

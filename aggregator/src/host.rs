@@ -1,26 +1,44 @@
 //! The whole host: every tracked process, every chip, and what is told about them.
+//!
+//! A process in whose ring nothing happens *rests*: it has no clock word to be kept (its producer then uses its own clock),
+//! and a look at it is one load in the [`Lookout`]. The others take [`Turns`], one batch each, within a bounded time.
 
+use crate::arrivals::Arrivals;
+use crate::attach::AttachError;
 use crate::books::Removed;
 use crate::chips::Chips;
+use crate::descriptors::Places;
 use crate::lines::{Lines, bytes_text};
-use crate::tracked::{Met, Tracked};
-use shm_layout::event::Memory;
+use crate::lookout::Lookout;
+use crate::seats::{Ending, Seats};
+use crate::sheet::{Sheet, add_anomalies};
+use crate::sigbus;
+use crate::tracked::{BATCH, Met, Tracked};
+use crate::turns::Turns;
+use crate::wake::{Token, Wake};
+use shm_layout::event::{Event, Memory};
 use shm_layout::names::{Prefix, ProcessFile};
-use shm_layout::stats::{Anomalies, Figures, Health, MAX_PROCESSES, MAX_ROWS, Row, Severity, Snapshot, UNKNOWN};
-use std::collections::HashMap;
-use std::os::fd::BorrowedFd;
+use shm_layout::segment::SegmentError;
+use shm_layout::stats::{Anomalies, Health, Parts, Severity};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Batches read from one ring before the next ring's turn.
-const BATCHES_PER_TURN: usize = 8;
-/// And the time after which no further batch of one ring is begun: nobody's events hold up the others'.
-const TURN: Duration = Duration::from_millis(2);
-/// How long a ring may be "not ready" before it is refused.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// When a ring is tried again that could not be attached for a passing reason.
-const RETRY: Duration = Duration::from_secs(5);
-/// Names of refused rings that are remembered, so that each is told once.
-const REMEMBERED_REFUSALS: usize = 4096;
+/// Reading in one round begins no further batch after this time: what is read is to be seen soon. While somebody floods, an
+/// event waits for the rest of one round, and then for a whole one before it is published.
+const ROUND: Duration = Duration::from_micros(500);
+/// While the aggregator is awake, every resting ring is looked at within this time for each of them, ...
+const LOOK_EVERY_NS_EACH: u64 = 2000;
+/// ... but within no less than this: a thousand loads are nothing beside a round with events, ...
+const LOOK_EVERY_LEAST_NS: u64 = 2_000_000;
+/// ... and within no more than this, however many somebody makes.
+const LOOK_EVERY_MOST_NS: u64 = 20_000_000;
+/// A ring rests when nothing was found in it for so long: two sleeps of an idle aggregator.
+const REST_AFTER_NS: u64 = 50_000_000;
+/// Of the rings whose pidfd is watched, one sweep looks at one part in this many, and at no fewer than the other.
+const SWEEP_PARTS: usize = 32;
+const SWEEP_LEAST: usize = 16;
+/// Looking for the dead that no pidfd tells of takes no more than this at a time.
+const SWEEP: Duration = Duration::from_millis(2);
 
 /// Both clocks of one moment, ns.
 #[derive(Clone, Copy, Debug)]
@@ -58,94 +76,135 @@ pub struct Host {
     prefix: Prefix,
     /// The aggregator's own.
     uid: u32,
-    processes: HashMap<ProcessFile, Tracked>,
+    places: Places,
+    /// Resting rings' next stamps. Before `seats`: it is dropped first.
+    lookout: Lookout<'static>,
+    /// The seat that is looked at next, and when the last look was.
+    look_at: usize,
+    looked_ns: u64,
+    found: Vec<usize>,
+    seats: Seats,
+    turns: Turns<usize>,
+    sheet: Sheet,
     chips: Chips,
     lines: Lines,
-    waiting: HashMap<ProcessFile, Instant>,
-    /// Rings that are not read, and when to try again; `None` = never.
-    refused: HashMap<ProcessFile, Option<Instant>>,
+    health: Health,
+    arrivals: Arrivals,
+    /// Dead processes that are in no figure any more, whose files are still to be removed.
+    graves: VecDeque<Box<Tracked>>,
+    scratch: Vec<Event>,
+    /// Where the two sweeps go on.
+    sweep_unwatched_at: usize,
+    sweep_watched_at: usize,
+    faults_seen: usize,
+    /// The last round of turns was cut short.
+    more: bool,
+    /// That there is no room for more was told.
+    full_told: bool,
     rejected_total: u64,
     gone: Gone,
 }
 
 impl Host {
     /// Nobody yet.
-    pub fn new(prefix: Prefix) -> Self {
+    pub fn new(prefix: Prefix, places: Places) -> Self {
         Self {
             prefix,
             uid: nix::unistd::geteuid().as_raw(),
-            processes: HashMap::new(),
+            places,
+            lookout: Lookout::default(),
+            look_at: 0,
+            looked_ns: 0,
+            found: Vec::new(),
+            seats: Seats::default(),
+            turns: Turns::default(),
+            sheet: Sheet::default(),
             chips: Chips::default(),
             lines: Lines::default(),
-            waiting: HashMap::new(),
-            refused: HashMap::new(),
+            health: Health::default(),
+            arrivals: Arrivals::default(),
+            graves: VecDeque::new(),
+            scratch: Vec::with_capacity(BATCH),
+            sweep_unwatched_at: 0,
+            sweep_watched_at: 0,
+            faults_seen: sigbus::faults(),
+            more: false,
+            full_told: false,
             rejected_total: 0,
             gone: Gone::default(),
         }
     }
 
-    /// Attaches to these rings, unless that was done or refused. The files whose pidfd is to be watched now.
-    pub fn meet(&mut self, files: impl IntoIterator<Item = ProcessFile>, now: Now) -> Vec<ProcessFile> {
-        let mut met = Vec::new();
+    /// These rings are there. Those that are not tracked yet will be met by [`welcome`](Self::welcome).
+    pub fn announce(&mut self, files: impl IntoIterator<Item = ProcessFile>) {
         for file in files {
-            let refused = self.refused.get(&file).is_some_and(|again| again.is_none_or(|at| Instant::now() < at));
-            if self.is_ours(&file) && !self.processes.contains_key(&file) && !refused && self.meet_one(file, now) {
-                met.push(file);
+            // Root reads everybody's rings, others their own.
+            let ours = self.uid == 0 || file.uid == self.uid;
+            if ours && !self.seats.contains(&file) && !self.graves.iter().any(|grave| grave.file == file) {
+                self.arrivals.announce(file);
             }
         }
-        met
     }
 
-    /// Tries again those that were not ready.
-    pub fn meet_waiting(&mut self, now: Now) -> Vec<ProcessFile> {
-        let waiting: Vec<_> = self.waiting.keys().copied().collect();
-        self.meet(waiting, now)
-    }
-
-    /// Whether some ring was seen that is not ready.
-    pub fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
-    /// Root reads everybody's rings, others their own.
-    fn is_ours(&self, file: &ProcessFile) -> bool {
-        self.uid == 0 || file.uid == self.uid
-    }
-
-    fn meet_one(&mut self, file: ProcessFile, now: Now) -> bool {
-        let error = match Tracked::meet(&self.prefix, file, &mut self.chips) {
-            Ok(met) => {
-                self.waiting.remove(&file);
-                self.refused.remove(&file);
-                self.welcome(met, now);
-                return true;
+    /// Attaches to rings whose turn it is; no further one after this time. Rings attached.
+    pub fn welcome(&mut self, wake: &Wake, at_most: Duration, now: Now) -> usize {
+        let (begin, before) = (Instant::now(), self.seats.len());
+        while let Some(file) = self.arrivals.next(begin) {
+            match self.meet(file) {
+                Ok(met) => self.take_in(met, wake, now),
+                Err(error) => self.turn_away(file, &error, now),
             }
-            Err(error) => error,
-        };
-        let gone =
-            matches!(error, crate::attach::AttachError::Segment(shm_layout::segment::SegmentError::NotFound { .. }));
-        let since = *self.waiting.entry(file).or_insert_with(Instant::now);
-        if gone {
-            self.waiting.remove(&file);
-        } else if !error.is_not_ready() || since.elapsed() > PATIENCE {
-            self.waiting.remove(&file);
-            let again = error.may_pass().then(|| Instant::now() + RETRY);
-            if self.refused.len() == REMEMBERED_REFUSALS {
-                self.refused.clear();
+            if begin.elapsed() > at_most {
+                break;
             }
-            if self.refused.insert(file, again).is_some() {
-                // Told before.
-                return false;
-            }
-            self.rejected_total += 1;
-            self.lines.add(now.unix_ns, Severity::Warning, file.pid, &format!("ring refused: {error}"));
         }
-        false
+        self.seats.len().saturating_sub(before)
     }
 
-    fn welcome(&mut self, met: Met, now: Now) {
+    /// When the next ring is to be met; `None` if none waits.
+    pub fn welcome_due(&self) -> Option<Instant> {
+        self.arrivals.due()
+    }
+
+    fn meet(&mut self, file: ProcessFile) -> Result<Met, AttachError> {
+        let limit = if self.uid == 0 && file.uid != 0 { self.places.of_one_user } else { self.places.all };
+        if self.seats.len() + self.graves.len() >= self.places.all || self.seats.len_of(file.uid) >= limit {
+            return Err(AttachError::Full { name: file.name(&self.prefix) });
+        }
+        Tracked::meet(&self.prefix, file, &mut self.chips)
+    }
+
+    fn turn_away(&mut self, file: ProcessFile, error: &AttachError, now: Now) {
+        let moment = Instant::now();
+        if matches!(error, AttachError::Segment(SegmentError::NotFound { .. })) {
+            return self.arrivals.forget(&file);
+        }
+        if error.is_not_ready() && self.arrivals.wait(file, moment) {
+            return;
+        }
+        if !self.arrivals.refuse(file, error.may_pass(), moment) {
+            // Told before.
+            return;
+        }
+        self.rejected_total += 1;
+        if matches!(error, AttachError::Full { .. }) {
+            if !core::mem::replace(&mut self.full_told, true) {
+                let Places { open_files, .. } = self.places;
+                let text = format!(
+                    "{} processes are tracked, and there is no room for more: raise the limit on open files (ulimit -n, now {open_files})",
+                    self.seats.len()
+                );
+                self.lines.add(now.unix_ns, Severity::Error, file.pid, &text);
+            }
+            return;
+        }
+        self.lines.add(now.unix_ns, Severity::Warning, file.pid, &format!("ring refused: {error}"));
+    }
+
+    fn take_in(&mut self, met: Met, wake: &Wake, now: Now) {
         let Met { tracked, continued, without_ledger, history_lost } = met;
-        let pid = tracked.ring.pid;
+        let (file, pid) = (tracked.file, tracked.ring.pid);
+        self.arrivals.forget(&file);
         let who = format!("PID {pid} ({})", tracked.name);
         let what = if continued { "is tracked again: its ledger is continued" } else { "is tracked" };
         self.lines.add(now.unix_ns, Severity::Info, pid, &format!("{who} {what}"));
@@ -157,69 +216,220 @@ impl Host {
             let text = format!("{who}: {history_lost} records were read by an aggregator that left no ledger");
             self.lines.add(now.unix_ns, Severity::Error, pid, &text);
         }
-        self.processes.insert(tracked.file, tracked);
+        let seat = self.seats.sit(Box::new(tracked), now.monotonic_ns);
+        self.sheet.come();
+        self.turns.join(file.uid, seat);
+        self.note_change(seat);
+        let token = self.seats.token(seat);
+        if let Some((tracked, state)) = self.seats.get(seat)
+            && let Some(pidfd) = tracked.ring.pidfd()
+        {
+            match wake.watch(token, pidfd) {
+                Ok(()) => state.watched = true,
+                Err(errno) => tracing::warn!(%errno, pid, "its death will be noticed by the sweep only"),
+            }
+        }
     }
 
-    /// The descriptor that becomes readable when this process dies.
-    pub fn pidfd(&self, file: &ProcessFile) -> Option<BorrowedFd<'_>> {
-        self.processes.get(file)?.ring.pidfd()
+    fn note_change(&mut self, seat: usize) {
+        if let Some((_, state)) = self.seats.get(seat)
+            && !core::mem::replace(&mut state.changed, true)
+        {
+            self.sheet.change(seat);
+        }
     }
 
-    /// Reads what is there. Records read.
+    /// Looks at the resting rings whose turn it is; those with something to read rest no more.
+    pub fn look_around(&mut self, now: Now) {
+        let seats = self.lookout.len();
+        let period = (seats as u64 * LOOK_EVERY_NS_EACH).clamp(LOOK_EVERY_LEAST_NS, LOOK_EVERY_MOST_NS);
+        let passed = now.monotonic_ns.saturating_sub(self.looked_ns).min(period);
+        let due = (seats as u64 * passed / period) as usize;
+        if due == 0 && seats > 0 {
+            return;
+        }
+        self.looked_ns = now.monotonic_ns;
+        let mut found = core::mem::take(&mut self.found);
+        let start = if self.look_at < seats { self.look_at } else { 0 };
+        let end = start + due;
+        self.lookout.look(start..end, &mut found);
+        self.lookout.look(0..end.saturating_sub(seats), &mut found);
+        self.look_at = if end < seats { end } else { end - seats };
+        found.drain(..).for_each(|seat| self.rouse(seat, now));
+        self.found = found;
+    }
+
+    fn rouse(&mut self, seat: usize, now: Now) {
+        let Some((tracked, state)) = self.seats.get(seat) else { return };
+        if core::mem::replace(&mut state.resting, false) {
+            state.found_ns = now.monotonic_ns;
+            let uid = tracked.file.uid;
+            self.lookout.leave(seat);
+            self.turns.join(uid, seat);
+        }
+    }
+
+    fn rest(&mut self, seat: usize) {
+        let Some((tracked, state)) = self.seats.get(seat) else { return };
+        state.resting = true;
+        // With no word to copy, its producer looks at its own clock, which is as right and costs only the rare event.
+        tracked.ring.set_clock(0);
+        // SAFETY: `finish` leaves the lookout before the ring goes to its grave, and the lookout is dropped before the seats.
+        let (word, awaited) = unsafe { tracked.awaited() };
+        self.lookout.watch(seat, word, awaited);
+    }
+
+    /// Reads what is there, in turns, for a bounded time. Records read.
     pub fn drain(&mut self, now: Now) -> usize {
+        for seat in self.turns.iter() {
+            if let Some((tracked, _)) = self.seats.get(seat) {
+                tracked.ring.set_clock(now.monotonic_ns);
+            }
+        }
+        let begin = Instant::now();
         let mut total = 0;
-        let mut shrunk = Vec::new();
-        for (file, tracked) in &mut self.processes {
-            let begin = Instant::now();
-            for _ in 0..BATCHES_PER_TURN {
-                if begin.elapsed() > TURN {
-                    break;
-                }
-                let read = tracked.drain(&mut self.chips, now.unix_ns);
+        while let Some((uid, seat)) = self.turns.next() {
+            let Some((tracked, state)) = self.seats.get(seat) else { continue };
+            if let Some(ending) = state.ending {
+                self.turns.again(uid, seat);
+                self.read_to_end(seat, ending, now);
+            } else {
+                let read = tracked.drain(&mut self.chips, now.unix_ns, &mut self.scratch);
                 total += read;
-                if read == 0 {
-                    break;
+                if read > 0 {
+                    state.found_ns = now.monotonic_ns;
+                }
+                let still = now.monotonic_ns.saturating_sub(state.found_ns) > REST_AFTER_NS;
+                let news = read > 0 || tracked.has_news();
+                if news {
+                    self.note_change(seat);
+                }
+                match read {
+                    BATCH => self.turns.again(uid, seat),
+                    0 if still && !news => self.rest(seat),
+                    _ => self.turns.served(uid, seat),
                 }
             }
-            if tracked.ring.was_shrunk() {
-                shrunk.push(*file);
+            if begin.elapsed() > ROUND {
+                break;
             }
         }
-        for file in shrunk {
-            self.rejected_total += 1;
-            self.refused.insert(file, None);
-            self.remove(&file, now, "shrank its ring under the reader; detached");
-        }
+        self.more = self.turns.is_waiting();
+        self.turns.end_round();
+        self.detach_shrunk(now);
         total
     }
 
-    /// Keeps every producer's clock.
-    pub fn keep_clocks(&self, now: Now) {
-        for tracked in self.processes.values() {
-            tracked.ring.set_clock(now.monotonic_ns);
+    /// Whether the last [`drain`](Self::drain) left something to read for want of time.
+    pub fn has_more(&self) -> bool {
+        self.more
+    }
+
+    /// Whether nothing has happened in any ring for a while.
+    pub fn everybody_rests(&self) -> bool {
+        self.turns.is_empty()
+    }
+
+    fn detach_shrunk(&mut self, now: Now) {
+        let faults = sigbus::faults();
+        if core::mem::replace(&mut self.faults_seen, faults) == faults {
+            return;
+        }
+        let seats = self.seats.iter_mut();
+        let shrunk: Vec<_> = seats.filter(|(_, tracked)| tracked.ring.was_shrunk()).map(|(seat, _)| seat).collect();
+        for seat in shrunk {
+            let Some((tracked, state)) = self.seats.get(seat) else { continue };
+            // Zeros are there now: nothing more can be read.
+            let ending = Ending { end: 0, how: "shrank its ring under the reader; detached" };
+            state.ending = Some(ending);
+            self.rejected_total += 1;
+            self.arrivals.refuse(tracked.file, false, Instant::now());
+            self.read_to_end(seat, ending, now);
         }
     }
 
-    /// A pidfd became readable: this process is dead.
-    pub fn died(&mut self, file: &ProcessFile, now: Now) {
-        let clean = self.processes.get(file).is_some_and(|tracked| tracked.ring.closed());
-        self.gone.deaths += u64::from(!clean && self.processes.contains_key(file));
-        self.remove(file, now, if clean { "exited" } else { "died" });
+    /// These pidfds became readable: their processes are dead. Begins no further one after `at_most`; whoever is left has a
+    /// pidfd that stays readable.
+    pub fn died(&mut self, tokens: &[Token], at_most: Duration, now: Now) {
+        let begin = Instant::now();
+        for token in tokens {
+            // Stale where the process was found dead by other means meanwhile.
+            if let Some(seat) = self.seats.find(*token) {
+                self.end(seat, now);
+            }
+            if begin.elapsed() > at_most {
+                break;
+            }
+        }
     }
 
-    /// Looks for dead processes that no pidfd tells of. True if there were some.
+    fn end(&mut self, seat: usize, now: Now) -> bool {
+        let Some((tracked, state)) = self.seats.get(seat) else { return false };
+        if state.ending.is_some() {
+            return false;
+        }
+        let clean = tracked.ring.closed();
+        self.gone.deaths += u64::from(!clean);
+        tracked.ring.close_pidfd();
+        let ending = Ending { end: tracked.claim(), how: if clean { "exited" } else { "died" } };
+        state.ending = Some(ending);
+        // One batch at once: for nearly everybody that is all. A longer rest takes its turns.
+        self.rouse(seat, now);
+        self.read_to_end(seat, ending, now);
+        true
+    }
+
+    fn read_to_end(&mut self, seat: usize, ending: Ending, now: Now) {
+        let Some((tracked, _)) = self.seats.get(seat) else { return };
+        match tracked.drain_dead(ending.end, &mut self.chips, &mut self.scratch) {
+            Some(torn) => self.finish(seat, ending.how, torn, now),
+            None => self.note_change(seat),
+        }
+    }
+
+    /// Looks for dead processes that no pidfd tells of, and for what else shows in no stamp. True if some were dead.
     pub fn sweep(&mut self, now: Now) -> bool {
-        let dead: Vec<_> =
-            self.processes.iter().filter(|(_, tracked)| tracked.ring.owner_is_dead()).map(|(file, _)| *file).collect();
-        for file in &dead {
-            self.died(file, now);
+        let (places, deadline) = (self.seats.places(), Instant::now() + SWEEP);
+        let mut some = false;
+        for _ in 0..places {
+            let seat = self.sweep_unwatched_at % places;
+            self.sweep_unwatched_at = seat + 1;
+            if !self.seats.state(seat).watched && self.look_after(seat, now) {
+                some = true;
+            } else if Instant::now() > deadline {
+                break;
+            }
         }
-        !dead.is_empty()
+        for _ in 0..(places / SWEEP_PARTS).max(SWEEP_LEAST).min(places) {
+            let seat = self.sweep_watched_at % places;
+            self.sweep_watched_at = seat + 1;
+            some |= self.seats.state(seat).watched && self.look_after(seat, now);
+            if Instant::now() > deadline {
+                break;
+            }
+        }
+        some
     }
 
-    fn remove(&mut self, file: &ProcessFile, now: Now, how: &str) {
-        let Some(mut tracked) = self.processes.remove(file) else { return };
-        let torn = tracked.drain_dead(&mut self.chips, now.unix_ns);
+    /// True if the process in this seat was dead.
+    fn look_after(&mut self, seat: usize, now: Now) -> bool {
+        let Some((tracked, _)) = self.seats.get(seat) else { return false };
+        if tracked.ring.owner_is_dead() {
+            return self.end(seat, now);
+        }
+        if tracked.has_drops() {
+            // Counted after the last record was read: no stamp will tell.
+            self.rouse(seat, now);
+        }
+        false
+    }
+
+    fn finish(&mut self, seat: usize, how: &str, torn: u64, now: Now) {
+        self.lookout.leave(seat);
+        let Some(mut tracked) = self.seats.leave(seat) else { return };
+        self.turns.leave(tracked.file.uid, seat);
+        self.sheet.go(&tracked);
+        self.full_told = false;
         let (pid, who) = (tracked.ring.pid, format!("PID {} ({})", tracked.ring.pid, tracked.name));
         let counters = tracked.books.counters;
         self.gone.events = self.gone.events.saturating_add(counters.events);
@@ -227,6 +437,7 @@ impl Host {
         self.gone.dropped = self.gone.dropped.saturating_add(tracked.ring.dropped());
         add_anomalies(&mut self.gone.anomalies, &counters.anomalies);
         let removed = tracked.end(&mut self.chips);
+        self.graves.push_back(tracked);
         let mut text = format!("{who} {how}{}", removed_text(&removed));
         if torn > 0 {
             text += &format!("; {torn} torn records");
@@ -236,9 +447,26 @@ impl Host {
         self.lines.add(now.unix_ns, severity, pid, &text);
     }
 
+    /// Removes files of the dead; no further ones after this time. True if there are more.
+    pub fn bury(&mut self, at_most: Duration) -> bool {
+        let begin = Instant::now();
+        while let Some(tracked) = self.graves.pop_front() {
+            tracked.bury();
+            if begin.elapsed() > at_most {
+                break;
+            }
+        }
+        !self.graves.is_empty()
+    }
+
+    /// Dead processes whose files are still to be removed.
+    pub fn graves(&self) -> usize {
+        self.graves.len()
+    }
+
     /// Processes tracked.
     pub fn process_count(&self) -> usize {
-        self.processes.len()
+        self.seats.len()
     }
 
     /// The chips as of the last [`snapshot`](Self::snapshot).
@@ -246,108 +474,44 @@ impl Host {
         &self.chips
     }
 
+    /// Whether something happened in some process since the last [`snapshot`](Self::snapshot).
+    pub fn has_news(&self) -> bool {
+        self.sheet.is_behind()
+    }
+
     /// This moment, for everybody to see.
-    pub fn snapshot(&mut self, now: Now, cpu_ns: u64) -> Snapshot {
-        let mut tracked: Vec<&Tracked> = self.processes.values().collect();
-        tracked.sort_by_key(|t| (t.ring.pid, t.file.nonce));
-        let hidden_processes = tracked.len().saturating_sub(MAX_PROCESSES) as u64;
-        let mut snapshot = Snapshot { lines: self.lines.iter().copied().collect(), ..Snapshot::default() };
-        let mut health = Health {
+    pub fn snapshot(&mut self, now: Now, cpu_ns: u64, generation: u64) -> Parts<'_> {
+        self.sheet.bring_up(&mut self.seats, &self.chips);
+        self.sheet.sum_chips(&mut self.chips);
+        self.health = Health {
             monotonic_ns: now.monotonic_ns,
             unix_ns: now.unix_ns,
-            rings: tracked.len() as u64,
+            generation,
             rejected_rings_total: self.rejected_total,
             events_total: self.gone.events,
             dropped_events_total: self.gone.dropped,
             torn_events_total: self.gone.torn,
             cpu_ns,
             deaths_total: self.gone.deaths,
-            hidden_processes,
             anomalies: self.gone.anomalies,
             ..Health::default()
         };
-        for chip in self.chips.all_mut() {
-            chip.processes = 0;
-            for figures in &mut chip.memory {
-                clear_live(figures);
-            }
+        self.sheet.add_to(&mut self.health);
+        Parts {
+            health: &self.health,
+            chips: self.chips.all(),
+            processes: self.sheet.processes(),
+            rows: self.sheet.rows(),
+            lines: self.lines.as_slices(),
         }
-        // Of several processes on a chip, the one that was last active has dispatched the resident program.
-        let mut resident_since = vec![0; self.chips.all().len()];
-        let mut used = vec![false; self.chips.all().len()];
-        for (at, process) in tracked.iter().enumerate() {
-            let counters = &process.books.counters;
-            health.events_total = health.events_total.saturating_add(counters.events);
-            health.torn_events_total = health.torn_events_total.saturating_add(counters.torn);
-            health.dropped_events_total = health.dropped_events_total.saturating_add(process.ring.dropped());
-            health.lag_events = health.lag_events.saturating_add(process.lag());
-            health.live_allocations += process.live_allocations();
-            add_anomalies(&mut health.anomalies, &counters.anomalies);
-            for live in &process.books.accounts {
-                let Some(memory) = live.memory() else { continue };
-                let device = live.account.device;
-                let resident = if memory == Memory::Cb { process.books.resident(device) } else { 0 };
-                let figures = live.figures(resident, process.books.capacity(device, live.account.memory));
-                let sum = self.chips.figures(live.chip, memory);
-                add_live(sum, &figures);
-                if resident > 0 && process.last_event_unix_ns() >= resident_since[live.chip] {
-                    resident_since[live.chip] = process.last_event_unix_ns();
-                    sum.resident_bytes = resident;
-                }
-                used[live.chip] = true;
-                if at >= MAX_PROCESSES || snapshot.rows.len() == MAX_ROWS {
-                    health.hidden_rows += 1;
-                    continue;
-                }
-                let (process, chip) = (at as u32, live.chip as u32);
-                snapshot.rows.push(Row { process, chip, device, memory: live.account.memory, figures });
-            }
-            for device in process.books.devices.iter().filter(|device| device.open != 0) {
-                if let Some(chip) = self.chips.find(device.chip_id, device.id_is_logical != 0) {
-                    used[chip] = true;
-                    self.chips.all_mut()[chip].processes += 1;
-                }
-            }
-        }
-        self.chips.mark_used(|chip| used[chip]);
-        snapshot.processes = tracked.iter().take(MAX_PROCESSES).map(|t| t.row()).collect();
-        snapshot.chips = self.chips.all().to_vec();
-        snapshot.health = health;
-        snapshot
     }
 }
 
-/// Clears what is summed anew at each snapshot; peaks, capacities and cumulative sums stay.
-fn clear_live(figures: &mut Figures) {
-    *figures = Figures {
-        peak_footprint_bytes: figures.peak_footprint_bytes,
-        capacity_bytes: figures.capacity_bytes,
-        allocated_bytes_total: figures.allocated_bytes_total,
-        freed_bytes_total: figures.freed_bytes_total,
-        ..Figures::default()
-    };
-}
-
-fn add_live(sum: &mut Figures, one: &Figures) {
-    sum.live_bytes = sum.live_bytes.saturating_add(one.live_bytes);
-    sum.footprint_bytes = sum.footprint_bytes.saturating_add(one.footprint_bytes);
-    sum.blocks = sum.blocks.saturating_add(one.blocks);
-    sum.fabric_bytes = sum.fabric_bytes.saturating_add(one.fabric_bytes);
-    sum.dispatch_bytes = sum.dispatch_bytes.saturating_add(one.dispatch_bytes);
-    sum.detail_incomplete |= one.detail_incomplete;
-    sum.peak_footprint_bytes = sum.peak_footprint_bytes.max(sum.footprint_bytes);
-    if sum.capacity_bytes == UNKNOWN {
-        sum.capacity_bytes = one.capacity_bytes;
+/// Whoever is dead leaves nothing behind.
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.bury(Duration::MAX);
     }
-}
-
-fn add_anomalies(sum: &mut Anomalies, one: &Anomalies) {
-    sum.free_unknown = sum.free_unknown.saturating_add(one.free_unknown);
-    sum.double_free = sum.double_free.saturating_add(one.double_free);
-    sum.invalid_record = sum.invalid_record.saturating_add(one.invalid_record);
-    sum.alloc_live = sum.alloc_live.saturating_add(one.alloc_live);
-    sum.overflow = sum.overflow.saturating_add(one.overflow);
-    sum.size_mismatch = sum.size_mismatch.saturating_add(one.size_mismatch);
 }
 
 /// ": removed 5 buffers (15.2 MiB), 8 CBs (2.40 MiB), 4 kernels (204 KiB)", or nothing.

@@ -22,9 +22,10 @@ impl Lines {
         self.0.push_back(Line { unix_ns, severity: severity as u32, pid, text: text::store(what.as_bytes()) });
     }
 
-    /// The oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &Line> {
-        self.0.iter()
+    /// The oldest first, in two pieces.
+    pub fn as_slices(&self) -> [&[Line]; 2] {
+        let (older, newer) = self.0.as_slices();
+        [older, newer]
     }
 }
 

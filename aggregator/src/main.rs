@@ -36,7 +36,6 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let prefix = Prefix::from_environment()?;
-    raise_descriptor_limit();
     let stop = stop_on_signals().context("signal handlers")?;
     let daemon = Daemon::start(&prefix, stop.as_fd())?;
     if arguments.once {
@@ -45,16 +44,6 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     tracing::info!(%prefix, pid = std::process::id(), "aggregator runs");
     daemon.run();
     Ok(())
-}
-
-/// Three descriptors a process: the usual soft limit of 1,024 would do for 340 of them.
-fn raise_descriptor_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && let Err(errno) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
-    {
-        tracing::warn!(%errno, "the limit on open files stays as it is");
-    }
 }
 
 /// Readable once SIGTERM, SIGINT or SIGHUP has come.

@@ -6,13 +6,12 @@ use shm_layout::event::Memory;
 use shm_layout::names::Prefix;
 use shm_layout::procfs;
 use shm_layout::segment::{self, Created, SegmentError};
-use shm_layout::stats::{Chip, Identity, Snapshot, StatsHeader, StatsView, stats_bytes};
+use shm_layout::stats::{Chip, Identity, Parts, StatsHeader, StatsView, stats_bytes};
 
 /// The segment that this aggregator publishes in.
 #[derive(Debug)]
 pub struct Publisher {
     segment: Created,
-    words: Vec<u64>,
     generation: u64,
 }
 
@@ -28,7 +27,7 @@ impl Publisher {
             tracing::info!(name, "replaced a stats segment that an earlier aggregator left");
         }
         let segment = segment::create(&name, stats_bytes())?;
-        let publisher = Self { segment, words: Vec::new(), generation: 0 };
+        let publisher = Self { segment, generation: 0 };
         if let Some(view) = publisher.view() {
             view.announce(Identity {
                 magic: 0,
@@ -57,15 +56,18 @@ impl Publisher {
         StatsView::new(header, mapping.array(at, (stats_bytes() - at) / 8)?)
     }
 
-    /// Shows this snapshot.
-    pub fn publish(&mut self, snapshot: &mut Snapshot) {
+    /// The number of the next snapshot.
+    pub fn next_generation(&mut self) -> u64 {
         self.generation += 1;
-        snapshot.health.generation = self.generation;
-        snapshot.encode(&mut self.words);
+        self.generation
+    }
+
+    /// Shows this snapshot.
+    pub fn publish(&mut self, parts: &Parts<'_>) {
         if let Some(view) = self.view() {
-            view.snapshots().publish(&self.words);
+            parts.publish(view.snapshots());
         }
-        self.beat(snapshot.health.monotonic_ns);
+        self.beat(parts.health.monotonic_ns);
     }
 
     /// Tells that the aggregator is alive.

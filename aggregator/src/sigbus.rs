@@ -11,8 +11,8 @@ use shm_layout::segment::Opened;
 use std::ops::Deref;
 use std::sync::Once;
 
-/// Mappings that can be guarded at once; further ones are read unguarded.
-const MAPPINGS: usize = 8192;
+/// Mappings that can be guarded at once.
+pub const MAPPINGS: usize = 8192;
 
 struct Entry {
     /// First address; 0 = the entry is free.
@@ -26,38 +26,44 @@ static TABLE: [Entry; MAPPINGS] =
         MAPPINGS];
 /// Entries at and above this were never used.
 static USED: AtomicUsize = AtomicUsize::new(0);
+/// Mappings that have faulted so far.
+static FAULTS: AtomicUsize = AtomicUsize::new(0);
 static INSTALL: Once = Once::new();
+
+/// Mappings that have faulted so far: whoever has many need look for the one only when this has changed.
+pub fn faults() -> usize {
+    // Relaxed: counted by a handler on the touching thread, or looked at again in the next round.
+    FAULTS.load(Relaxed)
+}
 
 /// A segment whose loss does not kill the reader.
 #[derive(Debug)]
 pub struct Guarded {
     opened: Opened,
-    entry: Option<usize>,
+    entry: usize,
 }
 
 impl Guarded {
-    /// Guards this segment.
-    pub fn new(opened: Opened) -> Self {
+    /// Guards this segment; `None` when [`MAPPINGS`] are guarded already.
+    pub fn new(opened: Opened) -> Option<Self> {
         INSTALL.call_once(install);
         let start = opened.mapping.address() as usize;
         let free = |entry: &Entry| entry.start.compare_exchange(0, 1, Acquire, Relaxed).is_ok();
-        let entry = TABLE.iter().position(free);
-        if let Some(at) = entry {
-            // Relaxed: published by the start address.
-            TABLE[at].len.store(opened.mapping.len(), Relaxed);
-            TABLE[at].faulted.store(false, Relaxed);
-            // SYNC(sigbus.start): publishes the length; pairs with the Acquire in `on_sigbus`.
-            TABLE[at].start.store(start, Release);
-            // Relaxed: the handler runs on the thread that touches the mapping, which comes after this.
-            USED.fetch_max(at + 1, Relaxed);
-        }
-        Self { opened, entry }
+        let at = TABLE.iter().position(free)?;
+        // Relaxed: published by the start address.
+        TABLE[at].len.store(opened.mapping.len(), Relaxed);
+        TABLE[at].faulted.store(false, Relaxed);
+        // SYNC(sigbus.start): publishes the length; pairs with the Acquire in `on_sigbus`.
+        TABLE[at].start.store(start, Release);
+        // Relaxed: the handler runs on the thread that touches the mapping, which comes after this.
+        USED.fetch_max(at + 1, Relaxed);
+        Some(Self { opened, entry: at })
     }
 
     /// Whether the file lost pages that were touched.
     pub fn faulted(&self) -> bool {
         // Relaxed: set by a handler on the touching thread.
-        self.entry.is_some_and(|at| TABLE[at].faulted.load(Relaxed))
+        TABLE[self.entry].faulted.load(Relaxed)
     }
 }
 
@@ -70,10 +76,8 @@ impl Deref for Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        if let Some(at) = self.entry {
-            // SYNC(sigbus.start): nothing to publish; pairs with the Acquire in `on_sigbus`.
-            TABLE[at].start.store(0, Release);
-        }
+        // SYNC(sigbus.start): nothing to publish; pairs with the Acquire in `on_sigbus`.
+        TABLE[self.entry].start.store(0, Release);
     }
 }
 
@@ -102,6 +106,7 @@ extern "C" fn on_sigbus(_signal: libc::c_int, info: *mut libc::siginfo_t, _conte
             if put != libc::MAP_FAILED {
                 // Relaxed: read by the thread that was interrupted.
                 entry.faulted.store(true, Relaxed);
+                FAULTS.fetch_add(1, Relaxed);
                 return;
             }
         }

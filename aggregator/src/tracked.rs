@@ -2,9 +2,10 @@
 
 use crate::attach::{AttachError, AttachedRing};
 use crate::books::{Books, Removed};
-use crate::chips::Chips;
+use crate::chips::{ChipIndex, Chips};
 use crate::ledger::Ledger;
 use core::cell::Cell;
+use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::event::{Event, MEMORY_KINDS, Memory};
 use shm_layout::ledger::Identity as LedgerIdentity;
@@ -16,7 +17,7 @@ use shm_layout::stats::{Process, Source, State};
 use shm_layout::text;
 
 /// Records read, applied and committed together.
-const BATCH: usize = 1024;
+pub const BATCH: usize = 1024;
 /// Records looked at ahead at a time: enough for a line to come from memory meanwhile, few enough that it is still in the
 /// first cache then. Three such blocks are known to the ledger at once.
 const AHEAD: usize = 6;
@@ -33,16 +34,19 @@ pub struct Tracked {
     ledger: Option<Ledger>,
     /// Every record before this one is in the books.
     applied: u64,
-    batch: Vec<Event>,
     drops_seen: u64,
     /// Drops are brought into the books once everything written before them is.
     absorb_at: Option<u64>,
     lost_controls_seen: u64,
     /// comm, for event lines.
     pub name: String,
-    command_line: Vec<u8>,
-    start_unix_ns: u64,
     last_event_unix_ns: u64,
+    /// Its row as of the last [`refresh`](Self::refresh).
+    row: Process,
+    /// `drops_seen` as of then.
+    drops_shown: u64,
+    /// The chips that it had open as of then.
+    pub open_chips: Vec<ChipIndex>,
 }
 
 /// A process that was attached, and what is to be said about it.
@@ -95,50 +99,67 @@ impl Tracked {
             .unwrap_or_else(|_| text::load(&ring.identity.name));
         let mut command_line = procfs::read_bounded(&format!("/proc/{pid}/cmdline"), 512).unwrap_or_default();
         command_line.iter_mut().filter(|b| **b == 0).for_each(|b| *b = b' ');
+        let row = Process {
+            pid: ring.pid,
+            uid: file.uid,
+            state: State::Running as u32,
+            source: Source::Ring as u32,
+            start_ticks: ring.identity.start_ticks,
+            start_unix_ns: start_unix_ns(ring.identity.start_ticks),
+            last_event_unix_ns: 0,
+            events_total: 0,
+            dropped_events_total: 0,
+            lag_events: 0,
+            nonce: file.nonce,
+            ring_pid: file.pid,
+            reserved: 0,
+            name: text::store(name.as_bytes()),
+            command_line: text::store(command_line.trim_ascii_end()),
+        };
         let mut tracked = Self {
             file,
-            start_unix_ns: start_unix_ns(ring.identity.start_ticks),
             ring,
             books,
             ledger,
             applied,
-            batch: Vec::with_capacity(BATCH),
             drops_seen: 0,
             absorb_at: None,
             lost_controls_seen: 0,
             name,
-            command_line: command_line.trim_ascii_end().to_vec(),
             last_event_unix_ns: 0,
+            row,
+            drops_shown: 0,
+            open_chips: Vec::new(),
         };
         let history_lost = if continued { 0 } else { told };
         tracked.books.history_lost = history_lost > 0;
         Ok(Met { tracked, continued, without_ledger, history_lost })
     }
 
-    /// Reads and applies at most one batch. Records read.
-    pub fn drain(&mut self, chips: &mut Chips, now_unix_ns: u64) -> usize {
+    /// Reads and applies at most one batch, by way of `scratch`. Records read.
+    pub fn drain(&mut self, chips: &mut Chips, now_unix_ns: u64, scratch: &mut Vec<Event>) -> usize {
         let from = self.applied;
-        self.batch.clear();
-        let to = self.ring.read(from, BATCH, &mut self.batch);
+        scratch.clear();
+        let to = self.ring.read(from, BATCH, scratch);
         if to == from {
             if self.look_at_drops(from, chips) {
                 self.commit(from);
             }
             return 0;
         }
-        self.apply_batch(chips);
+        self.apply_batch(scratch, chips);
         self.last_event_unix_ns = now_unix_ns;
         self.look_at_drops(to, chips);
         self.commit(to);
         // Returned only after the commit: until then a killed aggregator's successor reads them again.
         self.ring.consumer().release(from, to);
         self.ring.set_cursor(to);
-        self.batch.len()
+        scratch.len()
     }
 
     /// Applies what was read. The lines of memory that a record will need are asked for some records ahead: first the
     /// index's, and with its help the entry's.
-    fn apply_batch(&mut self, chips: &mut Chips) {
+    fn apply_batch(&mut self, batch: &[Event], chips: &mut Chips) {
         let ring = &self.ring;
         let absorbed = Cell::new(self.drops_seen);
         let drops = |books: &mut Books, chips: &mut Chips| {
@@ -148,13 +169,13 @@ impl Tracked {
             }
         };
         let small = self.ledger.as_ref().is_none_or(Ledger::is_small);
-        let mut ledger = self.ledger.as_mut().map(|ledger| ledger.begin(&self.batch));
+        let mut ledger = self.ledger.as_mut().map(|ledger| ledger.begin(batch));
         // Block by block: while one is applied, the two behind it are on their way.
         let block = |number: Option<usize>| {
-            let from = number.map_or(usize::MAX, |number| number * AHEAD).min(self.batch.len());
-            &self.batch[from..(from + AHEAD).min(self.batch.len())]
+            let from = number.map_or(usize::MAX, |number| number * AHEAD).min(batch.len());
+            &batch[from..(from + AHEAD).min(batch.len())]
         };
-        for step in 0..self.batch.len().div_ceil(AHEAD) + 2 {
+        for step in 0..batch.len().div_ceil(AHEAD) + 2 {
             if let Some(ledger) = ledger.as_mut().filter(|_| !small) {
                 block(Some(step)).iter().for_each(|event| ledger.expect(event));
                 block(step.checked_sub(1)).iter().for_each(|event| ledger.expect_entry(event));
@@ -201,33 +222,42 @@ impl Tracked {
         }
     }
 
-    /// Reads to the end of a dead process's ring. Slots that were claimed and never published are counted.
-    pub fn drain_dead(&mut self, chips: &mut Chips, now_unix_ns: u64) -> u64 {
-        // One lap at most: a child that was forked and shares the mapping must not keep us here by writing on.
-        let end = self.applied.saturating_add(self.ring.identity.slots);
-        while self.applied < end && self.drain(chips, now_unix_ns) > 0 {}
-        let (from, claim) = (self.applied, self.ring.claim(self.applied));
-        self.batch.clear();
-        let (ring, batch) = (&self.ring, &mut self.batch);
-        let (to, found) = ring.consumer().drain_dead(from, claim, |event| batch.push(event));
-        if to != from {
-            self.apply_batch(chips);
-            self.books.counters.torn += found.torn;
-        }
-        self.absorb_all(chips);
-        self.commit(to);
-        found.torn
+    /// Where the ring of a process that is dead ends: what was claimed, at most a lap on.
+    pub fn claim(&self) -> u64 {
+        self.ring.claim(self.applied)
     }
 
-    /// The end: everything it held is removed, its files as well.
-    pub fn end(mut self, chips: &mut Chips) -> Removed {
-        let removed = self.books.end(chips);
+    /// Reads on in a dead process's ring, at most one batch, not beyond `end`. Slots that were claimed and never published
+    /// are counted. The count if that was all, `None` if there is more.
+    pub fn drain_dead(&mut self, end: u64, chips: &mut Chips, scratch: &mut Vec<Event>) -> Option<u64> {
+        let from = self.applied;
+        scratch.clear();
+        let until = end.min(from.saturating_add(BATCH as u64));
+        let (to, found) = self.ring.consumer().drain_dead(from, until, |event| scratch.push(event));
+        if to != from {
+            self.apply_batch(scratch, chips);
+            self.books.counters.torn += found.torn;
+        }
+        let last = to >= end;
+        if last {
+            self.absorb_all(chips);
+        }
+        self.commit(to);
+        last.then_some(self.books.counters.torn)
+    }
+
+    /// The end of its books: everything that it held is gone from the chips.
+    pub fn end(&mut self, chips: &mut Chips) -> Removed {
+        self.books.end(chips)
+    }
+
+    /// The end of its files, which takes longer than that of its books: freeing pages is the kernel's work.
+    pub fn bury(mut self) {
         // In this order: a ledger without a ring is known for what it is, a ring without its ledger is not.
         self.ring.remove();
         if let Some(ledger) = self.ledger.take() {
             ledger.delete();
         }
-        removed
     }
 
     /// Live allocations with an entry.
@@ -235,35 +265,39 @@ impl Tracked {
         self.ledger.as_ref().map_or(0, |ledger| ledger.len() as u64)
     }
 
-    /// Written and not yet read.
-    pub fn lag(&self) -> u64 {
-        self.ring.claim(self.applied) - self.applied
+    /// The word in which its next record will show, and what it holds then.
+    ///
+    /// # Safety
+    /// The word is not used after this process's ring was dropped.
+    pub unsafe fn awaited(&self) -> (&'static AtomicU64, u64) {
+        let (word, holds) = self.ring.consumer().awaited(self.applied);
+        // SAFETY: the word lies in the ring's mapping, which is never moved and lives as long as the ring; that it is not
+        // used for longer, the caller promises.
+        (unsafe { &*core::ptr::from_ref(word) }, holds)
     }
 
-    /// Unix time in ns of the last round that read something from it.
-    pub fn last_event_unix_ns(&self) -> u64 {
-        self.last_event_unix_ns
+    /// Whether its row is out of date for another reason than records read: drops came into the books.
+    pub fn has_news(&self) -> bool {
+        self.drops_seen != self.drops_shown
     }
 
-    /// Its row in the snapshot.
-    pub fn row(&self) -> Process {
-        Process {
-            pid: self.ring.pid,
-            uid: self.file.uid,
-            state: State::Running as u32,
-            source: Source::Ring as u32,
-            start_ticks: self.ring.identity.start_ticks,
-            start_unix_ns: self.start_unix_ns,
-            last_event_unix_ns: self.last_event_unix_ns,
-            events_total: self.books.counters.events,
-            dropped_events_total: self.ring.dropped(),
-            lag_events: self.lag(),
-            nonce: self.file.nonce,
-            ring_pid: self.file.pid,
-            reserved: 0,
-            name: text::store(self.name.as_bytes()),
-            command_line: text::store(&self.command_line),
-        }
+    /// Whether the ring has counted drops that are not in the books.
+    pub fn has_drops(&self) -> bool {
+        self.ring.dropped() != self.drops_seen
+    }
+
+    /// Brings its row up to date.
+    pub fn refresh(&mut self) {
+        self.drops_shown = self.drops_seen;
+        self.row.last_event_unix_ns = self.last_event_unix_ns;
+        self.row.events_total = self.books.counters.events;
+        self.row.dropped_events_total = self.ring.dropped();
+        self.row.lag_events = self.claim() - self.applied;
+    }
+
+    /// Its row in the snapshot, as of the last [`refresh`](Self::refresh).
+    pub fn row(&self) -> &Process {
+        &self.row
     }
 }
 

@@ -2,10 +2,17 @@
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use shm_layout::names::ProcessFile;
-use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
+
+/// Names a watched process. Made by whoever knows the processes; what has no process any more is theirs to notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Token {
+    /// Where it sits.
+    pub seat: u32,
+    /// How many sat there before it, and one; never 0.
+    pub generation: u32,
+}
 
 /// Why the sleep ended.
 #[derive(Debug, Default)]
@@ -15,19 +22,22 @@ pub struct Woken {
     /// Something new may be in /dev/shm.
     pub files: bool,
     /// Processes that died.
-    pub dead: Vec<ProcessFile>,
+    pub dead: Vec<Token>,
 }
 
+// Below every token: its generation is at least 1.
 const STOP: u64 = 0;
 const FILES: u64 = 1;
-const FIRST_PROCESS: u64 = 2;
+
+/// Deaths told at once; more are told by the next call.
+const AT_ONCE: usize = 256;
 
 /// An epoll set with names for its members.
 #[derive(Debug)]
 pub struct Wake {
     epoll: Epoll,
-    processes: HashMap<u64, ProcessFile>,
-    next: u64,
+    woken: Woken,
+    events: Vec<EpollEvent>,
 }
 
 impl Wake {
@@ -41,33 +51,56 @@ impl Wake {
         if let Some(files) = files {
             epoll.add(files, EpollEvent::new(EpollFlags::EPOLLIN, FILES))?;
         }
-        Ok(Self { epoll, processes: HashMap::new(), next: FIRST_PROCESS })
+        Ok(Self { epoll, woken: Woken::default(), events: vec![EpollEvent::empty(); AT_ONCE] })
     }
 
     /// Watches a process's pidfd. Closing the descriptor ends that.
     ///
     /// # Errors
     /// The system's answer.
-    pub fn watch(&mut self, file: ProcessFile, pidfd: impl AsFd) -> Result<(), Errno> {
-        self.epoll.add(pidfd, EpollEvent::new(EpollFlags::EPOLLIN, self.next))?;
-        self.processes.insert(self.next, file);
-        self.next += 1;
-        Ok(())
+    pub fn watch(&self, token: Token, pidfd: impl AsFd) -> Result<(), Errno> {
+        let data = u64::from(token.generation) << 32 | u64::from(token.seat);
+        self.epoll.add(pidfd, EpollEvent::new(EpollFlags::EPOLLIN, data))
     }
 
     /// Sleeps at most this long.
-    pub fn wait(&mut self, at_most: Duration) -> Woken {
-        let mut events = [EpollEvent::empty(); 64];
+    pub fn wait(&mut self, at_most: Duration) -> &Woken {
         let timeout = EpollTimeout::try_from(at_most).unwrap_or(EpollTimeout::ZERO);
-        let count = self.epoll.wait(&mut events, timeout).unwrap_or(0);
-        let mut woken = Woken::default();
-        for event in &events[..count] {
+        let count = self.epoll.wait(&mut self.events, timeout).unwrap_or(0);
+        self.woken.stop = false;
+        self.woken.files = false;
+        self.woken.dead.clear();
+        for event in &self.events[..count] {
             match event.data() {
-                STOP => woken.stop = true,
-                FILES => woken.files = true,
-                token => woken.dead.extend(self.processes.remove(&token)),
+                STOP => self.woken.stop = true,
+                FILES => self.woken.files = true,
+                token => self.woken.dead.push(Token { seat: token as u32, generation: (token >> 32) as u32 }),
             }
         }
-        woken
+        &self.woken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::eventfd::EventFd;
+
+    #[test]
+    fn what_is_readable_is_told_by_its_token_and_nothing_after_its_end() -> Result<(), Errno> {
+        let (stop, first, second) = (EventFd::new()?, EventFd::new()?, EventFd::new()?);
+        let mut wake = Wake::new(stop.as_fd(), None)?;
+        let (one, other) = (Token { seat: 7, generation: 1 }, Token { seat: 7, generation: u32::MAX });
+        wake.watch(one, &first)?;
+        wake.watch(other, &second)?;
+        second.write(1)?;
+        assert_eq!(wake.wait(Duration::ZERO).dead, [other]);
+        drop(second);
+        assert!(wake.wait(Duration::ZERO).dead.is_empty());
+        first.write(1)?;
+        stop.write(1)?;
+        let woken = wake.wait(Duration::ZERO);
+        assert!(woken.stop && woken.dead == [one]);
+        Ok(())
     }
 }

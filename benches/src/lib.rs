@@ -3,12 +3,14 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`machine`] | this machine: its name, pinning, how far its cores are from each other |
-//! | [`peers`] | ours and its peers behind one face |
 //! | [`sample`] | many measurements of one thing, and their quantiles |
 //! | [`report`] | rows of a report, as a table and as JSON |
+//! | [`peers`] | ours and its peers behind one face |
 //! | [`drain`] | the aggregator's side: a ring that is filled here, drained by the aggregator's own code |
+//! | [`host`] | real processes and a real aggregator |
 
 pub mod drain;
+pub mod host;
 pub mod machine;
 pub mod peers;
 pub mod report;

@@ -44,7 +44,11 @@ impl<'a, W: Word64> Snapshots<'a, W> {
 
     /// Publishes these words (the first [`capacity`](Self::capacity) of them). One writer only.
     pub fn publish(&self, payload: &[u64]) {
-        let payload = &payload[..payload.len().min(self.capacity())];
+        self.publish_parts(&[payload]);
+    }
+
+    /// [`publish`](Self::publish) of words that lie in several places, one after the other.
+    pub fn publish_parts(&self, parts: &[&[u64]]) {
         // Relaxed: only this writer stores it.
         let next = 1 - (self.active.load(Relaxed) & 1) as usize;
         let [sequence, used, words @ ..] = self.buffers[next] else {
@@ -56,11 +60,17 @@ impl<'a, W: Word64> Snapshots<'a, W> {
         // SYNC(seqlock.odd): whoever sees a word stored below and then fences sees the odd sequence; pairs with the
         // Acquire fence in `read`.
         W::fence(Release);
-        // Relaxed: ordered by the fences around.
-        used.store(payload.len() as u64, Relaxed);
-        for (to, word) in words.iter().zip(payload) {
-            to.store(*word, Relaxed);
+        let mut rest = words;
+        for part in parts {
+            let (here, behind) = rest.split_at(part.len().min(rest.len()));
+            for (to, word) in here.iter().zip(*part) {
+                // Relaxed: ordered by the fences around.
+                to.store(*word, Relaxed);
+            }
+            rest = behind;
         }
+        // Relaxed: as the words.
+        used.store((words.len() - rest.len()) as u64, Relaxed);
         // SYNC(seqlock.even): publishes the payload; pairs with the first Acquire of the sequence in `read`.
         sequence.store(odd.wrapping_add(1), Release);
         // SYNC(seqlock.active): shows the buffer; pairs with the Acquire of the index in `read`.

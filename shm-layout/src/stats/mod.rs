@@ -24,4 +24,4 @@ pub use segment::{
     HISTORY_SAMPLES, HISTORY_SECONDS_PER_SAMPLE, Identity, IdentityError, MAGIC, MAX_CHIPS, MAX_LINES, MAX_PROCESSES,
     MAX_ROWS, StatsHeader, StatsView, VERSION, stats_bytes,
 };
-pub use snapshot::{DecodeError, Snapshot};
+pub use snapshot::{DecodeError, Parts, Snapshot};

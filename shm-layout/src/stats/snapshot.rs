@@ -8,6 +8,8 @@
 
 use super::figures::{Chip, Health, Line, Process, Row};
 use super::segment::{MAX_CHIPS, MAX_LINES, MAX_PROCESSES, MAX_ROWS};
+use crate::atomics::Word64;
+use crate::seqlock::Snapshots;
 use bytemuck::{Pod, Zeroable};
 
 const COUNT_WORDS: usize = 4;
@@ -27,6 +29,47 @@ pub struct Snapshot {
     pub lines: Vec<Line>,
 }
 
+/// A snapshot whose parts lie where their owner keeps them: to be published without being copied together first. Whoever
+/// fills it keeps to the limits (`MAX_…`).
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "as in `Snapshot`")]
+pub struct Parts<'a> {
+    pub health: &'a Health,
+    pub chips: &'a [Chip],
+    pub processes: &'a [Process],
+    pub rows: &'a [Row],
+    /// In two pieces, as a ring buffer has them.
+    pub lines: [&'a [Line]; 2],
+}
+
+impl Parts<'_> {
+    /// Publishes it.
+    pub fn publish<W: Word64>(&self, to: Snapshots<'_, W>) {
+        let lines = self.lines[0].len() + self.lines[1].len();
+        let counts = [self.chips.len(), self.processes.len(), self.rows.len(), lines].map(|n| n as u64);
+        to.publish_parts(&[
+            &counts,
+            words(core::slice::from_ref(self.health)),
+            words(self.chips),
+            words(self.processes),
+            words(self.rows),
+            words(self.lines[0]),
+            words(self.lines[1]),
+        ]);
+    }
+
+    /// A copy that owns what it holds.
+    pub fn to_snapshot(&self) -> Snapshot {
+        Snapshot {
+            health: *self.health,
+            chips: self.chips.to_vec(),
+            processes: self.processes.to_vec(),
+            rows: self.rows.to_vec(),
+            lines: self.lines.concat(),
+        }
+    }
+}
+
 /// Why words are not a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the stats segment's counts do not fit its size")]
@@ -36,9 +79,13 @@ fn words_of<T: Pod>() -> usize {
     size_of::<T>() / 8
 }
 
-fn append<T: Pod>(words: &mut Vec<u64>, items: &[T]) {
+fn words<T: Pod>(items: &[T]) -> &[u64] {
     const { assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() == 8) };
-    words.extend_from_slice(bytemuck::cast_slice(items));
+    bytemuck::cast_slice(items)
+}
+
+fn append<T: Pod>(to: &mut Vec<u64>, items: &[T]) {
+    to.extend_from_slice(words(items));
 }
 
 /// Takes `count` items from the front of the words.

@@ -1,0 +1,59 @@
+//! Open files: each tracked process takes three of them, and the system gives only so many.
+
+use crate::sigbus::MAPPINGS;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// A ring, a ledger, a pidfd.
+const PER_PROCESS: usize = 3;
+/// What is open besides for a moment at a time: /proc, /dev/shm, the log.
+const SPARE: usize = 16;
+/// Of all places, one user but root may take so many in this many parts: the rest is for the others.
+const USER_SHARE: (usize, usize) = (3, 4);
+
+/// How many processes can be tracked at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Of everybody.
+    pub all: usize,
+    /// Of one user.
+    pub of_one_user: usize,
+    /// The limit on open files that this comes from.
+    pub open_files: u64,
+}
+
+impl Places {
+    /// Raises the soft limit on open files to the hard one, and counts what that leaves room for.
+    pub fn make() -> Self {
+        let open_files = match getrlimit(Resource::RLIMIT_NOFILE) {
+            Ok((soft, hard)) if soft < hard => match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+                Ok(()) => hard,
+                Err(errno) => {
+                    tracing::warn!(%errno, "the limit on open files stays at {soft}");
+                    soft
+                }
+            },
+            Ok((soft, _)) => soft,
+            Err(_) => 1024,
+        };
+        let taken = std::fs::read_dir("/proc/self/fd").map_or(SPARE, Iterator::count);
+        Self::within(open_files, taken)
+    }
+
+    fn within(open_files: u64, taken: usize) -> Self {
+        let free = usize::try_from(open_files).unwrap_or(usize::MAX).saturating_sub(taken + SPARE);
+        let all = (free / PER_PROCESS).min(MAPPINGS);
+        Self { all, of_one_user: (all * USER_SHARE.0).div_ceil(USER_SHARE.1), open_files }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_files_each_and_some_to_spare() {
+        assert_eq!(Places::within(1024, 8), Places { all: 333, of_one_user: 250, open_files: 1024 });
+        assert_eq!(Places::within(1 << 20, 8).all, MAPPINGS);
+        assert_eq!(Places::within(10, 8), Places { all: 0, of_one_user: 0, open_files: 10 });
+    }
+}
