@@ -111,7 +111,7 @@ impl Patient {
     }
 
     fn record(&mut self, event: Event) {
-        if self.written % BURST == 0 {
+        if self.written.is_multiple_of(BURST) {
             self.wait();
         }
         self.ring.record(event);
