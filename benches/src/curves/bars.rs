@@ -215,7 +215,11 @@ pub const BARS: &[Bar] = &[
         measure: "alloc-top at 1,000 processes, 10 Hz",
         asked: "frame p99 ≤ 5 ms, ≤ 3 % of a core",
         limits: &[
-            limit("frame,", Pick::new("frame", "alloc-top: one frame", "", "ms").any_subject().figure(Figure::P99), 5.0),
+            limit(
+                "frame,",
+                Pick::new("frame", "alloc-top: one frame", "", "ms").any_subject().figure(Figure::P99),
+                5.0,
+            ),
             limit("CPU", Pick::new("frame", "alloc-top: CPU at 10 Hz", "", "%").any_subject(), 3.0),
         ],
     },

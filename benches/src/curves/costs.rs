@@ -21,8 +21,9 @@ const fn idle(processes: f64) -> Pick {
 const FIRST: Pick = Pick::new("peers", "first event of a process, 0 other rings", "first", "µs");
 const FRAME: Pick = Pick::new("frame", "alloc-top: one frame", "", "ms").any_subject();
 
-/// Who pays, for what, and which figures say it.
-const COSTS: &[(&str, &str, &[(&str, Pick)])] = &[
+/// Who pays, for what, and which figures say it, each with its label.
+type Cost = (&'static str, &'static str, &'static [(&'static str, Pick)]);
+const COSTS: &[Cost] = &[
     (
         "your job",
         "one tensor allocated and freed on stock ttnn",

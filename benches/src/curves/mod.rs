@@ -6,6 +6,7 @@
 //! | [`programs`] | the programs that measure, run one after the other |
 //! | [`costs`] | what it costs a user, in a few rows |
 //! | [`bars`] | what was to be reached, and whether it was |
+//! | [`peers`] | ours beside its peers |
 //! | [`plots`] | which rows make which curve |
 //! | [`plot`] | one picture |
 //! | [`page`] | the page |
@@ -14,6 +15,7 @@ pub mod bars;
 pub mod costs;
 pub mod kept;
 pub mod page;
+pub mod peers;
 pub mod plot;
 pub mod plots;
 pub mod programs;

@@ -3,11 +3,12 @@
 use super::bars::BARS;
 use super::costs;
 use super::kept::{All, Kept};
+use super::peers;
 use super::plot::{self, Theme};
 use super::plots::{PLOTS, Plot, Series};
 use super::programs::PROGRAMS;
 use crate::machine::{Distance, Machine};
-use crate::report::{Report, Row, figure};
+use crate::report::{Report, figure};
 use anyhow::{Context, ensure};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -45,7 +46,7 @@ const PARTS: &[(&str, Part)] = &[
     ("machine", |all, _| Ok(machine(all))),
     ("costs", |all, _| costs::table(all)),
     ("bars", |all, _| bars(all)),
-    ("peers", |all, _| Ok(peers(all))),
+    ("peers", |all, _| Ok(peers::tables(all))),
     ("curves", curves),
     ("rows", |all, _| Ok(rows(all))),
 ];
@@ -179,53 +180,6 @@ fn bars(all: &All) -> anyhow::Result<String> {
         writeln!(text, "| {} | {} | {measured} | {} |", bar.measure, bar.asked, verdict.name())?;
     }
     Ok(text)
-}
-
-/// Every measure of `peers` with near and far side by side, and each peer as a multiple of ours.
-fn peers(all: &All) -> String {
-    const OURS: &str = "tt-alloc";
-    let Some(report) = all.of("peers") else { return "Not measured.".into() };
-    let distances = [Some(Distance::Near), Some(Distance::Far), None];
-    let shown: Vec<_> =
-        distances.into_iter().filter(|distance| report.rows.iter().any(|row| row.distance == *distance)).collect();
-    let mut text = String::new();
-    let mut measures: Vec<&str> = Vec::new();
-    for row in &report.rows {
-        if !measures.contains(&row.measure.as_str()) {
-            measures.push(&row.measure);
-        }
-    }
-    for measure in measures {
-        let rows: Vec<&Row> = report.rows.iter().filter(|row| row.measure == measure).collect();
-        let columns: Vec<_> =
-            shown.iter().filter(|distance| rows.iter().any(|row| row.distance == **distance)).collect();
-        let unit = rows.first().map_or("", |row| row.unit.as_str());
-        let _infallible = write!(text, "\n| {measure} ({unit}) |");
-        for distance in &columns {
-            let _infallible = write!(text, " {} | × ours |", distance.map_or("median", Distance::name));
-        }
-        let _infallible = writeln!(text, "\n|---|{}", "---:|---:|".repeat(columns.len()));
-        let mut subjects: Vec<&str> = Vec::new();
-        for row in &rows {
-            if !subjects.contains(&row.subject.as_str()) {
-                subjects.push(&row.subject);
-            }
-        }
-        for subject in subjects {
-            let _infallible = write!(text, "| {subject} |");
-            for distance in &columns {
-                let median = |subject| report.median(measure, subject, **distance);
-                let cell = median(subject).map_or(String::new(), figure);
-                let ratio = match (median(subject), median(OURS)) {
-                    (Some(theirs), Some(ours)) if ours > 0.0 && subject != OURS => figure(theirs / ours),
-                    _ => String::new(),
-                };
-                let _infallible = write!(text, " {cell} | {ratio} |");
-            }
-            text.push('\n');
-        }
-    }
-    text
 }
 
 fn curves(all: &All, folder: &str) -> anyhow::Result<String> {

@@ -105,10 +105,7 @@ fn draw_curves(area: &Area<'_>, plot: &Plot, series: &[Series], theme: Theme) ->
         .caption(plot.title, words(19))
         .x_label_area_size(46)
         .y_label_area_size(66)
-        .build_cartesian_2d(
-            x_range.log_scale().with_key_points(x_ticks),
-            y_range.log_scale().with_key_points(y_ticks),
-        )
+        .build_cartesian_2d(x_range.log_scale().with_key_points(x_ticks), y_range.log_scale().with_key_points(y_ticks))
         .map_err(|error| error.to_string())?;
     chart
         .configure_mesh()
@@ -144,7 +141,8 @@ fn draw_legend(area: &Area<'_>, series: &[Series], theme: Theme) -> Result<(), S
         let line = PathElement::new(vec![(left, middle), (left + 24, middle)], colour.stroke_width(2));
         area.draw(&line).map_err(|error| error.to_string())?;
         area.draw(&Circle::new((left + 12, middle), 4, colour.filled())).map_err(|error| error.to_string())?;
-        let label = Text::new(series.label.clone(), (left + 32, middle - 7), (FONT, 14).into_font().color(&theme.ink()));
+        let label =
+            Text::new(series.label.clone(), (left + 32, middle - 7), (FONT, 14).into_font().color(&theme.ink()));
         area.draw(&label).map_err(|error| error.to_string())?;
     }
     Ok(())
@@ -181,7 +179,11 @@ fn x_ticks(series: &[Series]) -> Vec<f64> {
 fn y_ticks(range: &Range<f64>) -> Vec<f64> {
     let inside = |step: &f64| *step >= range.start * 0.999 && *step <= range.end * 1.001;
     let all: Vec<f64> = steps().filter(inside).collect();
-    if all.len() <= 10 { all } else { all.into_iter().filter(|step| (step.log10().round() - step.log10()).abs() < 1e-9).collect() }
+    if all.len() <= 10 {
+        all
+    } else {
+        all.into_iter().filter(|step| (step.log10().round() - step.log10()).abs() < 1e-9).collect()
+    }
 }
 
 /// 0.5, 20, 100, 1k, 50k, 1M.
