@@ -127,9 +127,14 @@ fn a_bar_is_met_not_met_met_in_part_or_not_measured() {
 }
 
 #[test]
-fn another_unit_is_no_figure() {
-    let mut report = Report::new("peers");
-    report.add("disabled", "tt-alloc", None, "µs", &mut one(0.001));
-    let all = All(vec![Kept { quick: false, report }]);
-    assert!(BARS[0].judge(&all).is_err());
+fn a_row_that_measures_something_else_is_no_figure() {
+    let judged = |unit| {
+        let mut report = Report::new("peers");
+        report.add("disabled", "tt-alloc", None, unit, &mut one(0.002));
+        report.add("disabled", "an empty call", None, unit, &mut one(0.001));
+        BARS[0].judge(&All(vec![Kept { quick: false, report }])).map(|judged| judged.1)
+    };
+    assert_eq!(judged("µs").expect("a time"), Verdict::Met);
+    assert_eq!(judged("ms").expect("a time"), Verdict::NotMet);
+    assert!(judged("%").is_err());
 }

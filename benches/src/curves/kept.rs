@@ -1,10 +1,11 @@
 //! The JSON that is kept in the tree, and rows found in it.
 
 use super::programs::PROGRAMS;
+use super::units::convert;
 use crate::machine::Distance;
 use crate::report::{Report, Row};
 use crate::sample::Summary;
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -152,13 +153,13 @@ impl All {
     /// The figure; `None` where nothing fits.
     ///
     /// # Errors
-    /// When the rows have another unit than whoever asks believes.
+    /// When the rows measure something else than whoever asks believes.
     pub fn find(&self, pick: &Pick) -> anyhow::Result<Option<f64>> {
         let rows = self.of(pick.program).map_or(&[][..], |report| &report.rows);
         let mut found: Option<f64> = None;
         for row in rows.iter().filter(|row| pick.fits(row)) {
-            ensure!(row.unit == pick.unit, "{}: {} expected, {} found", row.measure, pick.unit, row.unit);
-            let value = pick.figure.of(&row.summary);
+            let value =
+                convert(pick.figure.of(&row.summary), &row.unit, pick.unit).with_context(|| row.measure.clone())?;
             found = Some(found.map_or(value, |other| other.max(value)));
         }
         Ok(found)

@@ -10,6 +10,7 @@
 //! | [`plots`] | which rows make which curve |
 //! | [`plot`] | one picture |
 //! | [`page`] | the page |
+//! | [`units`] | units as the programs write them |
 
 pub mod bars;
 pub mod costs;
@@ -19,3 +20,4 @@ pub mod peers;
 pub mod plot;
 pub mod plots;
 pub mod programs;
+pub mod units;

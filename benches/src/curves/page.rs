@@ -65,7 +65,7 @@ pub fn render(old: &str, all: &All, folder: &str) -> anyhow::Result<Page> {
     }
     let mut pictures = BTreeMap::new();
     for plot in PLOTS {
-        let series = plot.series(all);
+        let series = plot.series(all)?;
         if series.is_empty() {
             continue;
         }
@@ -185,7 +185,7 @@ fn bars(all: &All) -> anyhow::Result<String> {
 fn curves(all: &All, folder: &str) -> anyhow::Result<String> {
     let mut text = String::new();
     for plot in PLOTS {
-        let series = plot.series(all);
+        let series = plot.series(all)?;
         writeln!(text, "### {}\n", plot.title)?;
         if series.is_empty() {
             text += "Not measured.\n\n";

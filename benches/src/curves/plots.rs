@@ -1,6 +1,8 @@
 //! Which rows make which curve.
 
 use super::kept::All;
+use super::units::convert;
+use anyhow::Context;
 
 /// A curve's rows: those of this program with this measure; the subject, if not any.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,8 @@ pub struct Plot {
     pub x: &'static str,
     /// What is measured, with its unit.
     pub y: &'static str,
+    /// That unit.
+    pub unit: &'static str,
     /// The curves.
     pub sources: &'static [Source],
 }
@@ -83,6 +87,7 @@ pub const PLOTS: &[Plot] = &[
         over: "live",
         x: "live allocations",
         y: "ns an event",
+        unit: "ns",
         sources: &[
             all_of("drain", "free one at random + allocate one"),
             one("drain", "limit: half of insert + remove", "hashbrown, foldhash", "limit: a bare hash table"),
@@ -94,6 +99,7 @@ pub const PLOTS: &[Plot] = &[
         over: "live",
         x: "live allocations, 10 processes",
         y: "ns an event",
+        unit: "ns",
         sources: &[TURN, HOLD],
     },
     Plot {
@@ -102,6 +108,7 @@ pub const PLOTS: &[Plot] = &[
         over: "processes",
         x: "processes, 100,000 live",
         y: "ns an event",
+        unit: "ns",
         sources: &[TURN, HOLD],
     },
     Plot {
@@ -110,6 +117,7 @@ pub const PLOTS: &[Plot] = &[
         over: "devices",
         x: "devices, 10 processes",
         y: "ns an event",
+        unit: "ns",
         sources: &[TURN, HOLD],
     },
     Plot {
@@ -118,6 +126,7 @@ pub const PLOTS: &[Plot] = &[
         over: "processes",
         x: "processes, 100,000 live",
         y: "ms",
+        unit: "ms",
         sources: &[VISIBLE],
     },
     Plot {
@@ -126,6 +135,7 @@ pub const PLOTS: &[Plot] = &[
         over: "processes",
         x: "processes",
         y: "percent of a core",
+        unit: "%",
         sources: &[one("host", "idle daemon", "one core", "one event each"), IDLE],
     },
     Plot {
@@ -134,6 +144,7 @@ pub const PLOTS: &[Plot] = &[
         over: "processes",
         x: "processes",
         y: "µs",
+        unit: "µs",
         sources: &[all_of("host", "one publication")],
     },
     Plot {
@@ -142,6 +153,7 @@ pub const PLOTS: &[Plot] = &[
         over: "live",
         x: "live allocations, 10 processes",
         y: "bytes an allocation",
+        unit: "bytes",
         sources: &[
             named("scale", "scale: ledger files per live allocation", "ledger files"),
             named("scale", "scale: memory beyond rings and 8 MiB, per live allocation", "all beyond rings and 8 MiB"),
@@ -153,6 +165,7 @@ pub const PLOTS: &[Plot] = &[
         over: "processes",
         x: "processes, 100,000 live",
         y: "MiB",
+        unit: "MiB",
         sources: &[RESIDENT, PRIVATE, LEDGERS],
     },
     Plot {
@@ -161,13 +174,17 @@ pub const PLOTS: &[Plot] = &[
         over: "processes",
         x: "processes",
         y: "ms",
+        unit: "ms",
         sources: &[all_of("frame", "alloc-top: one frame")],
     },
 ];
 
 impl Plot {
     /// Its curves, of what was measured; none of fewer than two points.
-    pub fn series(&self, all: &All) -> Vec<Series> {
+    ///
+    /// # Errors
+    /// When rows measure something else than the axis says.
+    pub fn series(&self, all: &All) -> anyhow::Result<Vec<Series>> {
         let mut series: Vec<Series> = Vec::new();
         for source in self.sources {
             let rows = all.of(source.program).map_or(&[][..], |report| &report.rows);
@@ -177,7 +194,9 @@ impl Plot {
                     continue;
                 }
                 let label = if source.label.is_empty() { &row.subject } else { source.label };
-                let point = Point { x: *x, median: row.summary.median, p25: row.summary.p25, p75: row.summary.p75 };
+                let y = |value| convert(value, &row.unit, self.unit).with_context(|| row.measure.clone());
+                let s = &row.summary;
+                let point = Point { x: *x, median: y(s.median)?, p25: y(s.p25)?, p75: y(s.p75)? };
                 match series.iter_mut().find(|series| series.label == label) {
                     Some(series) => series.points.push(point),
                     None => series.push(Series { label: label.to_owned(), points: vec![point] }),
@@ -190,6 +209,6 @@ impl Plot {
         // A logarithmic axis has no place for nothing.
         series.iter_mut().for_each(|series| series.points.retain(|point| point.x > 0.0 && point.median > 0.0));
         series.retain(|series| series.points.len() > 1);
-        series
+        Ok(series)
     }
 }
