@@ -150,7 +150,7 @@ pub const BARS: &[Bar] = &[
         measure: "process to process, sustained, against the bare ring",
         asked: "≤ 1.5 ×",
         limits: &[
-            ratio("near", ACROSS.distance(Near), ACROSS_BARE.distance(Near), 1.5),
+            ratio("reader every 100 µs, near", ACROSS.distance(Near), ACROSS_BARE.distance(Near), 1.5),
             ratio("far", ACROSS.distance(Far), ACROSS_BARE.distance(Far), 1.5),
         ],
     },

@@ -9,12 +9,14 @@
 //! | [`peers`] | ours beside its peers |
 //! | [`plots`] | which rows make which curve |
 //! | [`plot`] | one picture |
+//! | [`lengths`] | the picture of ours beside its peers |
 //! | [`page`] | the page |
 //! | [`units`] | units as the programs write them |
 
 pub mod bars;
 pub mod costs;
 pub mod kept;
+pub mod lengths;
 pub mod page;
 pub mod peers;
 pub mod plot;

@@ -3,6 +3,7 @@
 use super::bars::BARS;
 use super::costs;
 use super::kept::{All, Kept};
+use super::lengths;
 use super::peers;
 use super::plot::{self, Theme};
 use super::plots::{PLOTS, Plot, Series};
@@ -46,7 +47,7 @@ const PARTS: &[(&str, Part)] = &[
     ("machine", |all, _| Ok(machine(all))),
     ("costs", |all, _| costs::table(all)),
     ("bars", |all, _| bars(all)),
-    ("peers", |all, _| Ok(peers::tables(all))),
+    ("peers", beside),
     ("curves", curves),
     ("rows", |all, _| Ok(rows(all))),
 ];
@@ -64,13 +65,17 @@ pub fn render(old: &str, all: &All, folder: &str) -> anyhow::Result<Page> {
         text = format!("{before}{BEGIN}{name} -->\n\n{}\n\n{END}{after}", part.trim());
     }
     let mut pictures = BTreeMap::new();
+    let groups = lengths::groups(all)?;
+    for theme in Theme::ALL.into_iter().filter(|_| !groups.is_empty()) {
+        pictures.insert(picture(lengths::NAME, theme), lengths::draw(&groups, theme)?);
+    }
     for plot in PLOTS {
         let series = plot.series(all)?;
         if series.is_empty() {
             continue;
         }
         for theme in Theme::ALL {
-            pictures.insert(picture(plot, theme), plot::draw(plot, &series, theme)?);
+            pictures.insert(picture(plot.name, theme), plot::draw(plot, &series, theme)?);
         }
     }
     Ok(Page { text, pictures })
@@ -144,8 +149,23 @@ fn pictures_in(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     Ok(pictures)
 }
 
-fn picture(plot: &Plot, theme: Theme) -> String {
-    format!("{}-{}.svg", plot.name, theme.name())
+fn picture(name: &str, theme: Theme) -> String {
+    format!("{name}-{}.svg", theme.name())
+}
+
+/// The picture's place on the page, for a light and a dark one.
+fn place(name: &str, alt: &str, folder: &str) -> String {
+    let [light, dark] = Theme::ALL.map(|theme| picture(name, theme));
+    format!(
+        "<picture>\n  <source media=\"(prefers-color-scheme: dark)\" srcset=\"{folder}/{dark}\">\n  \
+         <img alt=\"{alt}\" src=\"{folder}/{light}\">\n</picture>\n\n"
+    )
+}
+
+fn beside(all: &All, folder: &str) -> anyhow::Result<String> {
+    let shown =
+        if lengths::groups(all)?.is_empty() { String::new() } else { place(lengths::NAME, lengths::TITLE, folder) };
+    Ok(shown + &peers::tables(all))
 }
 
 fn machine(all: &All) -> String {
@@ -191,11 +211,7 @@ fn curves(all: &All, folder: &str) -> anyhow::Result<String> {
             text += "Not measured.\n\n";
             continue;
         }
-        let [light, dark] = Theme::ALL.map(|theme| picture(plot, theme));
-        writeln!(text, "<picture>")?;
-        writeln!(text, "  <source media=\"(prefers-color-scheme: dark)\" srcset=\"{folder}/{dark}\">")?;
-        writeln!(text, "  <img alt=\"{}, {} over {}\" src=\"{folder}/{light}\">", plot.title, plot.y, plot.x)?;
-        writeln!(text, "</picture>\n")?;
+        text += &place(plot.name, &format!("{}, {} over {}", plot.title, plot.y, plot.x), folder);
         text += &table(plot, &series);
         text.push('\n');
     }

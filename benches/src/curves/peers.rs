@@ -45,7 +45,8 @@ fn medians(report: &Report, measure: &str, rows: &[&Row]) -> String {
         ours.map_or(String::new(), |ours| figure(row.summary.median / ours))
     };
     let with_ratios = rows.iter().any(|row| !ratio(row).is_empty());
-    let columns = distinct(rows.iter().map(|row| row.distance));
+    let mut columns = distinct(rows.iter().map(|row| row.distance));
+    columns.sort_by_key(|distance| *distance == Some(Distance::Far));
     let mut text = format!("| {measure} ({unit}) |");
     for distance in &columns {
         text +=

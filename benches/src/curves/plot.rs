@@ -5,12 +5,14 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::ops::Range;
 
-const WIDTH: u32 = 760;
+/// Width of every picture, pixels.
+pub(super) const WIDTH: u32 = 760;
 const HEIGHT: u32 = 400;
 /// One row of the legend.
 const LEGEND_ROW: u32 = 22;
 const LEGEND_COLUMNS: usize = 2;
-const FONT: &str = "sans-serif";
+/// Whatever the viewer has.
+pub(super) const FONT: &str = "sans-serif";
 
 /// The page that the picture lies on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +35,7 @@ impl Theme {
         }
     }
 
-    const fn ink(self) -> RGBColor {
+    pub(super) const fn ink(self) -> RGBColor {
         match self {
             Self::Light => RGBColor(31, 35, 40),
             Self::Dark => RGBColor(225, 230, 236),
@@ -48,7 +50,7 @@ impl Theme {
     }
 
     /// Told apart by those who see fewer colours as well: no red beside green of the same lightness.
-    const fn colours(self) -> [RGBColor; 8] {
+    pub(super) const fn colours(self) -> [RGBColor; 8] {
         match self {
             Self::Light => [
                 RGBColor(9, 105, 218),
