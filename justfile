@@ -43,6 +43,11 @@ deny:
 bench *ARGS:
     cargo bench -p benches {{ARGS}}
 
+# Measure everything, and make docs/performance.md of it; e.g. `just curves --only scale`
+curves *ARGS:
+    cargo build --release --workspace
+    cargo run --release -p benches --bin curves -- {{ARGS}}
+
 # The demo workload with aggregator and alloc-top in front of you
 demo *ARGS:
     cargo run --release --bin tt-alloc -- demo {{ARGS}}

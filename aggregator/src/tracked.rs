@@ -3,6 +3,7 @@
 use crate::attach::{AttachError, AttachedRing};
 use crate::books::{Books, Removed};
 use crate::chips::{ChipIndex, Chips};
+use crate::clock::TickClock;
 use crate::ledger::Ledger;
 use core::cell::Cell;
 use core::sync::atomic::AtomicU64;
@@ -32,6 +33,8 @@ pub struct Tracked {
     /// What it holds.
     pub books: Books,
     ledger: Option<Ledger>,
+    /// How its times are converted, if they are ticks.
+    ticks: Option<TickClock>,
     /// Every record before this one is in the books.
     applied: u64,
     drops_seen: u64,
@@ -118,6 +121,7 @@ impl Tracked {
         };
         let mut tracked = Self {
             file,
+            ticks: TickClock::of(&ring.identity),
             ring,
             books,
             ledger,
@@ -140,13 +144,16 @@ impl Tracked {
     pub fn drain(&mut self, chips: &mut Chips, now_unix_ns: u64, scratch: &mut Vec<Event>) -> usize {
         let from = self.applied;
         scratch.clear();
-        let to = self.ring.read(from, BATCH, scratch);
+        // What is there now, and not what comes meanwhile: at the writer's heels every line would move twice.
+        let there = usize::try_from(self.claim() - from).unwrap_or(BATCH);
+        let to = self.ring.read(from, there.clamp(1, BATCH), scratch);
         if to == from {
             if self.look_at_drops(from, chips) {
                 self.commit(from);
             }
             return 0;
         }
+        self.tell_times(scratch);
         self.apply_batch(scratch, chips);
         self.last_event_unix_ns = now_unix_ns;
         self.look_at_drops(to, chips);
@@ -155,6 +162,13 @@ impl Tracked {
         self.ring.consumer().release(from, to);
         self.ring.set_cursor(to);
         scratch.len()
+    }
+
+    /// Makes nanoseconds of the times of a ring that stamps with ticks.
+    fn tell_times(&mut self, batch: &mut [Event]) {
+        if let Some(ticks) = &mut self.ticks {
+            ticks.convert(batch);
+        }
     }
 
     /// Applies what was read. The lines of memory that a record will need are asked for some records ahead: first the
@@ -235,6 +249,7 @@ impl Tracked {
         let until = end.min(from.saturating_add(BATCH as u64));
         let (to, found) = self.ring.consumer().drain_dead(from, until, |event| scratch.push(event));
         if to != from {
+            self.tell_times(scratch);
             self.apply_batch(scratch, chips);
             self.books.counters.torn += found.torn;
         }

@@ -2,7 +2,7 @@
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Instant;
@@ -11,7 +11,7 @@ use std::time::Instant;
 const NEAR_BELOW_NS: f64 = 200.0;
 
 /// The machine, for the head of a report.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
     /// Model name of the first processor.
     pub processor: String,
@@ -53,7 +53,7 @@ pub fn pin(cpu: usize) -> bool {
 }
 
 /// How far two processors are from each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Distance {
     /// They share a cache.

@@ -2,12 +2,12 @@
 
 use crate::machine::{Distance, Machine};
 use crate::sample::{Sample, Summary};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
 
 /// One subject in one measure.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// What is measured: "push, returned slots".
     pub measure: String,
@@ -25,7 +25,7 @@ pub struct Row {
 }
 
 /// Everything that one program measured.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// The program.
     pub program: String,

@@ -1,13 +1,13 @@
 //! Many measurements of one thing.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Measurements, in the unit of their row.
 #[derive(Clone, Debug, Default)]
 pub struct Sample(Vec<f64>);
 
 /// What a sample says.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Summary {
     /// Measurements.
     pub n: usize,

@@ -269,7 +269,7 @@ fn chosen_ids_find_no_full_bucket() {
         |n| n,
         |n| n << 12,
         |n| n << 32 | 0xdead_beef,
-        |n| n.rotate_right(16),
+        |n: u64| n.rotate_right(16),
         // Multiples of the inverse of rustc's multiplier: all in one bucket there.
         |n| n.wrapping_mul(0x2040_003d_780b_9bcd),
     ];

@@ -233,6 +233,7 @@ impl Player {
             .env("TEST_PLAYER", "1")
             .env("TT_ALLOC_TRACKING_ENABLED", "1")
             .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
+            .env("TT_ALLOC_RING_BYTES", (4 << 20).to_string())
             .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
