@@ -108,13 +108,14 @@ impl Daemon {
                 break;
             }
             let now = Now::read();
-            let mut busy = woken.files;
+            let mut busy = false;
             self.publisher.beat(now.monotonic_ns);
             let deaths = !woken.dead.is_empty();
             self.host.died(&woken.dead, DEATHS, now);
             let mut scan = scanned.elapsed() >= scan_every;
             if woken.files {
                 let (announced, lost) = self.discovery.announced();
+                busy |= !announced.is_empty();
                 self.host.announce(announced);
                 scan |= lost;
             }
