@@ -34,6 +34,24 @@ fn give_back() {
     }
 }
 
+/// Draws one frame and writes it: only what changed, between the marks of a synchronized update. Where it goes is the
+/// backend's business, so that a benchmark can write it to no terminal at all.
+///
+/// # Errors
+/// When the backend cannot be written.
+pub fn show<W: Write>(
+    terminal: &mut Terminal<CrosstermBackend<W>>,
+    draw: impl FnOnce(&mut Buffer, Rect),
+) -> io::Result<()> {
+    queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
+    terminal.draw(|frame| {
+        let area = frame.area();
+        draw(frame.buffer_mut(), area);
+    })?;
+    queue!(terminal.backend_mut(), EndSynchronizedUpdate)?;
+    Write::flush(terminal.backend_mut())
+}
+
 /// The terminal while it shows the dashboard; dropping it gives it back.
 #[derive(Debug)]
 pub struct Screen {
@@ -72,13 +90,7 @@ impl Screen {
     /// # Errors
     /// When the terminal cannot be written.
     pub fn draw(&mut self, draw: impl FnOnce(&mut Buffer, Rect)) -> io::Result<()> {
-        queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
-        self.terminal.draw(|frame| {
-            let area = frame.area();
-            draw(frame.buffer_mut(), area);
-        })?;
-        queue!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
-        self.terminal.backend_mut().flush()
+        show(&mut self.terminal, draw)
     }
 
     /// The next frame is written whole.
