@@ -75,7 +75,7 @@ fn frames_of(host: &Host, width: u16, height: u16, frames: usize) -> anyhow::Res
         host.publish()?;
         let before = written.get();
         let begin = Instant::now();
-        dashboard.update(source.poll());
+        dashboard.look(&mut source);
         tui::terminal::show(&mut terminal, |buffer, area| screen::draw(buffer, area, &dashboard))?;
         let spent = begin.elapsed();
         anyhow::ensure!(matches!(dashboard.connection, Connection::Live), "{}", dashboard.connection);
