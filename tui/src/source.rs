@@ -198,7 +198,7 @@ pub struct Pulse {
 #[derive(Debug)]
 pub enum News {
     /// Other figures, or none.
-    Feed(Feed),
+    Feed(Box<Feed>),
     /// The figures of the last feed, published once and not again: they were not copied.
     Same {
         /// The aggregator's state.
@@ -314,7 +314,7 @@ impl Source {
     pub fn poll(&mut self) -> Feed {
         self.forget_edition();
         let feed = match self.poll_again() {
-            News::Feed(feed) => feed,
+            News::Feed(feed) => *feed,
             // Not without an edition to compare with.
             News::Same { connection, .. } => Feed { connection, seen: None },
         };
@@ -336,7 +336,7 @@ impl Source {
             if !matches!(error, SourceError::Busy { .. }) {
                 self.attached = None;
             }
-            News::Feed(Feed { connection: Connection::Unavailable(error), seen: None })
+            News::Feed(Box::new(Feed { connection: Connection::Unavailable(error), seen: None }))
         })
     }
 
@@ -372,7 +372,7 @@ impl Source {
         let identity = attached.identity;
         let seen = Observation { snapshot, history, history_head, identity, heartbeat_ns, now_ns, unix_ns };
         let connection = connection(&identity, heartbeat_ns, now_ns);
-        Ok(News::Feed(Feed { connection, seen: Some(seen) }))
+        Ok(News::Feed(Box::new(Feed { connection, seen: Some(seen) })))
     }
 
     fn attach(&self) -> Result<Attached, SourceError> {

@@ -30,7 +30,8 @@ pub struct Table {
 
 /// Columns that the text takes on a terminal; wide characters take two.
 pub fn width(text: &str) -> usize {
-    Span::raw(text).width()
+    // Most texts; the tables of wide characters are not for them.
+    if text.bytes().all(|b| matches!(b, b' '..=b'~')) { text.len() } else { Span::raw(text).width() }
 }
 
 /// The text, cut to this many columns.

@@ -282,7 +282,7 @@ impl Dashboard {
     /// Looks again, and takes in what is new.
     pub fn look(&mut self, source: &mut Source) {
         match source.poll_again() {
-            News::Feed(feed) => self.update(feed),
+            News::Feed(feed) => self.update(*feed),
             News::Same { connection, pulse } => self.stay(connection, pulse),
         }
     }
