@@ -153,7 +153,7 @@ mod tests {
             "tab\there\r\n",
             "\u{1f468}\u{200d}\u{1f469}",
         ];
-        let style = |n: usize| Style::new().fg(if n % 2 == 0 { Color::Red } else { Color::Green });
+        let style = |n: usize| Style::new().fg(if n.is_multiple_of(2) { Color::Red } else { Color::Green });
         for (n, first) in texts.iter().enumerate() {
             for second in texts {
                 let line = Line::from(vec![Span::styled(*first, style(n)), Span::styled(second, style(n + 1))]);

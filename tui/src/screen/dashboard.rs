@@ -9,7 +9,6 @@ use crate::source::{Connection, Feed, History, News, Observation, Pulse, Source,
 use crate::totals::{self, ProcessTotals};
 use crate::users::Users;
 use std::cell::Cell;
-use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::rc::Rc;
 
@@ -63,18 +62,26 @@ impl SortColumn {
         }
     }
 
-    /// The natural order: the most first, names and numbers upwards.
-    fn compare(self, a: &ProcessTotals, b: &ProcessTotals) -> Ordering {
+    /// The number in the column; 0 where it is text.
+    fn amount(self, p: &ProcessTotals) -> u64 {
         match self {
-            Self::Total => b.total.cmp(&a.total),
-            Self::Dram => b.dram.cmp(&a.dram),
-            Self::L1 => b.l1.cmp(&a.l1),
-            Self::Cb => b.cb.cmp(&a.cb),
-            Self::Other => b.other.cmp(&a.other),
-            Self::Events => b.events.cmp(&a.events),
-            Self::Pid => a.pid.cmp(&b.pid),
-            Self::User => a.who.user.cmp(&b.who.user),
-            Self::Name => a.who.name.cmp(&b.who.name),
+            Self::Total => p.total,
+            Self::Dram => p.dram,
+            Self::L1 => p.l1,
+            Self::Cb => p.cb,
+            Self::Other => p.other,
+            Self::Events => p.events,
+            Self::Pid => u64::from(p.pid),
+            Self::User | Self::Name => 0,
+        }
+    }
+
+    /// The text in the column; none where it is a number.
+    fn text(self, p: &ProcessTotals) -> Option<&str> {
+        match self {
+            Self::User => Some(&p.who.user),
+            Self::Name => Some(&p.who.name),
+            _ => None,
         }
     }
 
@@ -352,12 +359,20 @@ impl Dashboard {
 
     fn sort_rows(&mut self) {
         let (sort, reversed) = (self.sort, self.reversed);
-        self.rows.sort_by(|a, b| {
-            let order = sort.compare(&a.totals, &b.totals);
-            let order = if reversed { order.reverse() } else { order };
-            // The pid makes the order of equals the same at every look.
-            order.then(a.totals.pid.cmp(&b.totals.pid))
-        });
+        // The pid makes the order of equals the same at every look.
+        if matches!(sort, SortColumn::User | SortColumn::Name) {
+            self.rows.sort_by(|a, b| {
+                let order = sort.text(&a.totals).cmp(&sort.text(&b.totals));
+                let order = if reversed { order.reverse() } else { order };
+                order.then(a.totals.pid.cmp(&b.totals.pid))
+            });
+        } else {
+            // Small keys are sorted, and each row moves once.
+            self.rows.sort_by_cached_key(|row| {
+                let amount = sort.amount(&row.totals);
+                (if sort.downwards() == reversed { amount } else { !amount }, row.totals.pid)
+            });
+        }
     }
 
     /// Where the selected process stands.
