@@ -21,11 +21,17 @@ const LOOKS_PER_SAMPLE: u64 = 10;
 /// Samples that there are from the beginning: full graphs.
 const PAST: u64 = 300;
 
+/// What the publisher is asked for.
+enum Task {
+    Publish,
+    Beat,
+}
+
 /// The segment and whoever publishes into it. Both go with it.
 pub struct Host {
     /// Its names' prefix.
     pub prefix: Prefix,
-    ask: Option<Sender<()>>,
+    ask: Option<Sender<Task>>,
     done: Receiver<()>,
     publisher: Option<std::thread::JoinHandle<()>>,
 }
@@ -49,7 +55,16 @@ impl Host {
 
     /// Publishes the next snapshot, every figure another one; returns when it is out.
     pub fn publish(&self) -> anyhow::Result<()> {
-        self.ask.as_ref().context("ended")?.send(()).context("the publisher ended")?;
+        self.ask(Task::Publish)
+    }
+
+    /// Publishes nothing; the heartbeat goes on.
+    pub fn beat(&self) -> anyhow::Result<()> {
+        self.ask(Task::Beat)
+    }
+
+    fn ask(&self, task: Task) -> anyhow::Result<()> {
+        self.ask.as_ref().context("ended")?.send(task).context("the publisher ended")?;
         self.done.recv().context("the publisher ended")
     }
 }
@@ -61,7 +76,7 @@ impl Drop for Host {
     }
 }
 
-fn publish(created: &Created, devices: usize, processes: usize, asked: &Receiver<()>, tell: &Sender<()>) {
+fn publish(created: &Created, devices: usize, processes: usize, asked: &Receiver<Task>, tell: &Sender<()>) {
     let behind = size_of::<StatsHeader<AtomicU64>>();
     let words = created.mapping.array(behind, (created.mapping.len() - behind) / 8);
     let view = created.mapping.one(0).zip(words).and_then(|(header, words)| StatsView::new(header, words));
@@ -71,27 +86,33 @@ fn publish(created: &Created, devices: usize, processes: usize, asked: &Receiver
     let mut words = Vec::new();
     let mut samples = 0;
     let mut round = 0;
-    while asked.recv().is_ok() {
-        change(&mut snapshot, round);
-        while samples < PAST + round / LOOKS_PER_SAMPLE {
-            for (at, chip) in snapshot.chips.iter().enumerate() {
-                for memory in [Memory::Dram, Memory::L1] {
-                    let now = chip.memory[memory as usize].footprint_bytes;
-                    view.record_sample(at, memory as usize, samples, now - now / 3 * (samples % 7) / 7);
-                }
+    while let Ok(task) = asked.recv() {
+        if matches!(task, Task::Publish) {
+            change(&mut snapshot, round);
+            while samples < PAST + round / LOOKS_PER_SAMPLE {
+                record(&view, &snapshot, samples);
+                samples += 1;
             }
-            view.advance_history(samples);
-            samples += 1;
+            snapshot.encode(&mut words);
+            view.snapshots().publish(&words);
+            round += 1;
         }
-        snapshot.encode(&mut words);
-        view.snapshots().publish(&words);
         // Relaxed: the heartbeat orders nothing.
         view.header.heartbeat.store(monotonic_ns(), Relaxed);
-        round += 1;
         if tell.send(()).is_err() {
             return;
         }
     }
+}
+
+fn record(view: &StatsView<'_, AtomicU64>, snapshot: &Snapshot, sample: u64) {
+    for (at, chip) in snapshot.chips.iter().enumerate() {
+        for memory in [Memory::Dram, Memory::L1] {
+            let now = chip.memory[memory as usize].footprint_bytes;
+            view.record_sample(at, memory as usize, sample, now - now / 3 * (sample % 7) / 7);
+        }
+    }
+    view.advance_history(sample);
 }
 
 fn identity() -> Identity {
