@@ -8,6 +8,7 @@
 //! | [`source`] | the stats segment: found, checked, read, found again when the aggregator is replaced |
 //! | [`ledger`] | the ledgers: every live allocation of every process |
 //! | [`totals`] | what the figures of a snapshot add up to, per process |
+//! | [`roster`] | who the processes are, as text |
 //! | [`selection`] | the chips that the user asked for |
 //! | [`degraded`] | whether what is shown may be incomplete |
 //! | [`units`], [`clock`], [`users`] | bytes, ages, moments and user names as text |
@@ -32,6 +33,7 @@ pub mod json;
 pub mod ledger;
 pub mod once;
 pub mod output;
+pub mod roster;
 #[cfg(test)]
 mod sample;
 pub mod screen;

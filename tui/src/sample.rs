@@ -206,9 +206,11 @@ mod seen {
         let wave = |bytes: u64, period: u64| {
             (0..300u64).map(|n| bytes / 2 + bytes / 2 * (n % period) / period).collect::<Vec<u64>>()
         };
-        let history = snapshot.chips.iter().map(|chip| History {
-            dram: wave(chip.memory[0].footprint_bytes, 300),
-            l1: wave(chip.memory[1].footprint_bytes, 60),
+        let history = snapshot.chips.iter().map(|chip| {
+            std::rc::Rc::new(History {
+                dram: wave(chip.memory[0].footprint_bytes, 300),
+                l1: wave(chip.memory[1].footprint_bytes, 60),
+            })
         });
         Observation {
             history: history.collect(),

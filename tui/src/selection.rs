@@ -62,13 +62,15 @@ impl Selection {
             return (snapshot, all);
         }
         let kept: Vec<usize> = (0..snapshot.chips.len()).filter(|at| self.has_chip(&snapshot.chips[*at])).collect();
-        let place = |list: &[usize], at: u32| list.iter().position(|k| *k == at as usize).map(|n| n as u32);
-        let rows: Vec<&Row> = snapshot.rows.iter().filter(|row| kept.contains(&(row.chip as usize))).collect();
-        let mut holders: Vec<usize> = rows.iter().map(|row| row.process as usize).collect();
+        let chips = places(&kept, snapshot.chips.len());
+        let on = |row: &&Row| chips.get(row.chip as usize).copied().flatten().is_some();
+        let mut holders: Vec<usize> = snapshot.rows.iter().filter(on).map(|row| row.process as usize).collect();
         holders.sort_unstable();
         holders.dedup();
-        let rows = rows.into_iter().filter_map(|row| {
-            Some(Row { process: place(&holders, row.process)?, chip: place(&kept, row.chip)?, ..*row })
+        let processes = places(&holders, snapshot.processes.len());
+        let rows = snapshot.rows.iter().filter_map(|row| {
+            let process = processes.get(row.process as usize).copied().flatten()?;
+            Some(Row { process, chip: chips.get(row.chip as usize).copied().flatten()?, ..*row })
         });
         let left = Snapshot {
             health: snapshot.health,
@@ -79,6 +81,17 @@ impl Selection {
         };
         (left, kept)
     }
+}
+
+/// By index of all: the place among those that are kept.
+fn places(kept: &[usize], all: usize) -> Vec<Option<u32>> {
+    let mut places = vec![None; all];
+    for (place, at) in (0..).zip(kept) {
+        if let Some(to) = places.get_mut(*at) {
+            *to = Some(place);
+        }
+    }
+    places
 }
 
 /// What the chips are called on the screen: their logical number, with a letter when several have the same (two

@@ -1,6 +1,7 @@
 //! The stats segment of this host: found, checked, read, and found again when the aggregator is replaced.
 
 use crate::clock;
+use shm_layout::event::Memory;
 use shm_layout::names::{DIRECTORY, Prefix};
 use shm_layout::procfs;
 use shm_layout::segment::{Access, Expect, Opened, SegmentError, open};
@@ -9,6 +10,7 @@ use shm_layout::stats::{
 };
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
+use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Acquire;
 
@@ -149,8 +151,8 @@ pub struct History {
 pub struct Observation {
     /// The figures.
     pub snapshot: Snapshot,
-    /// By chip, as in the snapshot.
-    pub history: Vec<History>,
+    /// By chip, as in the snapshot. Shared by the looks between two samples.
+    pub history: Vec<Rc<History>>,
     /// Number of the newest sample.
     pub history_head: u64,
     /// Who publishes.
@@ -177,14 +179,91 @@ pub struct Feed {
     pub seen: Option<Observation>,
 }
 
+/// What changes though the figures do not.
+#[derive(Clone, Debug)]
+pub struct Pulse {
+    /// By chip, as the aggregator has them.
+    pub history: Vec<Rc<History>>,
+    /// Number of the newest sample.
+    pub history_head: u64,
+    /// The aggregator's last round, `CLOCK_MONOTONIC` ns.
+    pub heartbeat_ns: u64,
+    /// The moment of the poll, `CLOCK_MONOTONIC` ns.
+    pub now_ns: u64,
+    /// The same moment, Unix time in ns.
+    pub unix_ns: u64,
+}
+
+/// The answer to one poll of somebody who has the answers before.
+#[derive(Debug)]
+pub enum News {
+    /// Other figures, or none.
+    Feed(Box<Feed>),
+    /// The figures of the last feed, published once and not again: they were not copied.
+    Same {
+        /// The aggregator's state.
+        connection: Connection,
+        /// What has changed nevertheless.
+        pulse: Pulse,
+    },
+}
+
+/// Names one published snapshot of one segment: the buffer shown, and its sequence word. A buffer that is written again has
+/// another sequence, and one that was shown before is not shown again without being written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Edition {
+    active: u64,
+    sequence: u64,
+}
+
 struct Attached {
     opened: Opened,
     identity: Identity,
+    /// What was copied last.
+    edition: Option<Edition>,
+    history: Vec<Rc<History>>,
+    history_head: u64,
 }
 
 impl Attached {
     fn view(&self) -> Option<StatsView<'_, AtomicU64>> {
         view(&self.opened)
+    }
+
+    /// What is shown now; `None` where that cannot be told.
+    fn shown(&self) -> Option<Edition> {
+        // SYNC(seqlock.active): pairs with the Release of the index in shm-layout's seqlock.rs.
+        let active = self.view()?.header.active.load(Acquire) & 1;
+        // The two buffers are the last in the file; `Identity::check` has seen to their size.
+        let buffer = usize::try_from(self.identity.buffer_words).ok()?.checked_mul(8)?;
+        let offset = self.opened.mapping.len().checked_sub(buffer.checked_mul(2 - active as usize)?)?;
+        // SYNC(seqlock.even): nothing is read behind it; the copy itself looks again.
+        let sequence = self.opened.mapping.one::<AtomicU64>(offset)?.load(Acquire);
+        (sequence & 1 == 0 && sequence != 0).then_some(Edition { active, sequence })
+    }
+
+    /// Reads the histories of so many chips, if there is a sample that has not been read.
+    fn read_history(&mut self, chips: usize) {
+        let Some(view) = view(&self.opened) else { return };
+        // SYNC(stats.history): as in `StatsView::history`.
+        let head = view.header.history_head.load(Acquire);
+        if head == self.history_head && chips == self.history.len() {
+            return;
+        }
+        let of = |chip, memory| view.history(chip, memory as usize);
+        let history = |chip| Rc::new(History { dram: of(chip, Memory::Dram), l1: of(chip, Memory::L1) });
+        self.history = (0..chips).map(history).collect();
+        self.history_head = head;
+    }
+
+    fn pulse(&self) -> Option<Pulse> {
+        Some(Pulse {
+            history: self.history.clone(),
+            history_head: self.history_head,
+            heartbeat_ns: self.view()?.header.heartbeat.load(Acquire),
+            now_ns: clock::monotonic_ns(),
+            unix_ns: clock::unix_ns(),
+        })
     }
 }
 
@@ -233,19 +312,35 @@ impl Source {
 
     /// Looks once. Never waits: what is not there now is an answer, too.
     pub fn poll(&mut self) -> Feed {
-        match self.look() {
-            Ok((connection, seen)) => Feed { connection, seen: Some(seen) },
-            Err(error) => {
-                // Not while it is merely busy: attaching again would not make it quicker.
-                if !matches!(error, SourceError::Busy { .. }) {
-                    self.attached = None;
-                }
-                Feed { connection: Connection::Unavailable(error), seen: None }
-            }
+        self.forget_edition();
+        let feed = match self.poll_again() {
+            News::Feed(feed) => *feed,
+            // Not without an edition to compare with.
+            News::Same { connection, .. } => Feed { connection, seen: None },
+        };
+        // Whoever polls again has not got this feed.
+        self.forget_edition();
+        feed
+    }
+
+    fn forget_edition(&mut self) {
+        if let Some(attached) = &mut self.attached {
+            attached.edition = None;
         }
     }
 
-    fn look(&mut self) -> Result<(Connection, Observation), SourceError> {
+    /// Looks once, for somebody who keeps what the last look brought: figures that are still the same are not copied again.
+    pub fn poll_again(&mut self) -> News {
+        self.look().unwrap_or_else(|error| {
+            // Not while it is merely busy: attaching again would not make it quicker.
+            if !matches!(error, SourceError::Busy { .. }) {
+                self.attached = None;
+            }
+            News::Feed(Box::new(Feed { connection: Connection::Unavailable(error), seen: None }))
+        })
+    }
+
+    fn look(&mut self) -> Result<News, SourceError> {
         if self.attached.as_ref().is_some_and(|attached| !self.is_current(attached)) {
             self.attached = None;
         }
@@ -255,29 +350,29 @@ impl Source {
         };
         let attached = self.attached.insert(attached);
         let name = || self.name.clone();
-        let foreign = |error| SourceError::Foreign { name: name(), error };
-        let view = attached.view().ok_or(foreign(IdentityError::Geometry))?;
+        let geometry = || SourceError::Foreign { name: name(), error: IdentityError::Geometry };
+        // Looked at before the copy: if another one is shown meanwhile, the next look copies once too often.
+        let edition = attached.shown();
+        if edition.is_some() && edition == attached.edition {
+            attached.read_history(attached.history.len());
+            let pulse = attached.pulse().ok_or_else(geometry)?;
+            let connection = connection(&attached.identity, pulse.heartbeat_ns, pulse.now_ns);
+            return Ok(News::Same { connection, pulse });
+        }
+        let view = attached.view().ok_or_else(geometry)?;
         if !view.snapshots().read_within(&mut self.words, TRIES) {
             // No snapshot yet looks like this as well.
             let ran = view.header.heartbeat.load(Acquire) != 0;
             return Err(if ran { SourceError::Busy { name: name() } } else { SourceError::NotReady { name: name() } });
         }
         let snapshot = Snapshot::decode(&self.words).map_err(|error| SourceError::Damaged { name: name(), error })?;
-        let history = (0..snapshot.chips.len()).map(|chip| History {
-            dram: view.history(chip, shm_layout::event::Memory::Dram as usize),
-            l1: view.history(chip, shm_layout::event::Memory::L1 as usize),
-        });
-        let seen = Observation {
-            history: history.collect(),
-            // SYNC(stats.history): as in `StatsView::history`.
-            history_head: view.header.history_head.load(Acquire),
-            snapshot,
-            identity: attached.identity,
-            heartbeat_ns: view.header.heartbeat.load(Acquire),
-            now_ns: clock::monotonic_ns(),
-            unix_ns: clock::unix_ns(),
-        };
-        Ok((connection(&seen), seen))
+        attached.edition = edition;
+        attached.read_history(snapshot.chips.len());
+        let Pulse { history, history_head, heartbeat_ns, now_ns, unix_ns } = attached.pulse().ok_or_else(geometry)?;
+        let identity = attached.identity;
+        let seen = Observation { snapshot, history, history_head, identity, heartbeat_ns, now_ns, unix_ns };
+        let connection = connection(&identity, heartbeat_ns, now_ns);
+        Ok(News::Feed(Box::new(Feed { connection, seen: Some(seen) })))
     }
 
     fn attach(&self) -> Result<Attached, SourceError> {
@@ -294,7 +389,7 @@ impl Source {
         if opened.mapping.len() as u64 != bytes {
             return Err(foreign(IdentityError::Geometry));
         }
-        Ok(Attached { opened, identity })
+        Ok(Attached { opened, identity, edition: None, history: Vec::new(), history_head: 0 })
     }
 
     /// Whether the name still leads to the file that is mapped, in its full size.
@@ -310,16 +405,16 @@ pub fn trusted_owners() -> Vec<u32> {
     vec![0, nix::unistd::geteuid().as_raw()]
 }
 
-fn connection(seen: &Observation) -> Connection {
-    if seen.heartbeat_ns == 0 {
+fn connection(identity: &Identity, heartbeat_ns: u64, now_ns: u64) -> Connection {
+    if heartbeat_ns == 0 {
         return Connection::Ended;
     }
-    let age_ns = seen.now_ns.saturating_sub(seen.heartbeat_ns);
+    let age_ns = now_ns.saturating_sub(heartbeat_ns);
     if age_ns <= GONE_AFTER_NS {
         return Connection::Live;
     }
-    let gone = procfs::stat(&seen.identity.pid.to_string())
-        .is_none_or(|stat| stat.start_ticks != seen.identity.start_ticks || stat.state == b'Z');
+    let gone = procfs::stat(&identity.pid.to_string())
+        .is_none_or(|stat| stat.start_ticks != identity.start_ticks || stat.state == b'Z');
     if gone || age_ns > STALE_AFTER_NS { Connection::Stale { age_ns, gone } } else { Connection::Live }
 }
 
@@ -414,6 +509,81 @@ mod tests {
         let last = Published::announced("life");
         last.publish(&sample::host(1));
         assert_eq!(source.poll().seen.unwrap().snapshot.chips.len(), 1);
+    }
+
+    #[test]
+    fn figures_published_once_are_copied_once() {
+        let published = Published::announced("edition");
+        let mut source = published.source();
+        let publish = |generation| {
+            let mut snapshot = sample::host(2);
+            snapshot.health.generation = generation;
+            published.publish(&snapshot);
+        };
+        // The generation of what was copied; `None` where nothing was.
+        let generation = |news: News| match news {
+            News::Feed(feed) => Some(feed.seen.unwrap().snapshot.health.generation),
+            News::Same { .. } => None,
+        };
+        publish(1);
+        assert_eq!(source.poll().seen.unwrap().snapshot.health.generation, 1);
+        assert_eq!(generation(source.poll_again()), Some(1), "that poll was not this one's");
+        assert_eq!(generation(source.poll_again()), None);
+        published.view().record_sample(0, 0, 0, 77);
+        published.view().advance_history(0);
+        published.view().header.heartbeat.store(0, Relaxed);
+        let News::Same { connection: Connection::Ended, pulse } = source.poll_again() else { panic!("not the same") };
+        assert_eq!((pulse.history[0].dram.as_slice(), pulse.history_head), ([77].as_slice(), 1), "time goes on");
+        // One and two snapshots later: another buffer, the same buffer.
+        publish(2);
+        assert_eq!(generation(source.poll_again()), Some(2));
+        publish(3);
+        publish(4);
+        assert_eq!(generation(source.poll_again()), Some(4));
+        publish(5);
+        publish(6);
+        assert_eq!(generation(source.poll_again()), Some(6));
+        assert_eq!(generation(source.poll_again()), None);
+        // A poll in full is one in any case.
+        assert!(source.poll().seen.is_some());
+        // Another segment of the same name begins with the same sequence words.
+        published.created.remove();
+        let next = Published::announced("edition");
+        for _ in 0..6 {
+            next.publish(&sample::host(3));
+        }
+        let News::Feed(feed) = source.poll_again() else { panic!("it is another one") };
+        assert_eq!(feed.seen.unwrap().snapshot.chips.len(), 3);
+    }
+
+    #[test]
+    fn figures_not_copied_again_make_the_same_screen() {
+        use crate::screen::dashboard::Dashboard;
+        let published = Published::announced("screen");
+        published.publish(&sample::host(4));
+        let mut dashboards = [published.source(), published.source()].map(|source| {
+            let theme = crate::screen::theme::Theme::new(true, false);
+            let zone = crate::clock::Zone::utc();
+            (Dashboard::new("box".into(), zone, theme, crate::selection::Selection::default(), 100), source)
+        });
+        for round in 0..3 {
+            let [(looks, source), (copies, other)] = &mut dashboards;
+            looks.look(source);
+            copies.update(other.poll());
+            published.view().record_sample(3, 0, round, 77 << round);
+            published.view().advance_history(round);
+        }
+        let pictures = dashboards.map(|(mut dashboard, mut source)| {
+            dashboard.look(&mut source);
+            let seen = dashboard.seen.as_mut().unwrap();
+            (seen.now_ns, seen.unix_ns) = (seen.identity.started_monotonic_ns, sample::UNIX_NS);
+            let mut buffer = ratatui::buffer::Buffer::empty(ratatui::layout::Rect::new(0, 0, 160, 45));
+            let area = buffer.area;
+            crate::screen::draw(&mut buffer, area, &dashboard);
+            buffer
+        });
+        assert_eq!(pictures[0], pictures[1]);
+        assert!(pictures[0].content.iter().any(|cell| cell.symbol() == "█"), "there are figures on it");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The plain-text tables of one-shot output: no colour, no decoration, one fact a column.
 
+use crate::roster::Roster;
 use crate::selection::chip_labels;
 use crate::source::Observation;
 use crate::totals;
@@ -29,7 +30,8 @@ pub struct Table {
 
 /// Columns that the text takes on a terminal; wide characters take two.
 pub fn width(text: &str) -> usize {
-    Span::raw(text).width()
+    // Most texts; the tables of wide characters are not for them.
+    if text.bytes().all(|b| matches!(b, b' '..=b'~')) { text.len() } else { Span::raw(text).width() }
 }
 
 /// The text, cut to this many columns.
@@ -122,12 +124,15 @@ pub fn overview(seen: &Observation, users: &Users, columns: Option<usize>) -> St
         ("EVENTS", Align::Right),
         ("COMMAND", Align::Left),
     ]);
-    let mut rows = totals::processes(&seen.snapshot, users);
+    let mut roster = Roster::default();
+    roster.update(&seen.snapshot.processes, users);
+    let labels = chip_labels(&seen.snapshot.chips);
+    let mut rows = totals::processes(&seen.snapshot, &roster);
     rows.sort_by(|a, b| b.total.cmp(&a.total).then(a.pid.cmp(&b.pid)));
     for p in rows {
-        let mut cells = vec![p.pid.to_string(), p.user, p.name, p.chips];
+        let mut cells = vec![p.pid.to_string(), p.who.user.clone(), p.who.name.clone(), p.chips.list(&labels)];
         cells.extend([p.total, p.dram, p.l1, p.cb, p.other].map(units::bytes));
-        cells.extend([p.events.to_string(), p.command_line]);
+        cells.extend([p.events.to_string(), p.who.command_line.clone()]);
         processes.push(cells);
     }
     parts.push(if processes.is_empty() { vec!["no tracked process".to_owned()] } else { processes.lines(columns) });

@@ -34,6 +34,24 @@ fn give_back() {
     }
 }
 
+/// Draws one frame and writes it: only what changed, between the marks of a synchronized update. Where it goes is the
+/// backend's business, so that a benchmark can write it to no terminal at all.
+///
+/// # Errors
+/// When the backend cannot be written.
+pub fn show<W: Write>(
+    terminal: &mut Terminal<CrosstermBackend<W>>,
+    draw: impl FnOnce(&mut Buffer, Rect),
+) -> io::Result<()> {
+    queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
+    terminal.draw(|frame| {
+        let area = frame.area();
+        draw(frame.buffer_mut(), area);
+    })?;
+    queue!(terminal.backend_mut(), EndSynchronizedUpdate)?;
+    Write::flush(terminal.backend_mut())
+}
+
 /// The terminal while it shows the dashboard; dropping it gives it back.
 #[derive(Debug)]
 pub struct Screen {
@@ -72,13 +90,7 @@ impl Screen {
     /// # Errors
     /// When the terminal cannot be written.
     pub fn draw(&mut self, draw: impl FnOnce(&mut Buffer, Rect)) -> io::Result<()> {
-        queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
-        self.terminal.draw(|frame| {
-            let area = frame.area();
-            draw(frame.buffer_mut(), area);
-        })?;
-        queue!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
-        self.terminal.backend_mut().flush()
+        show(&mut self.terminal, draw)
     }
 
     /// The next frame is written whole.
@@ -116,7 +128,7 @@ impl Screen {
     pub fn typed(&self, within: Duration) -> io::Result<Vec<Event>> {
         // crossterm 0.29 reads a terminal that has hung up for ever, inside one call: it is only asked while there is one.
         let mut keyboard = [PollFd::new(self.keyboard.as_fd(), PollFlags::POLLIN)];
-        match wait_for(&mut keyboard, PollTimeout::try_from(within).unwrap_or(PollTimeout::ZERO)) {
+        match wait_for(&mut keyboard, whole_ms(within)) {
             // A resize comes as a signal.
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
@@ -133,6 +145,14 @@ impl Screen {
     }
 }
 
+/// poll counts in ms. Rounded up: rounded down, the rest of the wait would be spent asking again and again.
+fn whole_ms(wait: Duration) -> PollTimeout {
+    i32::try_from(wait.as_nanos().div_ceil(1_000_000))
+        .ok()
+        .and_then(|ms| PollTimeout::try_from(ms).ok())
+        .unwrap_or(PollTimeout::MAX)
+}
+
 fn keyboard() -> io::Result<OwnedFd> {
     if io::stdin().is_terminal() {
         io::stdin().as_fd().try_clone_to_owned()
@@ -144,5 +164,18 @@ fn keyboard() -> io::Result<OwnedFd> {
 impl Drop for Screen {
     fn drop(&mut self) {
         give_back();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_wait_is_shorter_than_asked_for() {
+        for (ns, ms) in [(0, 0), (1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2), (99_400_000, 100)] {
+            assert_eq!(whole_ms(Duration::from_nanos(ns)).as_millis(), Some(ms), "{ns}");
+        }
+        assert_eq!(whole_ms(Duration::MAX), PollTimeout::MAX);
     }
 }

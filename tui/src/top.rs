@@ -151,7 +151,7 @@ fn watch(dashboard: &mut Dashboard, source: &mut Source, stop: &AtomicBool) -> i
         }
         let now = Instant::now();
         if now >= look_at && !dashboard.paused {
-            dashboard.update(source.poll());
+            dashboard.look(source);
             look_at = now + Duration::from_millis(dashboard.refresh_ms);
             changed = true;
         }

@@ -1,40 +1,19 @@
 //! What the figures of a snapshot add up to, per process.
 
-use crate::selection::chip_labels;
-use crate::users::Users;
+use crate::roster::{ProcessKey, Roster, Who};
 use shm_layout::event::Memory;
-use shm_layout::stats::{Figures, Process, Snapshot, State};
-use shm_layout::text;
-
-/// Tells a process from every other one, also from a later one with the same pid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ProcessKey {
-    pid: u32,
-    start_ticks: u64,
-    nonce: u64,
-}
-
-impl From<&Process> for ProcessKey {
-    fn from(process: &Process) -> Self {
-        Self { pid: process.pid, start_ticks: process.start_ticks, nonce: process.nonce }
-    }
-}
+use shm_layout::stats::{Figures, MAX_CHIPS, Snapshot, State};
+use std::rc::Rc;
 
 /// What one process holds on all chips together. Bytes are footprints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessTotals {
-    /// Its identity.
-    pub key: ProcessKey,
+    /// Who it is.
+    pub who: Rc<Who>,
     /// Process id, as the aggregator sees it.
     pub pid: u32,
-    /// User name, else the uid.
-    pub user: String,
-    /// Its name.
-    pub name: String,
-    /// Its command line; its name where that is not known.
-    pub command_line: String,
-    /// Labels of its chips, ranges drawn together: `0-3`.
-    pub chips: String,
+    /// Its chips.
+    pub chips: ChipSet,
     /// DRAM, bytes.
     pub dram: u64,
     /// L1, bytes.
@@ -53,61 +32,84 @@ pub struct ProcessTotals {
     pub incomplete: bool,
 }
 
-/// The totals of every process, in the snapshot's order.
-pub fn processes(snapshot: &Snapshot, users: &Users) -> Vec<ProcessTotals> {
-    let labels = chip_labels(&snapshot.chips);
+impl ProcessTotals {
+    /// Its identity.
+    pub fn key(&self) -> ProcessKey {
+        self.who.key
+    }
+}
+
+/// The totals of every process, in the snapshot's order; the roster is of the same snapshot.
+pub fn processes(snapshot: &Snapshot, roster: &Roster) -> Vec<ProcessTotals> {
     let mut sums: Vec<Sums> = snapshot.processes.iter().map(|_| Sums::default()).collect();
     // One pass: `rows_of` for each of 2048 processes would look at every row as often.
     for row in &snapshot.rows {
         if let Some(sum) = sums.get_mut(row.process as usize) {
-            sum.add(row.chip as usize, row.memory, &row.figures);
+            sum.add(row.chip, row.memory, &row.figures);
         }
     }
-    snapshot
-        .processes
-        .iter()
-        .zip(sums)
-        .map(|(process, mut sum)| {
-            let name = text::load(&process.name);
-            let command_line = Some(without_folder(&text::load(&process.command_line))).filter(|line| !line.is_empty());
-            sum.chips.sort_unstable();
-            sum.chips.dedup();
-            ProcessTotals {
-                key: process.into(),
-                pid: process.pid,
-                user: users.label(process.uid),
-                command_line: command_line.unwrap_or_else(|| name.clone()),
-                name,
-                chips: chip_list(&sum.chips, &labels),
-                dram: sum.of(Memory::Dram),
-                l1: sum.of(Memory::L1),
-                cb: sum.of(Memory::Cb),
-                other: sum
-                    .of(Memory::L1Small)
-                    .saturating_add(sum.of(Memory::Trace))
-                    .saturating_add(sum.of(Memory::Kernel)),
-                total: [Memory::Dram, Memory::Trace, Memory::L1, Memory::L1Small]
-                    .into_iter()
-                    .fold(sum.cb_resident, |total, memory| total.saturating_add(sum.of(memory))),
-                events: process.events_total,
-                running: process.state == State::Running as u32,
-                incomplete: sum.incomplete || process.dropped_events_total > 0,
-            }
+    let known = snapshot.processes.iter().zip(roster.all()).zip(sums);
+    known
+        .map(|((process, who), sum)| ProcessTotals {
+            who: Rc::clone(who),
+            pid: process.pid,
+            chips: sum.chips,
+            dram: sum.of(Memory::Dram),
+            l1: sum.of(Memory::L1),
+            cb: sum.of(Memory::Cb),
+            other: sum.of(Memory::L1Small).saturating_add(sum.of(Memory::Trace)).saturating_add(sum.of(Memory::Kernel)),
+            total: [Memory::Dram, Memory::Trace, Memory::L1, Memory::L1Small]
+                .into_iter()
+                .fold(sum.cb_resident, |total, memory| total.saturating_add(sum.of(memory))),
+            events: process.events_total,
+            running: process.state == State::Running as u32,
+            incomplete: sum.incomplete || process.dropped_events_total > 0,
         })
         .collect()
+}
+
+/// Chips of a snapshot, by their index. Their list is made when it is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChipSet(u64);
+
+const _: () = assert!(MAX_CHIPS <= u64::BITS as usize);
+
+impl ChipSet {
+    fn add(&mut self, chip: u32) {
+        self.0 |= 1u64.checked_shl(chip).unwrap_or(0);
+    }
+
+    const fn has(self, chip: usize) -> bool {
+        chip < u64::BITS as usize && self.0 >> chip & 1 == 1
+    }
+
+    /// `0-3`, `0,2`, `0a,0b`: their labels in order, three or more neighbours drawn together.
+    pub fn list(self, labels: &[String]) -> String {
+        let chips = labels.iter().enumerate().filter(|(at, _)| self.has(*at));
+        let mut numbers: Vec<(Option<u32>, &str)> =
+            chips.map(|(_, label)| (label.parse().ok(), label.as_str())).collect();
+        numbers.sort_unstable();
+        let follows =
+            |a: &(Option<u32>, &str), b: &(Option<u32>, &str)| a.0.is_some() && a.0.map(|n| n.wrapping_add(1)) == b.0;
+        let runs = numbers.chunk_by(follows).flat_map(|run| match run {
+            [(_, first), .., (_, last)] if run.len() > 2 => vec![format!("{first}-{last}")],
+            run => run.iter().map(|(_, label)| (*label).to_owned()).collect(),
+        });
+        runs.collect::<Vec<_>>().join(",")
+    }
 }
 
 #[derive(Default)]
 struct Sums {
     by_memory: [u64; shm_layout::event::MEMORY_KINDS],
     cb_resident: u64,
-    chips: Vec<usize>,
+    chips: ChipSet,
     incomplete: bool,
 }
 
 impl Sums {
-    fn add(&mut self, chip: usize, memory: u32, figures: &Figures) {
-        self.chips.push(chip);
+    fn add(&mut self, chip: u32, memory: u32, figures: &Figures) {
+        self.chips.add(chip);
         self.incomplete |= figures.detail_incomplete != 0;
         if let Some(sum) = self.by_memory.get_mut(memory as usize) {
             *sum = sum.saturating_add(figures.footprint_bytes);
@@ -122,31 +124,17 @@ impl Sums {
     }
 }
 
-/// `0-3`, `0,2`, `0a,0b`: labels in order, three or more neighbours drawn together.
-fn chip_list(chips: &[usize], labels: &[String]) -> String {
-    let mut numbers: Vec<(Option<u32>, &str)> =
-        chips.iter().filter_map(|at| labels.get(*at)).map(|label| (label.parse().ok(), label.as_str())).collect();
-    numbers.sort_unstable();
-    let follows =
-        |a: &(Option<u32>, &str), b: &(Option<u32>, &str)| a.0.is_some() && a.0.map(|n| n.wrapping_add(1)) == b.0;
-    let runs = numbers.chunk_by(follows).flat_map(|run| match run {
-        [(_, first), .., (_, last)] if run.len() > 2 => vec![format!("{first}-{last}")],
-        run => run.iter().map(|(_, label)| (*label).to_owned()).collect(),
-    });
-    runs.collect::<Vec<_>>().join(",")
-}
-
-/// The command line without the folder of its program: `python train.py` tells more than half a path.
-fn without_folder(command_line: &str) -> String {
-    let (program, rest) = command_line.split_once(' ').unwrap_or((command_line, ""));
-    let program = program.rsplit('/').next().unwrap_or(program);
-    format!("{program} {rest}").trim_end().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sample;
+    use crate::users::Users;
+
+    fn totals(snapshot: &Snapshot) -> Vec<ProcessTotals> {
+        let mut roster = Roster::default();
+        roster.update(&snapshot.processes, &Users::default());
+        processes(snapshot, &roster)
+    }
 
     #[test]
     fn sums_leave_host_memory_out() {
@@ -159,23 +147,31 @@ mod tests {
         let expected =
             figures(Memory::Dram) + figures(Memory::Trace) + figures(Memory::L1) + figures(Memory::L1Small) + resident;
         assert!(figures(Memory::SystemMemory) > 0, "the sample has host memory");
-        let totals = processes(&snapshot, &Users::default());
-        assert_eq!((totals[0].total, totals[0].dram), (expected, figures(Memory::Dram)));
-        assert_eq!(totals[0].chips, "0-3");
+        let sums = totals(&snapshot);
+        assert_eq!((sums[0].total, sums[0].dram), (expected, figures(Memory::Dram)));
+        let labels = crate::selection::chip_labels(&snapshot.chips);
+        assert_eq!(sums[0].chips.list(&labels), "0-3");
         // A kind of a later version, and sums past 2^64, harm nobody.
         snapshot.rows[0].memory = 4_000_000_000;
         snapshot.rows[1].figures.footprint_bytes = u64::MAX;
         snapshot.rows[2].figures.footprint_bytes = u64::MAX;
-        assert_eq!(processes(&snapshot, &Users::default()).len(), snapshot.processes.len());
+        assert_eq!(totals(&snapshot).len(), snapshot.processes.len());
     }
 
     #[test]
     fn chips_are_drawn_together() {
+        let list = |chips: &[u32], labels: &[String]| {
+            let mut set = ChipSet::default();
+            chips.iter().for_each(|chip| set.add(*chip));
+            set.list(labels)
+        };
         let labels: Vec<String> = (0..12).map(|n| n.to_string()).collect();
-        assert_eq!(chip_list(&[0, 1, 2, 3], &labels), "0-3");
-        assert_eq!(chip_list(&[0, 1], &labels), "0,1");
-        assert_eq!(chip_list(&[0, 2, 9, 10, 11], &labels), "0,2,9-11");
-        assert_eq!(chip_list(&[0, 1], &["0a".into(), "0b".into()]), "0a,0b");
-        assert_eq!(chip_list(&[], &labels), "");
+        assert_eq!(list(&[0, 1, 2, 3], &labels), "0-3");
+        assert_eq!(list(&[0, 1], &labels), "0,1");
+        assert_eq!(list(&[0, 2, 9, 10, 11], &labels), "0,2,9-11");
+        assert_eq!(list(&[0, 1], &["0a".into(), "0b".into()]), "0a,0b");
+        assert_eq!(list(&[], &labels), "");
+        let many: Vec<String> = (0..70).map(|n| n.to_string()).collect();
+        assert_eq!(list(&[62, 63, 64, 4_000_000_000], &many), "62,63", "none that no snapshot has");
     }
 }

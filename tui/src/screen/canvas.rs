@@ -10,9 +10,40 @@ use ratatui::widgets::{Block, Widget};
 /// Writes a line into the area's line `at`; what is outside is left out.
 pub fn put(buffer: &mut Buffer, area: Rect, at: u16, line: &Line<'_>) {
     let area = area.intersection(buffer.area);
-    if at < area.height && area.width > 0 {
-        buffer.set_line(area.x, area.y + at, line, area.width);
+    if at >= area.height {
+        return;
     }
+    let y = area.y + at;
+    let mut x = area.x;
+    for span in line {
+        let room = usize::from(area.right().saturating_sub(x));
+        if room == 0 {
+            break;
+        }
+        let style = line.style.patch(span.style);
+        if span.content.chars().all(is_plain) {
+            x = put_plain(buffer, (x, y), room, &span.content, style);
+        } else {
+            (x, _) = buffer.set_stringn(x, y, &span.content, room, style);
+        }
+    }
+}
+
+/// One column wide, and one grapheme whatever stands beside it: most of what is drawn.
+const fn is_plain(c: char) -> bool {
+    matches!(c, ' '..='~' | '·' | '…' | '\u{2500}'..='\u{259f}' | '\u{2800}'..='\u{28ff}')
+}
+
+/// What `set_stringn` does, for text whose every character is plain: nothing to segment, nothing to measure.
+fn put_plain(buffer: &mut Buffer, (x, y): (u16, u16), room: usize, text: &str, style: Style) -> u16 {
+    let first = buffer.index_of(x, y);
+    let cells = buffer.content.get_mut(first..first + room).unwrap_or_default();
+    let mut end = x;
+    for (cell, c) in cells.iter_mut().zip(text.chars()) {
+        cell.set_char(c).set_style(style);
+        end += 1;
+    }
+    end
 }
 
 /// Writes a line that ends where the area does.
@@ -100,4 +131,57 @@ pub fn fitted(text: &str, width: usize, right: bool, theme: Theme) -> String {
 /// A span of its own text.
 pub fn span(text: impl Into<String>, style: Style) -> Span<'static> {
     Span::styled(text.into(), style)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ratatui::style::Color;
+
+    #[test]
+    fn every_text_is_put_as_ratatui_puts_it() {
+        let texts = [
+            "",
+            "plain ASCII ~",
+            "█▌··╎…⣿ ⡇│",
+            "漢字 wide",
+            "e\u{301}te\u{301}",
+            "·\u{301}x",
+            "a\u{200d}b",
+            "▲●†‖",
+            "1\u{20e3}\u{fe0f}",
+            "tab\there\r\n",
+            "\u{1f468}\u{200d}\u{1f469}",
+        ];
+        let style = |n: usize| Style::new().fg(if n.is_multiple_of(2) { Color::Red } else { Color::Green });
+        for (n, first) in texts.iter().enumerate() {
+            for second in texts {
+                let line = Line::from(vec![Span::styled(*first, style(n)), Span::styled(second, style(n + 1))]);
+                let line = line.style(Style::new().add_modifier(Modifier::DIM));
+                for (x, width) in (0..12).flat_map(|x| [0, 1, 2, 7, 12, 40].map(|width| (x, width))) {
+                    let mut ours = Buffer::filled(Rect::new(2, 3, 12, 4), ratatui::buffer::Cell::new("#"));
+                    let mut theirs = ours.clone();
+                    let area = Rect { x: 2 + x, y: 3, width, height: 4 };
+                    put(&mut ours, area, 1, &line);
+                    theirs.set_line(area.x, area.y + 1, &line, width.min(12 - x));
+                    assert_eq!(ours, theirs, "{first:?} {second:?} at {x} in {width}");
+                }
+            }
+        }
+        let mut buffer = Buffer::empty(Rect::new(0, 0, 4, 2));
+        put(&mut buffer, Rect::new(0, 0, 4, 9), 2, &Line::from("below"));
+        put(&mut buffer, Rect::new(7, 0, 4, 2), 0, &Line::from("beside"));
+        assert_eq!(buffer, Buffer::empty(Rect::new(0, 0, 4, 2)));
+    }
+
+    #[test]
+    fn what_is_plain_is_one_column_and_joins_nothing() {
+        for c in (0..=0x2_ffff).filter_map(char::from_u32).filter(|c| is_plain(*c)) {
+            assert_eq!(crate::table::width(&c.to_string()), 1, "{c:?}");
+            for text in [format!("a{c}b"), format!("{c}{c}")] {
+                let line = Line::from(text.as_str());
+                assert_eq!(line.styled_graphemes(Style::new()).count(), text.chars().count(), "{c:?}");
+            }
+        }
+    }
 }

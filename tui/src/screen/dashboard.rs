@@ -3,12 +3,14 @@
 use super::keys::Action;
 use super::theme::Theme;
 use crate::clock::Zone;
+use crate::roster::{ProcessKey, Roster};
 use crate::selection::{Selection, chip_labels};
-use crate::source::{Connection, Feed, Observation, SourceError};
-use crate::totals::{self, ProcessKey, ProcessTotals};
+use crate::source::{Connection, Feed, History, News, Observation, Pulse, Source, SourceError};
+use crate::totals::{self, ProcessTotals};
 use crate::users::Users;
 use std::cell::Cell;
-use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::rc::Rc;
 
 /// How long a process that is gone is still shown, ns.
 pub const GONE_FOR_NS: u64 = 5_000_000_000;
@@ -60,18 +62,26 @@ impl SortColumn {
         }
     }
 
-    /// The natural order: the most first, names and numbers upwards.
-    fn compare(self, a: &ProcessTotals, b: &ProcessTotals) -> Ordering {
+    /// The number in the column; 0 where it is text.
+    fn amount(self, p: &ProcessTotals) -> u64 {
         match self {
-            Self::Total => b.total.cmp(&a.total),
-            Self::Dram => b.dram.cmp(&a.dram),
-            Self::L1 => b.l1.cmp(&a.l1),
-            Self::Cb => b.cb.cmp(&a.cb),
-            Self::Other => b.other.cmp(&a.other),
-            Self::Events => b.events.cmp(&a.events),
-            Self::Pid => a.pid.cmp(&b.pid),
-            Self::User => a.user.cmp(&b.user),
-            Self::Name => a.name.cmp(&b.name),
+            Self::Total => p.total,
+            Self::Dram => p.dram,
+            Self::L1 => p.l1,
+            Self::Cb => p.cb,
+            Self::Other => p.other,
+            Self::Events => p.events,
+            Self::Pid => u64::from(p.pid),
+            Self::User | Self::Name => 0,
+        }
+    }
+
+    /// The text in the column; none where it is a number.
+    fn text(self, p: &ProcessTotals) -> Option<&str> {
+        match self {
+            Self::User => Some(&p.who.user),
+            Self::Name => Some(&p.who.name),
+            _ => None,
         }
     }
 
@@ -152,6 +162,24 @@ pub struct ProcessRow {
     pub totals: ProcessTotals,
     /// When it was found gone, `CLOCK_MONOTONIC` ns.
     pub gone_since_ns: Option<u64>,
+    /// Its chips when it was found gone: by now others may be in their places.
+    gone_from: String,
+}
+
+impl ProcessRow {
+    const fn new(totals: ProcessTotals) -> Self {
+        Self { totals, gone_since_ns: None, gone_from: String::new() }
+    }
+
+    /// Not gone, or not for long.
+    fn is_shown(&self, now_ns: u64) -> bool {
+        self.gone_since_ns.is_none_or(|since| now_ns.saturating_sub(since) < GONE_FOR_NS)
+    }
+
+    /// Labels of its chips: `0-3`.
+    pub fn chips(&self, labels: &[String]) -> String {
+        if self.gone_since_ns.is_some() { self.gone_from.clone() } else { self.totals.chips.list(labels) }
+    }
 }
 
 /// The state.
@@ -197,6 +225,9 @@ pub struct Dashboard {
     pub event_view: Viewport,
     selection: Selection,
     users: Users,
+    roster: Roster,
+    /// Which of the aggregator's chips are shown.
+    kept: Vec<usize>,
     counted: Vec<(u64, u64)>,
 }
 
@@ -225,6 +256,8 @@ impl Dashboard {
             event_view: Viewport::default(),
             selection,
             users: Users::default(),
+            roster: Roster::default(),
+            kept: Vec::new(),
             counted: Vec::new(),
         }
     }
@@ -244,11 +277,33 @@ impl Dashboard {
             self.counted.clear();
         }
         self.count(seen.heartbeat_ns, seen.snapshot.health.events_total);
-        let (snapshot, kept) = self.selection.apply(seen.snapshot);
-        seen.history = kept.into_iter().filter_map(|at| seen.history.get(at).cloned()).collect();
-        seen.snapshot = snapshot;
-        self.labels = chip_labels(&seen.snapshot.chips);
-        self.take_rows(totals::processes(&seen.snapshot, &self.users), seen.now_ns);
+        (seen.snapshot, self.kept) = self.selection.apply(seen.snapshot);
+        seen.history = self.shown(&seen.history);
+        let moved = self.roster.update(&seen.snapshot.processes, &self.users);
+        let labels = chip_labels(&seen.snapshot.chips);
+        self.take_rows(totals::processes(&seen.snapshot, &self.roster), moved, seen.now_ns);
+        self.labels = labels;
+        self.seen = Some(seen);
+    }
+
+    /// Looks again, and takes in what is new.
+    pub fn look(&mut self, source: &mut Source) {
+        match source.poll_again() {
+            News::Feed(feed) => self.update(*feed),
+            News::Same { connection, pulse } => self.stay(connection, pulse),
+        }
+    }
+
+    /// The figures are those of the last look; time went on.
+    fn stay(&mut self, connection: Connection, pulse: Pulse) {
+        let Some(mut seen) = self.seen.take() else { return };
+        self.connection = connection;
+        self.count(pulse.heartbeat_ns, seen.snapshot.health.events_total);
+        seen.history = self.shown(&pulse.history);
+        (seen.history_head, seen.heartbeat_ns) = (pulse.history_head, pulse.heartbeat_ns);
+        (seen.now_ns, seen.unix_ns) = (pulse.now_ns, pulse.unix_ns);
+        self.rows.retain(|row| row.is_shown(seen.now_ns));
+        self.drop_stale_selection();
         self.seen = Some(seen);
     }
 
@@ -272,18 +327,31 @@ impl Dashboard {
         };
     }
 
-    /// New rows; those that are gone stay a little.
-    fn take_rows(&mut self, now_there: Vec<ProcessTotals>, now_ns: u64) {
-        let fresh = |row: &ProcessRow| now_ns.saturating_sub(row.gone_since_ns.unwrap_or(now_ns)) < GONE_FOR_NS;
+    /// Of the shown chips.
+    fn shown(&self, history: &[Rc<History>]) -> Vec<Rc<History>> {
+        self.kept.iter().filter_map(|at| history.get(*at).map(Rc::clone)).collect()
+    }
+
+    /// New rows; those that are gone stay a little. `moved`: somebody came or left.
+    fn take_rows(&mut self, now_there: Vec<ProcessTotals>, moved: bool, now_ns: u64) {
         let mut gone = std::mem::take(&mut self.rows);
-        gone.retain(|row| !now_there.iter().any(|p| p.key == row.totals.key));
-        for row in &mut gone {
-            row.gone_since_ns.get_or_insert(now_ns);
+        if moved {
+            let there: HashSet<ProcessKey> = now_there.iter().map(ProcessTotals::key).collect();
+            gone.retain(|row| !there.contains(&row.totals.key()));
+        } else {
+            gone.retain(|row| row.gone_since_ns.is_some());
         }
-        gone.retain(fresh);
-        self.rows =
-            now_there.into_iter().map(|totals| ProcessRow { totals, gone_since_ns: None }).chain(gone).collect();
+        for row in gone.iter_mut().filter(|row| row.gone_since_ns.is_none()) {
+            row.gone_from = row.totals.chips.list(&self.labels);
+            row.gone_since_ns = Some(now_ns);
+        }
+        gone.retain(|row| row.is_shown(now_ns));
+        self.rows = now_there.into_iter().map(ProcessRow::new).chain(gone).collect();
         self.sort_rows();
+        self.drop_stale_selection();
+    }
+
+    fn drop_stale_selection(&mut self) {
         if self.selected.is_some() && self.selected_at().is_none() {
             self.selected = None;
         }
@@ -291,17 +359,25 @@ impl Dashboard {
 
     fn sort_rows(&mut self) {
         let (sort, reversed) = (self.sort, self.reversed);
-        self.rows.sort_by(|a, b| {
-            let order = sort.compare(&a.totals, &b.totals);
-            let order = if reversed { order.reverse() } else { order };
-            // The pid makes the order of equals the same at every look.
-            order.then(a.totals.pid.cmp(&b.totals.pid))
-        });
+        // The pid makes the order of equals the same at every look.
+        if matches!(sort, SortColumn::User | SortColumn::Name) {
+            self.rows.sort_by(|a, b| {
+                let order = sort.text(&a.totals).cmp(&sort.text(&b.totals));
+                let order = if reversed { order.reverse() } else { order };
+                order.then(a.totals.pid.cmp(&b.totals.pid))
+            });
+        } else {
+            // Small keys are sorted, and each row moves once.
+            self.rows.sort_by_cached_key(|row| {
+                let amount = sort.amount(&row.totals);
+                (if sort.downwards() == reversed { amount } else { !amount }, row.totals.pid)
+            });
+        }
     }
 
     /// Where the selected process stands.
     pub fn selected_at(&self) -> Option<usize> {
-        self.rows.iter().position(|row| Some(row.totals.key) == self.selected)
+        self.rows.iter().position(|row| Some(row.totals.key()) == self.selected)
     }
 
     /// Whether the figures are of the past.
@@ -367,7 +443,7 @@ impl Dashboard {
             (Action::PageDown, Some(at)) => at + page,
             (_, Some(at)) => at + 1,
         };
-        self.selected = self.rows.get(at.min(last)).map(|row| row.totals.key);
+        self.selected = self.rows.get(at.min(last)).map(|row| row.totals.key());
     }
 }
 
@@ -459,6 +535,46 @@ mod tests {
         assert_eq!(dashboard.rows.len(), 3);
         dashboard.update(at(GONE_FOR_NS + 1));
         assert_eq!(pids(&dashboard), [41_893, 52_011]);
+    }
+
+    /// Looks at a segment in which nothing new was published.
+    fn same(dashboard: &Dashboard, after_ns: u64) -> Pulse {
+        let seen = dashboard.seen.as_ref().unwrap();
+        Pulse {
+            history: sample::observation(4).history,
+            history_head: 301,
+            heartbeat_ns: seen.heartbeat_ns + after_ns,
+            now_ns: seen.now_ns + after_ns,
+            unix_ns: seen.unix_ns + after_ns,
+        }
+    }
+
+    #[test]
+    fn the_gone_go_though_nothing_new_is_published() {
+        let mut dashboard = dashboard();
+        dashboard.update(feed(without_first(sample::observation(4))));
+        dashboard.act(Action::First);
+        assert_eq!((dashboard.rows.len(), dashboard.selected_at()), (3, Some(0)));
+        dashboard.stay(Connection::Live, same(&dashboard, GONE_FOR_NS - 1));
+        assert_eq!(dashboard.rows.len(), 3);
+        dashboard.stay(Connection::Ended, same(&dashboard, 1));
+        assert_eq!(pids(&dashboard), [41_893, 52_011]);
+        assert_eq!(dashboard.selected, None);
+        assert!(matches!(dashboard.connection, Connection::Ended));
+    }
+
+    #[test]
+    fn a_gone_process_keeps_the_chips_it_had() {
+        let mut dashboard = dashboard();
+        assert_eq!(dashboard.rows[0].chips(&dashboard.labels), "0-3");
+        // Another aggregator, which met the chips in another order, and one process less.
+        let mut seen = without_first(sample::observation(4));
+        seen.snapshot.chips.reverse();
+        seen.snapshot.chips.truncate(2);
+        seen.snapshot.rows.retain(|row| row.chip < 2);
+        dashboard.update(feed(seen));
+        let gone = dashboard.rows.iter().find(|row| row.gone_since_ns.is_some()).unwrap();
+        assert_eq!((gone.totals.pid, gone.chips(&dashboard.labels).as_str()), (41_207, "0-3"));
     }
 
     #[test]

@@ -117,7 +117,7 @@ pub fn draw(buffer: &mut Buffer, places: &Arrangement, dashboard: &Dashboard) {
     let whole = dashboard.rows.iter().fold(0, |sum: u64, row| sum.saturating_add(row.totals.total));
     for (at, row) in (0..body.height).zip(dashboard.rows.iter().skip(view.offset.get())) {
         put(buffer, body, at, &line(dashboard, row, &columns, whole));
-        if dashboard.selected == Some(row.totals.key) {
+        if dashboard.selected == Some(row.totals.key()) {
             let place = Rect { y: body.y + at, height: 1, ..body };
             buffer.set_style(place.intersection(buffer.area), theme.selected());
         }
@@ -170,19 +170,19 @@ fn cell(dashboard: &Dashboard, row: &ProcessRow, column: Column, gone: bool) -> 
     let amount = |bytes: u64| (units::bytes(bytes), if bytes == 0 { theme.dim() } else { theme.text() });
     let (text, style) = match column {
         Column::Sorted(SortColumn::Pid) => (p.pid.to_string(), theme.text()),
-        Column::Sorted(SortColumn::User) => (p.user.clone(), theme.dim()),
-        Column::Sorted(SortColumn::Name) if gone => (format!("{} {}", theme.glyphs.gone, p.name), theme.text()),
-        Column::Sorted(SortColumn::Name) => (p.name.clone(), theme.strong()),
+        Column::Sorted(SortColumn::User) => (p.who.user.clone(), theme.dim()),
+        Column::Sorted(SortColumn::Name) if gone => (format!("{} {}", theme.glyphs.gone, p.who.name), theme.text()),
+        Column::Sorted(SortColumn::Name) => (p.who.name.clone(), theme.strong()),
         Column::Sorted(SortColumn::Total) => amount(p.total),
         Column::Sorted(SortColumn::Dram) => amount(p.dram),
         Column::Sorted(SortColumn::L1) => amount(p.l1),
         Column::Sorted(SortColumn::Cb) => amount(p.cb),
         Column::Sorted(SortColumn::Other) => amount(p.other),
         Column::Sorted(SortColumn::Events) => (units::count(p.events), theme.dim()),
-        Column::Chips => (p.chips.clone(), theme.text()),
+        Column::Chips => (row.chips(&dashboard.labels), theme.text()),
         Column::Share => (String::new(), theme.text()),
         Column::Command if gone => ("gone".to_owned(), theme.text()),
-        Column::Command => (p.command_line.clone(), theme.dim()),
+        Column::Command => (p.who.command_line.clone(), theme.dim()),
     };
     let incomplete = p.incomplete && matches!(column, Column::Sorted(SortColumn::Events));
     if gone {

@@ -14,7 +14,7 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier};
-use shm_layout::stats::IdentityError;
+use shm_layout::stats::{Figures, IdentityError, Process, Row};
 use shm_layout::text;
 
 fn unnamed_users(mut seen: Observation) -> Observation {
@@ -236,6 +236,61 @@ fn many_devices_scroll() {
     dashboard.act(Action::Last);
     let last = picture(&frame(80, 24, &dashboard));
     assert!(last.contains("│ 31 ") && !last.contains("│  0 "), "{last}");
+}
+
+/// A host with so many processes: names and figures that tell one from the other.
+fn crowd(processes: u32) -> Observation {
+    let mut seen = unnamed_users(sample::observation(4));
+    let (process, row) = (seen.snapshot.processes[0], seen.snapshot.rows[0]);
+    seen.snapshot.processes.clear();
+    seen.snapshot.rows.clear();
+    for n in 0..processes {
+        let (pid, name) = (10_000 + n, format!("job{n:04}x"));
+        let named = text::store(name.as_bytes());
+        seen.snapshot.processes.push(Process { pid, start_ticks: u64::from(n), name: named, ..process });
+        let figures = Figures { footprint_bytes: u64::from(processes - n) << 20, ..row.figures };
+        seen.snapshot.rows.push(Row { process: n, chip: n % 4, device: n % 4, figures, ..row });
+    }
+    seen
+}
+
+/// The numbers of the crowd's jobs, as the screen lists them.
+fn jobs(picture: &str) -> Vec<u32> {
+    let number = |line: &str| line.split_once("job").and_then(|(_, rest)| rest.split_once('x')?.0.parse().ok());
+    picture.lines().filter_map(number).collect()
+}
+
+#[test]
+fn a_thousand_processes_scroll() {
+    let mut dashboard = dashboard(Theme::new(true, false), Connection::Live, Some(crowd(1000)));
+    let top = picture(&frame(160, 45, &dashboard));
+    assert!(top.contains("Processes 1000"), "{top}");
+    let page = jobs(&top).len() as u32;
+    assert!(page > 5, "{top}");
+    assert_eq!(jobs(&top), (0..page).collect::<Vec<_>>(), "the largest first, each on a line");
+    let shown = |dashboard: &mut Dashboard, action| {
+        dashboard.act(action);
+        jobs(&picture(&frame(160, 45, dashboard)))
+    };
+    assert_eq!(shown(&mut dashboard, Action::Last), (1000 - page..1000).collect::<Vec<_>>());
+    assert_eq!(shown(&mut dashboard, Action::PageUp), (999 - page..999).collect::<Vec<_>>());
+    // New figures turn the order round: the selection stays with its process, and the list follows it.
+    let mut seen = crowd(1000);
+    for (n, row) in (0..).zip(&mut seen.snapshot.rows) {
+        row.figures.footprint_bytes = (1 + n) << 20;
+    }
+    let selected = dashboard.selected;
+    dashboard.update(Feed { connection: Connection::Live, seen: Some(seen) });
+    assert_eq!(dashboard.selected, selected);
+    let around = jobs(&picture(&frame(160, 45, &dashboard)));
+    assert!(around.contains(&(999 - page)) && around.windows(2).all(|pair| pair[0] == pair[1] + 1), "{around:?}");
+    // The others leave: the one that stays is on the screen, wherever the list was.
+    dashboard.act(Action::Back);
+    dashboard.update(Feed { connection: Connection::Live, seen: Some(crowd(1)) });
+    let mut alone = crowd(1);
+    alone.now_ns += super::dashboard::GONE_FOR_NS;
+    dashboard.update(Feed { connection: Connection::Live, seen: Some(alone) });
+    assert_eq!(jobs(&picture(&frame(160, 45, &dashboard))), [0]);
 }
 
 #[test]
