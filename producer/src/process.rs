@@ -26,6 +26,8 @@ const NOT_MADE: u32 = 0;
 const MAKING: u32 = 1;
 const READY: u32 = 2;
 const FAILED: u32 = 3;
+/// This process is not tracked: told here as well, so that an event of it takes one load.
+const NOT_TRACKED: u32 = 4;
 
 static DECISION: AtomicU8 = AtomicU8::new(UNDECIDED);
 /// Events that could not wait for the ring to be made.
@@ -92,14 +94,16 @@ pub fn record(mut event: Event) {
 /// For the first event of a process, or of a forked child; `None` in one that is not tracked.
 #[inline(always)]
 fn first() -> Option<&'static Current> {
-    // Relaxed: as in `enabled`.
-    if DECISION.load(Relaxed) == OFF { None } else { first_of_all() }
+    // Relaxed: nothing is read through it.
+    if PAGE.state.load(Relaxed) == NOT_TRACKED { None } else { first_of_all() }
 }
 
 #[cold]
 #[inline(never)]
 fn first_of_all() -> Option<&'static Current> {
     if !enabled() {
+        // Relaxed, Relaxed: as in `first`. A forked child may inherit it: it is as little tracked as its parent.
+        let _told = PAGE.state.compare_exchange(NOT_MADE, NOT_TRACKED, Relaxed, Relaxed);
         return None;
     }
     let current = make_or_wait();
