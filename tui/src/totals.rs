@@ -172,6 +172,6 @@ mod tests {
         assert_eq!(list(&[0, 1], &["0a".into(), "0b".into()]), "0a,0b");
         assert_eq!(list(&[], &labels), "");
         let many: Vec<String> = (0..70).map(|n| n.to_string()).collect();
-        assert_eq!(list(&[62, 63, 64, 4_000_000_000], &many), "62,63", "none that no snapshot has");
+        assert_eq!(list(&[1, 62, 63, 64, 4_000_000_000], &many), "1,62,63", "none that no snapshot has");
     }
 }
