@@ -20,7 +20,7 @@ const HOT: Duration = Duration::from_millis(1);
 /// Longest sleep when none do, but did a moment ago: so old may a clock word become that producers copy.
 const COLD: Duration = Duration::from_millis(25);
 /// Longest sleep when every ring rests: the most that an event waits to be seen. Waking up costs more than looking around.
-const ASLEEP: Duration = Duration::from_millis(40);
+const ASLEEP: Duration = Duration::from_millis(45);
 /// How often dead processes are looked for that no pidfd tells of.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
 /// How often /dev/shm is read in full: in case inotify lost something, or instead of it.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const FIRST_ENTRIES: usize = 512;
 /// Entries above which a ledger does not grow (1 GiB): further allocations count in the totals only.
 pub const MOST_ENTRIES: usize = 1 << 24;
-/// It doubles when its entries are used up, but adds at most these (1 MiB) at once: more would take longer than others can wait.
+/// It grows by an eighth when its entries are used up, at most by these (1 MiB) at once: more would take longer than others can wait.
 const MOST_ADDED: usize = 1 << 14;
 /// Addresses are taken for 16 times what is needed when they do not suffice, so that pages hardly ever move.
 const ROOM: usize = 16;
@@ -143,7 +143,8 @@ impl File {
     /// Adds entries. False if there is no room; it is not asked again for a moment then.
     #[cold]
     pub fn grow(&mut self) -> bool {
-        let capacity = (self.capacity * 2).min(self.capacity + MOST_ADDED).min(MOST_ENTRIES);
+        // An eighth more: what lies unused is little beside what is used.
+        let capacity = (self.capacity + (self.capacity / 8).clamp(FIRST_ENTRIES, MOST_ADDED)).min(MOST_ENTRIES);
         if capacity == self.capacity || self.full_since.is_some() {
             return false;
         }

@@ -1,4 +1,4 @@
-//! What was to be reached (issue 3), and whether it was.
+//! What is to be reached, and whether it is.
 
 use super::kept::{All, Figure, Pick};
 use crate::machine::Distance::{Far, Near};
