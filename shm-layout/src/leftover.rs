@@ -98,7 +98,7 @@ pub fn collect(prefix: &Prefix, uid: Option<u32>) -> Vec<String> {
 /// As [`collect`], by a process in passing: only where no aggregator does it, only what is found among the newest files, and only
 /// rings whose process is plainly gone. Its host waits for this, so it has a bound.
 pub fn collect_in_passing(prefix: &Prefix, uid: u32) {
-    const NEWEST: usize = 256;
+    const NEWEST: usize = 64;
     let Ok(entries) = std::fs::read_dir(DIRECTORY) else { return };
     if std::fs::symlink_metadata(format!("{DIRECTORY}/{}", prefix.stats())).is_ok() {
         return;
