@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 /// Reading in one round begins no further batch after this time: what is read is to be seen soon. While somebody floods, an
 /// event waits for the rest of one round, and then for a whole one before it is published.
 const ROUND: Duration = Duration::from_micros(500);
+/// A ring's turn begins no further batch after this time: long enough for its ledger to come into the caches and be used.
+const TURN: Duration = Duration::from_micros(500);
 /// While the aggregator is awake, every resting ring is looked at within this time for each of them, ...
 const LOOK_EVERY_NS_EACH: u64 = 2000;
 /// ... but within no less than this: a thousand loads are nothing beside a round with events, ...
@@ -287,14 +289,19 @@ impl Host {
             }
         }
         let begin = Instant::now();
-        let mut total = 0;
+        let (mut total, mut turn_began) = (0, Duration::ZERO);
         while let Some((uid, seat)) = self.turns.next() {
             let Some((tracked, state)) = self.seats.get(seat) else { continue };
             if let Some(ending) = state.ending {
                 self.turns.again(uid, seat);
                 self.read_to_end(seat, ending, now);
             } else {
-                let read = tracked.drain(&mut self.chips, now.unix_ns, &mut self.scratch);
+                let mut last = tracked.drain(&mut self.chips, now.unix_ns, &mut self.scratch);
+                let mut read = last;
+                while last == BATCH && begin.elapsed() < turn_began + TURN {
+                    last = tracked.drain(&mut self.chips, now.unix_ns, &mut self.scratch);
+                    read += last;
+                }
                 total += read;
                 if read > 0 {
                     state.found_ns = now.monotonic_ns;
@@ -304,13 +311,14 @@ impl Host {
                 if news {
                     self.note_change(seat);
                 }
-                match read {
+                match last {
                     BATCH => self.turns.again(uid, seat),
                     0 if still && !news => self.rest(seat),
                     _ => self.turns.served(uid, seat),
                 }
             }
-            if begin.elapsed() > ROUND {
+            turn_began = begin.elapsed();
+            if turn_began > ROUND {
                 break;
             }
         }
