@@ -3,9 +3,11 @@
 
 mod support;
 
-use shm_layout::event::{EVENT_WORDS, Memory};
+use shm_layout::event::{EVENT_WORDS, Event, Memory};
+use shm_layout::ledger::{ENTRIES_OFFSET, Entries, LedgerHeader};
+use shm_layout::names::{ProcessFile, Role};
 use shm_layout::ring::{DropTable, HEADER_BYTES, RECORDS_OFFSET, RingHeader, Slot};
-use shm_layout::segment::Opened;
+use shm_layout::segment::{self, Opened};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -156,6 +158,41 @@ fn many_come_at_once_and_go_at_once() {
     assert!(kept.iter().all(|player| figures(&seen, player.pid(), 0, Memory::L1).blocks == 1));
     kept.into_iter().for_each(Player::close);
     ground.see("nobody", |s| s.processes.is_empty());
+}
+
+/// The records of what a process holds, out of its ledger.
+fn entries(ground: &Ground, ring: &str) -> Vec<Event> {
+    let file = ProcessFile::parse(ring, &ground.prefix).unwrap().of_role(Role::Ledger);
+    let expect = segment::Expect { owners: &[], least: 1, most: u64::MAX };
+    let opened = segment::open(&file.name(&ground.prefix), segment::Access::Read, expect).unwrap();
+    let header = opened.mapping.one::<LedgerHeader<AtomicU64>>(0).unwrap();
+    let slots = opened.mapping.array::<Slot<AtomicU64>>(ENTRIES_OFFSET, header.capacity()).unwrap();
+    (0..slots.len()).filter_map(|at| Entries(slots).get(at)).collect()
+}
+
+#[test]
+fn exact_times_are_nanoseconds_in_the_ledger() {
+    let ground = Ground::new();
+    let mut player = Player::start_with(&ground, &[("TT_ALLOC_CLOCK", "tsc")]);
+    let mut moments = vec![monotonic_ns()];
+    // Some before an aggregator comes, some after, some after another one has taken over.
+    for (round, count) in [(0, 1), (1, 2), (2, 3)] {
+        let aggregator = (round > 0).then(|| ground.aggregator());
+        player.alloc(0, Memory::Dram, round, 10, 0);
+        moments.push(monotonic_ns());
+        if aggregator.is_some() {
+            ground.see("all of them", |s| s.health.live_allocations == count);
+        }
+    }
+    let ring = player.tell("ring");
+    let mut told = entries(&ground, &ring);
+    told.sort_by_key(|event| event.id);
+    assert_eq!(told.len(), 3);
+    // Between the moments at which they were made, but for a processor that was taken away while the clocks were paired.
+    let slack = 5_000_000;
+    for (event, moment) in told.iter().zip(moments.windows(2)) {
+        assert!((moment[0] - slack..=moment[1] + slack).contains(&event.time), "{moment:?} {}", event.time);
+    }
 }
 
 #[test]
