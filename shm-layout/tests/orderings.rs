@@ -26,13 +26,14 @@ fn sources(directory: &Path, into: &mut Vec<PathBuf>) {
         let path = entry.path();
         if path.is_dir() {
             sources(&path, into);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
             into.push(path);
         }
     }
 }
 
-/// Every source file of the workspace: name from the workspace's root on, and text without its tests.
+/// Every source file of the workspace: name from the workspace's root on, and text without its tests (at its end, or in a
+/// `tests.rs` of its own).
 fn workspace() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned();
     let mut paths = Vec::new();
