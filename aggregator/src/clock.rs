@@ -1,7 +1,8 @@
 //! Times of a ring whose events are stamped with the processor's counter (`TT_ALLOC_CLOCK=tsc`).
 //!
 //! Both clocks are read together when the ring is made and at each batch; what lies between two such moments is
-//! interpolated. The error is that of the pairing, well below a microsecond, however the kernel corrects its clock meanwhile.
+//! interpolated. For events that an aggregator reads as they come, the error is that of the pairing, mostly well below a
+//! microsecond, however the kernel corrects its clock; for what was written long before it came, corrections meanwhile are in it.
 
 use shm_layout::event::Event;
 use shm_layout::ring::{CLOCK_TICKS, Identity};

@@ -167,6 +167,7 @@ impl Daemon {
     /// Reads what is still there, so that a next aggregator finds little to do. Ledgers of living processes stay.
     fn finish(mut self) {
         let now = Now::read();
+        self.host.look_around(now);
         self.host.drain(now);
         tracing::info!(processes = self.host.process_count(), "aggregator ends");
     }

@@ -27,14 +27,14 @@ use std::time::{Duration, Instant};
 /// event waits for the rest of one round, and then for a whole one before it is published.
 const ROUND: Duration = Duration::from_micros(500);
 /// A ring's turn begins no further batch after this time: long enough for its ledger to come into the caches and be used.
-const TURN: Duration = Duration::from_micros(500);
+const TURN: Duration = Duration::from_micros(200);
 /// While the aggregator is awake, every resting ring is looked at within this time for each of them, ...
 const LOOK_EVERY_NS_EACH: u64 = 2000;
 /// ... but within no less than this: a thousand loads are nothing beside a round with events, ...
 const LOOK_EVERY_LEAST_NS: u64 = 2_000_000;
 /// ... and within no more than this, however many somebody makes.
 const LOOK_EVERY_MOST_NS: u64 = 20_000_000;
-/// A ring rests when nothing was found in it for so long: two sleeps of an idle aggregator.
+/// A ring rests when nothing was found in it for so long: two of the sleeps between looks at rings that do not rest.
 const REST_AFTER_NS: u64 = 50_000_000;
 /// Of the rings whose pidfd is watched, one sweep looks at one part in this many, and at no fewer than the other.
 const SWEEP_PARTS: usize = 32;
@@ -250,7 +250,9 @@ impl Host {
         if due == 0 && seats > 0 {
             return;
         }
-        self.looked_ns = now.monotonic_ns;
+        // What was rounded down is due next time.
+        self.looked_ns =
+            if passed < period { self.looked_ns + due as u64 * period / seats.max(1) as u64 } else { now.monotonic_ns };
         let mut found = core::mem::take(&mut self.found);
         let start = if self.look_at < seats { self.look_at } else { 0 };
         let end = start + due;
@@ -298,7 +300,7 @@ impl Host {
             } else {
                 let mut last = tracked.drain(&mut self.chips, now.unix_ns, &mut self.scratch);
                 let mut read = last;
-                while last == BATCH && begin.elapsed() < turn_began + TURN {
+                while last == BATCH && begin.elapsed() < (turn_began + TURN).min(ROUND) {
                     last = tracked.drain(&mut self.chips, now.unix_ns, &mut self.scratch);
                     read += last;
                 }

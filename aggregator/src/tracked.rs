@@ -12,7 +12,7 @@ use shm_layout::event::{Event, MEMORY_KINDS, Memory};
 use shm_layout::ledger::Identity as LedgerIdentity;
 use shm_layout::names::{Prefix, ProcessFile};
 use shm_layout::procfs;
-use shm_layout::ring::DROP_DEVICES;
+use shm_layout::ring::{DROP_DEVICES, DropTable};
 use shm_layout::segment::SegmentError;
 use shm_layout::stats::{Process, Source, State};
 use shm_layout::text;
@@ -216,12 +216,27 @@ impl Tracked {
     fn look_at_drops(&mut self, applied: u64, chips: &mut Chips) -> bool {
         if self.absorb_at.is_none() && self.ring.dropped() != self.drops_seen {
             self.absorb_at = Some(self.ring.claim(applied));
+            self.mark_incomplete();
         }
         if self.absorb_at.is_none_or(|at| applied < at) {
             return false;
         }
         self.absorb_all(chips);
         true
+    }
+
+    /// Accounts of which something was dropped do not wait for its turn to say so.
+    fn mark_incomplete(&mut self) {
+        let table = self.ring.drops();
+        for live in &mut self.books.accounts {
+            let Some(memory) = live.memory() else { continue };
+            let cell = &table.cells[DropTable::<AtomicU64>::row(live.account.device)][memory as usize];
+            // Relaxed: counters that only grow.
+            let counted = cell.allocated_blocks.load(Relaxed).saturating_add(cell.freed_blocks.load(Relaxed));
+            if counted > live.account.drops_seen[1].saturating_add(live.account.drops_seen[3]) {
+                live.account.incomplete = 1;
+            }
+        }
     }
 
     fn absorb_all(&mut self, chips: &mut Chips) {
@@ -291,9 +306,12 @@ impl Tracked {
         (unsafe { &*core::ptr::from_ref(word) }, holds)
     }
 
-    /// Whether its row is out of date for another reason than records read: drops came into the books.
+    /// Whether its row is out of date for another reason than records read: drops, also those that cannot come into the books
+    /// yet because a slot before them was claimed and never published.
     pub fn has_news(&self) -> bool {
         self.drops_seen != self.drops_shown
+            || self.ring.dropped() != self.row.dropped_events_total
+            || self.claim() - self.applied != self.row.lag_events
     }
 
     /// Whether the ring has counted drops that are not in the books.

@@ -15,7 +15,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::ring::{CLOCK_MONOTONIC_NS, CLOCK_TICKS, RingHeader};
 use shm_layout::ticks;
 
-/// A clock word may be this much behind before it is stale, ns: twice the longest sleep of an idle aggregator.
+/// A clock word may be this much behind before it is stale, ns: twice the longest sleep of an aggregator that keeps it.
 const STALE_AFTER_NS: u64 = 50_000_000;
 /// Every how many events the word is compared with the kernel's clock; a power of two.
 pub(crate) const LOOK_EVERY: u64 = 64;
@@ -35,6 +35,18 @@ fn clock(id: libc::clockid_t) -> u64 {
     // SAFETY: `now` is a valid timespec for the kernel to fill; the clocks asked for always exist.
     unsafe { libc::clock_gettime(id, &mut now) };
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+/// The processor's counter and `CLOCK_MONOTONIC` at one moment: of a few readings the one that was least disturbed.
+pub(crate) fn moment() -> (u64, u64) {
+    let reading = || {
+        let before = ticks::now();
+        let ns = monotonic_ns();
+        let took = ticks::now().saturating_sub(before);
+        (took, before + took / 2, ns)
+    };
+    let (_, ticks, ns) = [reading(), reading(), reading()].into_iter().min().unwrap_or_default();
+    (ticks, ns)
 }
 
 /// How the events of one ring are stamped.

@@ -41,7 +41,7 @@ thread_local! {
 }
 
 /// What [`record`] needs, in one place whose address is a constant.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Current {
     /// Borrowed from `ring`, which is never dropped.
     writer: Writer<'static>,
@@ -54,7 +54,8 @@ struct CurrentCell(UnsafeCell<MaybeUninit<Current>>);
 // SAFETY: written by the one thread that has brought the page from NOT_MADE to MAKING, read only after READY.
 unsafe impl Sync for CurrentCell {}
 
-/// Not on the wiped page: a frame that was pushing when a signal handler forked goes on in the child, and must find pointers.
+/// Not on the wiped page: a frame that was pushing when a signal handler forked goes on in the child, and must find pointers. Only
+/// copies are taken, so that the child's own ring, should the handler make one, changes nothing under that frame.
 static CURRENT: CurrentCell = CurrentCell(UnsafeCell::new(MaybeUninit::uninit()));
 
 /// Whether this process is tracked. Decided once, from the environment.
@@ -85,65 +86,86 @@ fn decide() -> bool {
 /// event that cannot be written is counted, or lost where there is no ring to count in.
 #[inline(always)]
 pub fn record(mut event: Event) {
-    // The record is not handed to what is out of line: it would have to lie in memory then, on every way.
-    let Some(current) = made().or_else(first) else { return };
+    // The record is not handed to what is out of line, nor is the ring taken from there: they would lie in memory then, on
+    // every way.
+    if !is_made() && !first() {
+        return;
+    }
+    // SAFETY: the ring is made.
+    let current = unsafe { current() };
     event.thread = thread_id(current.generation);
     current.writer.record(event);
 }
 
-/// For the first event of a process, or of a forked child; `None` in one that is not tracked.
+/// For the first event of a process, or of a forked child: whether there is a ring now. Never in one that is not tracked.
 #[inline(always)]
-fn first() -> Option<&'static Current> {
+fn first() -> bool {
     // Relaxed: nothing is read through it.
-    if PAGE.state.load(Relaxed) == NOT_TRACKED { None } else { first_of_all() }
+    PAGE.state.load(Relaxed) != NOT_TRACKED && first_of_all()
 }
 
 #[cold]
 #[inline(never)]
-fn first_of_all() -> Option<&'static Current> {
+fn first_of_all() -> bool {
     if !enabled() {
         // Relaxed, Relaxed: as in `first`. A forked child may inherit it: it is as little tracked as its parent.
         let _told = PAGE.state.compare_exchange(NOT_MADE, NOT_TRACKED, Relaxed, Relaxed);
-        return None;
+        return false;
     }
-    let current = make_or_wait();
-    if current.is_none() {
+    let made = make_or_wait();
+    if !made {
         // Relaxed: a counter.
         LOST.fetch_add(1, Relaxed);
     }
-    current
+    made
+}
+
+/// Whether this process's ring is made.
+#[inline(always)]
+fn is_made() -> bool {
+    // SYNC(process.ready): the ring is made; pairs with the Release in `make`.
+    PAGE.state.load(Acquire) == READY
+}
+
+/// A copy of what this process writes through.
+///
+/// # Safety
+/// [`is_made`] was true, or `make_or_wait` was: `make` has written it then, and writes it again only in a child, which begins at
+/// NOT_MADE.
+#[inline(always)]
+unsafe fn current() -> Current {
+    // SAFETY: written, as the caller promises.
+    unsafe { CURRENT.0.get().read().assume_init() }
 }
 
 /// What this process writes through, if its ring is made.
-#[inline(always)]
-fn made() -> Option<&'static Current> {
-    // SYNC(process.ready): the ring is made; pairs with the Release in `make`.
-    // SAFETY: READY says that `make` has written it; it is written again only in a child, which begins at NOT_MADE.
-    (PAGE.state.load(Acquire) == READY).then(|| unsafe { (*CURRENT.0.get()).assume_init_ref() })
+fn made() -> Option<Current> {
+    // SAFETY: it is made.
+    is_made().then(|| unsafe { current() })
 }
 
 #[cold]
-fn make_or_wait() -> Option<&'static Current> {
+fn make_or_wait() -> bool {
     if !wiped() {
-        return None;
+        return false;
     }
     let me = gettid();
     for _ in 0..100 {
         // SYNC(process.ready): the pointer is there; pairs with the Release in `make`. On success nothing was published before.
         match PAGE.state.compare_exchange(NOT_MADE, MAKING, Acquire, Acquire) {
             Ok(_) => return make(me),
-            Err(READY) => return made(),
-            Err(FAILED) => return None,
+            Err(READY) => return true,
+            Err(FAILED) => return false,
             // Relaxed: only this thread could have stored its own id. A signal handler that interrupts the making must
             // not wait for it.
-            Err(_) if PAGE.maker.load(Relaxed) == me => return None,
+            Err(_) if PAGE.maker.load(Relaxed) == me => return false,
             Err(_) => std::thread::sleep(Duration::from_millis(1)),
         }
     }
-    None
+    false
 }
 
-fn make(me: u32) -> Option<&'static Current> {
+fn make(me: u32) -> bool {
     // Relaxed: see `make_or_wait`.
     PAGE.maker.store(me, Relaxed);
     let outcome = std::panic::catch_unwind(|| {
@@ -156,12 +178,12 @@ fn make(me: u32) -> Option<&'static Current> {
             // SYNC(process.ready): nothing to publish; pairs with the Acquire in `make_or_wait`.
             PAGE.state.store(FAILED, Release);
             warn(&format!("tracking is off in this process: {reason}"));
-            return None;
+            return false;
         }
         Err(_) => {
             // SYNC(process.ready): as above.
             PAGE.state.store(FAILED, Release);
-            return None;
+            return false;
         }
     };
     // Leaked on purpose: threads push until the process is gone, exit handlers included. In a forked child the
@@ -176,7 +198,7 @@ fn make(me: u32) -> Option<&'static Current> {
     PAGE.state.store(READY, Release);
     // Relaxed: a counter.
     ring.count_lost_before(LOST.swap(0, Relaxed));
-    made()
+    true
 }
 
 /// Ends the ring in good order; later events are still written, for whoever is attached. For exit handlers.

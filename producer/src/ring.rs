@@ -15,7 +15,6 @@ use shm_layout::ring::{
 };
 use shm_layout::segment::{self, Created, SegmentError};
 use shm_layout::text;
-use shm_layout::ticks;
 
 /// Why there is no ring.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +91,7 @@ impl Ring {
             ring.created.remove();
             return Err(CreateError::Geometry { slots: options.slots });
         };
-        let (created_ticks, created_monotonic_ns) = (ticks::now(), clock::monotonic_ns());
+        let (created_ticks, created_monotonic_ns) = clock::moment();
         header.announce(&Identity {
             magic: MAGIC,
             version: VERSION,
@@ -194,7 +193,7 @@ impl Ring {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Parts<'a> {
     header: &'a RingHeader<AtomicU64>,
     drops: &'a DropTable<AtomicU64>,
@@ -202,7 +201,7 @@ struct Parts<'a> {
 }
 
 /// The ring's parts, looked up once: for whoever writes many events.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Writer<'a> {
     parts: Parts<'a>,
     stamp: Stamp,

@@ -5,8 +5,11 @@ use crate::names::{DIRECTORY, Prefix, ProcessFile, Role};
 use crate::procfs;
 use crate::ring::Identity;
 use crate::segment::{Access, Expect, Opened, SegmentError, open, remove_if_same, remove_own};
+use crate::stats::StatsHeader;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
 use std::os::fd::AsRawFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Making a ring takes milliseconds.
 const YOUNG: Duration = Duration::from_secs(2);
@@ -95,22 +98,35 @@ pub fn collect(prefix: &Prefix, uid: Option<u32>) -> Vec<String> {
     .collect()
 }
 
-/// As [`collect`], by a process in passing: only where no aggregator does it, only what is found among the newest files, and only
-/// rings whose process is plainly gone. Its host waits for this, so it has a bound.
+/// As [`collect`], by a process in passing: only where no aggregator does it, only rings whose process is plainly gone, and no
+/// longer than a moment. Its host waits for this.
 pub fn collect_in_passing(prefix: &Prefix, uid: u32) {
-    const NEWEST: usize = 64;
+    const MOMENT: Duration = Duration::from_micros(150);
+    let begin = Instant::now();
     let Ok(entries) = std::fs::read_dir(DIRECTORY) else { return };
-    if std::fs::symlink_metadata(format!("{DIRECTORY}/{}", prefix.stats())).is_ok() {
+    if aggregator_runs(prefix, uid) {
         return;
     }
-    // The directory tells the newest first.
-    let names = entries.take(NEWEST).flatten().map(|entry| entry.file_name());
+    let names = entries.flatten().map(|entry| entry.file_name()).take_while(|_| begin.elapsed() < MOMENT);
     let files = names.filter_map(|name| ProcessFile::parse(&name.to_string_lossy(), prefix));
     for file in files.filter(|file| file.role == Role::Ring && file.uid == uid && is_gone(file.pid)) {
         if let Ok(Fate::Leftover { inode }) = fate(prefix, &file) {
             remove_if_same(&file.name(prefix), inode);
         }
     }
+}
+
+/// Whether an aggregator that reads this user's rings ran a moment ago, by the heartbeat of its segment: one that was killed
+/// leaves the segment.
+fn aggregator_runs(prefix: &Prefix, uid: u32) -> bool {
+    const FRESH_NS: u64 = 2_000_000_000;
+    let expect = Expect { owners: &[0, uid], least: size_of::<StatsHeader<AtomicU64>>() as u64, most: u64::MAX };
+    let Ok(opened) = open(&prefix.stats(), Access::Read, expect) else { return false };
+    // Relaxed: a time stamp orders nothing.
+    let heartbeat = opened.mapping.one::<StatsHeader<AtomicU64>>(0).map_or(0, |header| header.heartbeat.load(Relaxed));
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    let now = now.map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64);
+    heartbeat != 0 && now.saturating_sub(heartbeat) < FRESH_NS
 }
 
 /// Whether nobody has this pid here. A ring's process in another pid namespace may live all the same.

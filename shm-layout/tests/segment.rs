@@ -11,6 +11,7 @@ use shm_layout::ring::{
     ring_bytes,
 };
 use shm_layout::segment::{Access, Expect, Mapping, SegmentError, create, grow, open, remove_if_same};
+use shm_layout::stats::StatsHeader;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
@@ -315,9 +316,14 @@ fn in_passing_the_plainly_gone_are_removed_where_no_aggregator_does_it() {
     make_ring(&prefix, reused, Some(1));
     make_ring(&prefix, gone, Some(1));
     let stats = create(&prefix.stats(), 4096).unwrap();
+    let heartbeat = &stats.mapping.one::<StatsHeader<AtomicU64>>(0).unwrap().heartbeat;
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
+    let now = now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64;
+    heartbeat.store(now, Relaxed);
     leftover::collect_in_passing(&prefix, uid);
     assert_eq!(shm_layout::procfs::process_files(&prefix).len(), 2, "an aggregator does it");
-    stats.remove();
+    // It was killed a minute ago and has left its segment.
+    heartbeat.store(now.saturating_sub(60_000_000_000).max(1), Relaxed);
     leftover::collect_in_passing(&prefix, uid + 1);
     assert_eq!(shm_layout::procfs::process_files(&prefix).len(), 2, "another user's");
     leftover::collect_in_passing(&prefix, uid);

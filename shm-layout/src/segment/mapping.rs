@@ -5,6 +5,7 @@ use crate::ring::{DropTable, RingHeader, Slot};
 use crate::stats::StatsHeader;
 use core::sync::atomic::AtomicU64;
 use memmap2::{MmapOptions, MmapRaw, RemapOptions};
+use nix::errno::Errno;
 use shared_memory::Shmem;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -80,7 +81,10 @@ impl Mapping {
                 remap(room).or_else(|_| remap(bytes))?;
             }
             // That one cannot be stretched: once in a segment's life.
-            Pages::Created(_) => self.pages = Pages::Opened(MmapOptions::new().len(room).map_raw(file)?),
+            Pages::Created(_) => {
+                let map = |bytes| MmapOptions::new().len(bytes).map_raw(file);
+                self.pages = Pages::Opened(map(room).or_else(|_| map(bytes))?);
+            }
         }
         self.len = bytes;
         Ok(())
@@ -111,10 +115,13 @@ impl Mapping {
         const PAGE: usize = 64 << 10;
         let start = (offset / PAGE * PAGE).min(self.len);
         let end = offset.saturating_add(bytes).min(self.len);
+        let errno = Errno::last_raw();
         // SAFETY: the range lies inside the mapping; populating pages for writing changes no byte.
         unsafe {
             libc::madvise(self.address().add(start).cast(), end - start, libc::MADV_POPULATE_WRITE);
         }
+        // A signal handler may be among the callers: its program is not to see that we asked.
+        Errno::set_raw(errno);
     }
 
     /// `count` values of `T` from byte `offset` on; `None` if they do not lie inside, aligned. A mapping opened for
