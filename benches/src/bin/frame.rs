@@ -1,6 +1,6 @@
 //! What alloc-top costs: a frame in this process, the real program's share of a core, and its way to the first content.
 //!
-//!     cargo build --release && cargo run --release -p benches --bin frame -- [--quick] [--json FILE] [--part PART]…
+//!     cargo build --release && cargo run --release -p benches --bin frame -- [--quick] [--json FILE] [--part PART]
 //!
 //! The real program looks at a thousand real, tiny processes and a real aggregator, through a pseudo-terminal, at 10 Hz.
 
