@@ -1,7 +1,7 @@
 //! The whole host: every tracked process, every chip, and what is told about them.
 //!
 //! A process in whose ring nothing happens *rests*: it has no clock word to be kept (its producer then uses its own clock),
-//! and a look at it is one load in the [`Lookout`]. The others take [`Turns`], one batch each, within a bounded time.
+//! and a look at it is one load in the [`Lookout`]. The others take turns, one batch each, within a bounded time.
 
 use crate::arrivals::Arrivals;
 use crate::attach::AttachError;
