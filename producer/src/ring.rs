@@ -107,7 +107,7 @@ impl Ring {
             boot_id: procfs::boot_id(),
             pid_namespace: procfs::pid_namespace("self"),
             clock: ring.stamp.number(),
-            chain: 0,
+            reserved0: 0,
             created_monotonic_ns,
             created_unix_ns: clock::unix_ns(),
             nonce,

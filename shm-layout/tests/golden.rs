@@ -133,7 +133,7 @@ fn ring_identity() -> ring::Identity {
         boot_id: core::array::from_fn(|at| at as u8 + 1),
         pid_namespace: 4_026_531_836,
         clock: CLOCK_MONOTONIC_NS,
-        chain: 0,
+        reserved0: 0,
         created_monotonic_ns: 123_456_789,
         created_unix_ns: 1_700_000_000_000_000_000,
         nonce: 0xFEED_FACE_CAFE_BEEF,
@@ -163,7 +163,7 @@ fn ring_file() {
     let file = File::new(bytes);
     let (header, drops) = (file.one::<RingHeader<AtomicU64>>(0), file.one::<DropTable<AtomicU64>>(HEADER_BYTES));
     let slots = file.array::<Slot<AtomicU64>>(RECORDS_OFFSET, 4);
-    let (producer, consumer) = (producer_of(&header.claim, slots), consumer_of(slots));
+    let (producer, consumer) = (producer_of(&header.sections[0].claim, slots), consumer_of(slots));
     // Record 0 was read and given back, 1 and 2 wait.
     for n in 0..3 {
         assert_eq!(producer.push(&event(n)), Push::Written(n));

@@ -11,7 +11,10 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::event::{EVENT_BYTES, Event, Kind, MAX_DEVICE, MEMORY_KINDS, Memory, flags};
 use shm_layout::ledger::{self, Account, Counters, Device, ENTRIES_OFFSET, LedgerHeader, STATE_WORDS, state_offset};
-use shm_layout::ring::{self, DROP_DEVICES, DropCell, DropTable, HEADER_BYTES, RECORDS_OFFSET, RingHeader};
+use shm_layout::ring::{
+    self, DROP_DEVICES, DropCell, DropTable, FIRST_SECTION_OFFSET, HEADER_BYTES, RECORDS_OFFSET, RingHeader, SECTIONS,
+    Section, VanishedCell, VanishedTable,
+};
 use shm_layout::seqlock::BUFFER_HEADER_WORDS;
 use shm_layout::stats::{
     self, Anomalies, Chip, Figures, HISTORY_SAMPLES, Health, Line, MAX_CHIPS, MAX_LINES, MAX_PROCESSES, MAX_ROWS,
@@ -193,12 +196,19 @@ fn rings(out: &mut String) {
     writeln!(out, "##{}", module.from("# The slot protocol")).expect("a string");
     let identity = table!(&header, "Identity", ring::Identity;
         magic version endian header_bytes record_bytes slots records_offset total_bytes pid uid start_ticks boot_id
-        pid_namespace clock chain created_monotonic_ns created_unix_ns nonce name created_ticks reserved);
+        pid_namespace clock reserved0 created_monotonic_ns created_unix_ns nonce name created_ticks reserved);
     identity.write("Ring `Identity`", out);
     type Header = RingHeader<AtomicU64>;
-    let mut table = table!(&header, "RingHeader", Header; claim cursor clock closed dropped lost_controls stale_clock);
+    let mut table = table!(&header, "RingHeader", Header;
+        cursor clock closed dropped lost_controls stale_clock section_count sections);
     table.fields.insert(0, (0, "identity"));
-    write_sparse(&table, &[256, 8, 8, 8, 8, 8, 8, 8], "`RingHeader`", out);
+    write_sparse(&table, &[256, 8, 8, 8, 8, 8, 8, 8, SECTIONS * size_of::<Section<AtomicU64>>()], "`RingHeader`", out);
+    let section = Source::new("ring/section.rs");
+    writeln!(out, "```text\n{}```\n", section.diagram()).expect("a string");
+    let table = table!(&section, "Section", Section<AtomicU64>; claim slots moved_from start compacting unknown_frees);
+    write_sparse(&table, &[8; 6], "`Section`", out);
+    table!(&section, "VanishedCell", VanishedCell<AtomicU64>; bytes peak).write("`VanishedCell`", out);
+    writeln!(out, "```text\n{}```\n", Source::new("ring/compact.rs").diagram()).expect("a string");
     writeln!(out, "```text\n{}```\n", drops.diagram()).expect("a string");
     type Cell = DropCell<AtomicU64>;
     table!(&drops, "DropCell", Cell; allocated_bytes allocated_blocks freed_bytes freed_blocks)
@@ -206,8 +216,10 @@ fn rings(out: &mut String) {
     writeln!(
         out,
         "The drop table lies at {HEADER_BYTES}: {DROP_DEVICES} devices x {MEMORY_KINDS} memory kinds, {} bytes. \
-         Records of {EVENT_BYTES} bytes start at {RECORDS_OFFSET}; a ring of n slots has {} + n x 64 bytes.\n",
+         Section 0 begins at {FIRST_SECTION_OFFSET} with a table of {} bytes, of as many rows; its records, {EVENT_BYTES} bytes each, start at \
+         {RECORDS_OFFSET}; a ring of one section with n slots has {} + n x 64 bytes.\n",
         size_of::<DropTable<AtomicU64>>(),
+        size_of::<VanishedTable<AtomicU64>>(),
         ring::ring_bytes(0)
     )
     .expect("a string");

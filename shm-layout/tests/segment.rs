@@ -287,7 +287,7 @@ fn identity(file: ProcessFile, start_ticks: u64) -> Identity {
         boot_id: [0; 16],
         pid_namespace: shm_layout::procfs::pid_namespace("self"),
         clock: CLOCK_MONOTONIC_NS,
-        chain: 0,
+        reserved0: 0,
         created_monotonic_ns: 1,
         created_unix_ns: 1,
         nonce: file.nonce,

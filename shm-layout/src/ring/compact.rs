@@ -1,0 +1,519 @@
+//! Compaction: what came and went unread is taken out of a section, in place, by the producing process.
+//!
+//! Whoever reads late needs what is alive and the order of things, not every step. So pairs of allocation and free vanish, and
+//! the records that are left are moved up, in their order, to just before the first that is not published yet:
+//!
+//! ```text
+//!   before:   from                                        to        claim
+//!             | a1  A2  a3  f1  A4  f3  a5  f5  A6  F0  | (7)  8  |          small: dead.  F0: frees what was read before
+//!
+//!   after:     free slots, for records a lap on  | A2 A4 A6 F0 | (7)  8 |
+//!             moved_from                         start         to
+//! ```
+//!
+//! Threads go on publishing from `to` on meanwhile: no record there is touched, and no slot before it is anybody else's, since the
+//! section's lock keeps consumers out. A reader that was at `moved_from` goes on at `start`; the table tells what it missed
+//! (sums and peaks). What a free, a release or a close may mean for records that were read before stays: see `history`.
+//!
+//! A kill leaves `compacting` set, and nobody reads the section any more: the process is dead, and what it held with it.
+
+use super::drops::DropTable;
+use super::section::{Section, VanishedTable};
+use super::{Slot, published};
+use crate::atomics::Word64;
+use crate::event::{Event, Kind, MAX_DEVICE, MEMORY_KINDS, Memory, flags};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+const DEVICES: usize = MAX_DEVICE as usize + 1;
+const ROWS: usize = super::DROP_DEVICES;
+/// Steps per record after which it is given up: only equal keys by the thousand come there.
+const STEPS_EACH: usize = 32;
+
+/// Words of scratch memory for a section with this many slots. They must be zero.
+pub const fn scratch_words(slots: usize) -> usize {
+    // Four arrays of u32 by record, a bit by record, the devices, the running sums.
+    slots * 2 + slots.div_ceil(64) + DEVICES * DEVICE_WORDS / 2 + ROWS * MEMORY_KINDS * 3
+}
+
+/// What a compaction did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compacted {
+    /// Slots that are free now and were not.
+    pub freed: u64,
+    /// Records that are left.
+    pub kept: u64,
+}
+
+/// A section, as the one that compacts it sees it.
+#[derive(Debug)]
+pub struct Compactor<'a, W> {
+    /// Its header.
+    pub section: &'a Section<W>,
+    /// Its table.
+    pub table: &'a VanishedTable<W>,
+    /// Its records.
+    pub slots: &'a [Slot<W>],
+}
+
+impl<W: Word64> Compactor<'_, W> {
+    /// Takes out what can go. `read` is how far a consumer's ledger says that this section was read (local; 0 = not at all);
+    /// `history`: whether records before that, or in sections before this one, may have been announced what is freed here. Only
+    /// under the section's lock. `None` when it cannot be done, with nothing changed.
+    pub fn compact(&self, read: u64, history: bool, scratch: &mut [u64]) -> Option<Compacted> {
+        let lap = self.slots.len() as u64;
+        // Relaxed: only written under the lock, which the caller has.
+        let (moved_from, start) = (self.section.moved_from.load(Relaxed), self.section.start.load(Relaxed));
+        // Nobody has read what was moved: it goes on from there. Otherwise it begins anew where the reader was.
+        let again = read == moved_from && read < start;
+        if !again && read < start {
+            return None;
+        }
+        let from = if again { start } else { read };
+        let to = self.published_until(from, self.section.claimed().min(from + lap));
+        let mut marks = Marks::new(self.slots, from, (to - from) as usize, history, scratch)?;
+        if again {
+            for (sums, cell) in marks.sums.iter_mut().zip(self.table.cells.iter().flatten()) {
+                // Relaxed: as above.
+                sums.peak = cell.peak.load(Relaxed);
+            }
+        }
+        let dead = marks.mark()?;
+        if dead == 0 && again {
+            return Some(Compacted { freed: 0, kept: to - from });
+        }
+        // SYNC(section.compacting): before anything is moved; pairs with the Acquire in consumers' `is_compacting`. The
+        // fence keeps the stores below behind this one.
+        self.section.compacting.store(1, Relaxed);
+        W::fence(Release);
+        if !again {
+            self.table.clear();
+            self.section.unknown_frees.store(0, Relaxed);
+            self.section.moved_from.store(from, Relaxed);
+        }
+        marks.settle_releases();
+        let start = marks.slide();
+        for (cell, sums) in self.table.cells.iter().flatten().zip(&*marks.sums) {
+            cell.bytes.fetch_add(sums.gone, Relaxed);
+            cell.peak.store(sums.peak, Relaxed);
+        }
+        self.section.unknown_frees.fetch_add(marks.unknown_frees, Relaxed);
+        self.section.start.store(start, Relaxed);
+        // Whatever a killed consumer had read and not handed back goes with the rest.
+        let first = start.saturating_sub(lap).min(from);
+        let mut freed = 0;
+        for seq in first..start {
+            let stamp = self.slots[(seq & (lap - 1)) as usize].stamp();
+            // Relaxed: only whoever has the lock moves a slot on from `published`.
+            if stamp.load(Relaxed) == published(seq) {
+                // SYNC(ring.free): our reads of the slot happen before the producer writes it again; pairs with the Acquire
+                // in producer.rs `push`.
+                stamp.store(!published(seq), Release);
+                freed += 1;
+            }
+        }
+        // SYNC(section.compacting): everything is in its place; pairs with the Acquire in consumers' `is_compacting`.
+        self.section.compacting.store(0, Release);
+        Some(Compacted { freed, kept: to - start })
+    }
+
+    /// The first record from `from` on that is not published yet, at most `end`.
+    fn published_until(&self, from: u64, end: u64) -> u64 {
+        let mask = self.slots.len() as u64 - 1;
+        // SYNC(ring.stamp): the records' words are visible; pairs with the Release in producer.rs `push`.
+        let there = |seq: &u64| self.slots[(seq & mask) as usize].stamp().load(Acquire) == published(*seq);
+        (from..end).find(|seq| !there(seq)).unwrap_or(end.max(from))
+    }
+}
+
+/// What is known of one device of the process, by record (index + 1; 0 none).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+struct Device {
+    info: u32,
+    close: u32,
+    resident: u32,
+    /// The first record that ends what was read before: stays.
+    first_end: u32,
+    /// Before this record nothing of the device is alive.
+    since: u32,
+    /// 0 not known, 1 open, 2 closed.
+    open: u32,
+    capacity: [u32; MEMORY_KINDS],
+}
+
+const DEVICE_WORDS: usize = 6 + MEMORY_KINDS;
+const _: () = assert!(size_of::<Device>() == DEVICE_WORDS * 4);
+
+/// Running sums of one device and memory kind.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+struct Sums {
+    /// Live footprint, against what it was before the first record.
+    live: i64,
+    /// The highest of these.
+    peak: u64,
+    /// Footprint of the allocations that vanish.
+    gone: u64,
+}
+
+/// A free that stays, because it may be for something that was read before: what that says of later frees of its key.
+const DOUBTFUL: u32 = 1;
+const CERTAIN: u32 = 2;
+
+/// Which records vanish. Indices count from the first record.
+struct Marks<'a, W> {
+    slots: &'a [Slot<W>],
+    from: u64,
+    count: usize,
+    history: bool,
+    /// By hash of the key: the youngest live allocation (or free that stays), index + 1.
+    buckets: &'a mut [u32],
+    /// The next older one in its bucket.
+    next: &'a mut [u32],
+    /// By hash of the group: the first release of it.
+    group_buckets: &'a mut [u32],
+    /// Of an allocation: the next older one of its group; once it is released, its release. Of the first release of a group: the
+    /// youngest live member. Of a free that stays: what it says.
+    link: &'a mut [u32],
+    dead: &'a mut [u64],
+    devices: &'a mut [Device],
+    sums: &'a mut [Sums],
+    releases: bool,
+    unknown_frees: u64,
+    steps: usize,
+}
+
+impl<'a, W: Word64> Marks<'a, W> {
+    fn new(slots: &'a [Slot<W>], from: u64, count: usize, history: bool, scratch: &'a mut [u64]) -> Option<Self> {
+        let n = slots.len();
+        if !n.is_power_of_two() || n < 2 || n > 1 << 31 || count > n || scratch.len() < scratch_words(n) {
+            return None;
+        }
+        let half = n / 2;
+        let (buckets, rest) = scratch.split_at_mut(half);
+        let (next, rest) = rest.split_at_mut(half);
+        let (group_buckets, rest) = rest.split_at_mut(half);
+        let (link, rest) = rest.split_at_mut(half);
+        let (dead, rest) = rest.split_at_mut(n.div_ceil(64));
+        let (devices, rest) = rest.split_at_mut(DEVICES * DEVICE_WORDS / 2);
+        let (sums, _) = rest.split_at_mut(ROWS * MEMORY_KINDS * 3);
+        Some(Self {
+            slots,
+            from,
+            count,
+            history,
+            buckets: bytemuck::cast_slice_mut(buckets),
+            next: bytemuck::cast_slice_mut(next),
+            group_buckets: bytemuck::cast_slice_mut(group_buckets),
+            link: bytemuck::cast_slice_mut(link),
+            dead,
+            devices: bytemuck::cast_slice_mut(devices),
+            sums: bytemuck::cast_slice_mut(sums),
+            releases: false,
+            unknown_frees: 0,
+            steps: 0,
+        })
+    }
+
+    fn slot(&self, at: usize) -> &'a Slot<W> {
+        &self.slots[((self.from + at as u64) & (self.slots.len() as u64 - 1)) as usize]
+    }
+
+    fn event(&self, at: usize) -> Event {
+        Event::from_words(self.slot(at).copy(0))
+    }
+
+    fn is_dead(&self, at: usize) -> bool {
+        self.dead[at / 64] & 1 << (at % 64) != 0
+    }
+
+    fn kill(&mut self, at: usize) {
+        self.dead[at / 64] |= 1 << (at % 64);
+    }
+
+    fn kill_noted(&mut self, note: u32) {
+        if let Some(at) = (note as usize).checked_sub(1) {
+            self.kill(at);
+        }
+    }
+
+    fn bucket(&self, a: u64, b: u64) -> usize {
+        let mixed = (a ^ b.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) as usize >> 7 & (self.buckets.len() - 1)
+    }
+
+    fn key_bucket(&self, event: &Event) -> usize {
+        self.bucket(event.id, u64::from(event.device) << 8 | u64::from(event.memory))
+    }
+
+    fn group_bucket(&self, event: &Event) -> usize {
+        self.bucket(u64::from(event.context), u64::from(event.device) << 8 | u64::from(event.memory))
+    }
+
+    fn sums(&mut self, event: &Event) -> &mut Sums {
+        let row = DropTable::<W>::row(event.device);
+        &mut self.sums[row * MEMORY_KINDS + usize::from(event.memory) % MEMORY_KINDS]
+    }
+
+    /// Finds what vanishes. How many; `None` when it takes too long.
+    fn mark(&mut self) -> Option<usize> {
+        self.releases = (0..self.count).any(|at| self.event(at).kind == Kind::FreeAll as u8);
+        if self.releases {
+            self.note_groups();
+        }
+        for at in 0..self.count {
+            let event = self.event(at);
+            self.step(at, &event);
+            if self.steps > STEPS_EACH * (self.count + 64) {
+                return None;
+            }
+        }
+        Some(self.dead.iter().map(|bits| bits.count_ones() as usize).sum())
+    }
+
+    fn step(&mut self, at: usize, event: &Event) {
+        let valid = Memory::from_u8(event.memory).is_some() && event.device <= MAX_DEVICE;
+        let Some(kind) = Kind::from_u8(event.kind).filter(|_| valid) else { return self.kill(at) };
+        match kind {
+            Kind::Alloc => self.alloc(at, event),
+            Kind::Free => self.free(at, event),
+            Kind::FreeAll => self.free_all(at, event),
+            Kind::DeviceInfo => self.device_info(at, event.device as usize),
+            Kind::DeviceClose => self.device_close(at, event.device as usize),
+            Kind::Capacity => {
+                let told = &mut self.devices[event.device as usize].capacity[usize::from(event.memory)];
+                let before = core::mem::replace(told, at as u32 + 1);
+                self.kill_noted(before);
+            }
+            Kind::ProgramResident => {
+                let before = core::mem::replace(&mut self.devices[event.device as usize].resident, at as u32 + 1);
+                self.kill_noted(before);
+            }
+            // Nothing is done with them yet.
+            Kind::Tag => self.kill(at),
+        }
+    }
+
+    fn alloc(&mut self, at: usize, event: &Event) {
+        self.chain(at, event);
+        if self.releases
+            && let Some(first) = self.group(event)
+        {
+            self.link[at] = core::mem::replace(&mut self.link[first], at as u32 + 1);
+        }
+        let taken = i64::try_from(event.taken()).unwrap_or(i64::MAX);
+        let sums = self.sums(event);
+        sums.live = sums.live.saturating_add(taken);
+        sums.peak = sums.peak.max(u64::try_from(sums.live).unwrap_or(0));
+    }
+
+    fn chain(&mut self, at: usize, event: &Event) {
+        let bucket = self.key_bucket(event);
+        self.next[at] = core::mem::replace(&mut self.buckets[bucket], at as u32 + 1);
+    }
+
+    /// An allocation that is in this section ends in it.
+    fn end(&mut self, at: usize, event: &Event) {
+        self.kill(at);
+        let taken = event.taken();
+        let sums = self.sums(event);
+        sums.gone = sums.gone.saturating_add(taken);
+        sums.live = sums.live.saturating_sub_unsigned(taken);
+    }
+
+    fn free(&mut self, at: usize, event: &Event) {
+        // The whole bucket: a free takes the oldest. What is dead leaves the bucket on the way.
+        let bucket = self.key_bucket(event);
+        let (mut oldest, mut live, mut doubtful, mut certain) = (None, 0, None, false);
+        let (mut before, mut link) = (None, self.buckets[bucket]);
+        while let Some(found) = (link as usize).checked_sub(1) {
+            self.steps += 1;
+            link = self.next[found];
+            if self.is_dead(found) {
+                match before {
+                    Some(before) => self.next[before as usize] = link,
+                    None => self.buckets[bucket] = link,
+                }
+                continue;
+            }
+            before = Some(found as u32);
+            let other = self.event(found);
+            if (other.id, other.device, other.memory) != (event.id, event.device, event.memory) {
+                continue;
+            }
+            if other.kind == Kind::Alloc as u8 {
+                oldest = Some((found, other));
+                live += 1;
+            } else if self.link[found] == CERTAIN {
+                certain = true;
+            } else {
+                doubtful = Some(found);
+            }
+        }
+        match oldest {
+            None if self.history => {
+                // It frees what was read before: from here on nothing older has this key.
+                self.stay(at, event, CERTAIN);
+                let taken = event.taken();
+                let sums = self.sums(event);
+                sums.live = sums.live.saturating_sub_unsigned(taken);
+            }
+            None => {
+                self.unknown_frees += 1;
+                self.kill(at);
+            }
+            Some((found, alloc)) => {
+                let told = event.size != 0 && event.taken() == alloc.taken();
+                let by_address = (event.flags | alloc.flags) & flags::ID_IS_ADDRESS != 0;
+                if !self.history || !by_address || certain || told {
+                    self.kill(at);
+                    return self.end(found, &alloc);
+                }
+                // An address that was read before may be alive, too, and then be the one that is freed. Which of them, the
+                // reader knows: the youngest allocation and one free stay.
+                if let Some(doubtful) = doubtful.filter(|_| live > 1) {
+                    self.kill(doubtful);
+                    self.end(found, &alloc);
+                }
+                self.stay(at, event, DOUBTFUL);
+            }
+        }
+    }
+
+    fn stay(&mut self, at: usize, event: &Event, says: u32) {
+        self.link[at] = says;
+        self.chain(at, event);
+    }
+
+    /// The first release of an event's group.
+    fn group(&mut self, event: &Event) -> Option<usize> {
+        let mut link = self.group_buckets[self.group_bucket(event)];
+        while let Some(found) = (link as usize).checked_sub(1) {
+            self.steps += 1;
+            let other = self.event(found);
+            if (other.context, other.device, other.memory) == (event.context, event.device, event.memory) {
+                return Some(found);
+            }
+            link = self.next[found];
+        }
+        None
+    }
+
+    fn note_groups(&mut self) {
+        for at in 0..self.count {
+            let event = self.event(at);
+            if event.kind == Kind::FreeAll as u8 && self.group(&event).is_none() {
+                let bucket = self.group_bucket(&event);
+                self.next[at] = core::mem::replace(&mut self.group_buckets[bucket], at as u32 + 1);
+            }
+        }
+    }
+
+    fn free_all(&mut self, at: usize, event: &Event) {
+        let Some(first) = self.group(event) else { return };
+        let mut link = core::mem::take(&mut self.link[first]);
+        let (mut blocks, mut bytes) = (0, 0_u64);
+        while let Some(found) = (link as usize).checked_sub(1) {
+            self.steps += 1;
+            link = core::mem::replace(&mut self.link[found], 0);
+            if !self.is_dead(found) {
+                let member = self.event(found);
+                self.end(found, &member);
+                self.link[found] = at as u32 + 1;
+                blocks += 1;
+                bytes = bytes.saturating_add(member.taken());
+            }
+        }
+        if !self.history || event.id != 0 && event.id <= blocks {
+            // Nothing is left of it for what was read before.
+            self.kill(at);
+        } else {
+            let left = event.taken().saturating_sub(bytes);
+            let sums = self.sums(event);
+            sums.live = sums.live.saturating_sub_unsigned(left);
+        }
+    }
+
+    /// Releases that stay say how much they free: without what vanishes now.
+    fn settle_releases(&mut self) {
+        if !self.releases {
+            return;
+        }
+        for at in 0..self.count {
+            let Some(release) = (self.link[at] as usize).checked_sub(1) else { continue };
+            let member = self.event(at);
+            if member.kind != Kind::Alloc as u8 || !self.is_dead(at) || self.is_dead(release) {
+                continue;
+            }
+            let mut event = self.event(release);
+            if event.kind != Kind::FreeAll as u8 || event.id == 0 {
+                continue;
+            }
+            let left = event.taken().saturating_sub(member.taken());
+            (event.id, event.size, event.footprint) = (event.id.saturating_sub(1), left, 0);
+            self.slot(release).fill(&event.to_words());
+        }
+    }
+
+    fn device_info(&mut self, at: usize, number: usize) {
+        let device = self.devices[number];
+        if device.open == 1 {
+            // Opened again: it was closed before.
+            self.end_all_of(number, at);
+        }
+        for told in [device.info, device.close] {
+            if told != device.first_end {
+                self.kill_noted(told);
+            }
+        }
+        self.kill_noted(device.resident);
+        device.capacity.iter().for_each(|told| self.kill_noted(*told));
+        let note = at as u32 + 1;
+        let first_end = if self.history && device.first_end == 0 { note } else { device.first_end };
+        let since = if device.open == 1 { at as u32 } else { device.since };
+        self.devices[number] = Device { info: note, first_end, since, open: 1, ..Device::default() };
+    }
+
+    fn device_close(&mut self, at: usize, number: usize) {
+        self.end_all_of(number, at);
+        let device = self.devices[number];
+        if device.close != device.first_end {
+            self.kill_noted(device.close);
+        }
+        self.kill_noted(device.resident);
+        let note = at as u32 + 1;
+        let first_end = if self.history && device.first_end == 0 { note } else { device.first_end };
+        self.devices[number] =
+            Device { close: note, resident: 0, first_end, since: at as u32, open: 2, ..self.devices[number] };
+    }
+
+    /// Everything that is alive on a device, before the record `until`, ends.
+    fn end_all_of(&mut self, number: usize, until: usize) {
+        for at in self.devices[number].since as usize..until {
+            self.steps += 1;
+            let event = self.event(at);
+            if event.kind == Kind::Alloc as u8 && event.device as usize == number && !self.is_dead(at) {
+                self.end(at, &event);
+            }
+        }
+    }
+
+    /// Moves what is left up to the end, in its order. The number of the first.
+    fn slide(&mut self) -> u64 {
+        let mut to = self.count;
+        for at in (0..self.count).rev() {
+            if self.is_dead(at) {
+                continue;
+            }
+            to -= 1;
+            if to != at {
+                let words = self.slot(at).copy(0);
+                let slot = self.slot(to);
+                slot.fill(&words);
+                // SYNC(ring.stamp): publishes what was moved here; pairs with the Acquire in consumer.rs `read_one`.
+                slot.stamp().store(published(self.from + to as u64), Release);
+            }
+        }
+        self.from + to as u64
+    }
+}
