@@ -665,10 +665,10 @@ fn an_identity_says_what_is_wrong() {
     assert_eq!(check(Identity { magic: 1, ..good }), Err(IdentityError::Magic));
     assert_eq!(check(Identity { magic: MAGIC.swap_bytes(), ..good }), Err(IdentityError::Endian), "as it is found");
     assert_eq!(check(Identity { endian: ENDIAN_MARK.swap_bytes(), ..good }), Err(IdentityError::Endian));
-    assert_eq!(check(Identity { version: 2, ..good }), Err(IdentityError::Version { found: 2 }));
+    assert_eq!(check(Identity { version: VERSION + 1, ..good }), Err(IdentityError::Version { found: VERSION + 1 }));
     assert_eq!(good.check(bytes - 64), Err(IdentityError::Geometry));
-    let newer = check(Identity { version: 2, ..good }).expect_err("newer").to_string();
-    assert!(newer.contains("version 2") && newer.contains("version 1"), "{newer}");
+    let newer = check(Identity { version: VERSION + 1, ..good }).expect_err("newer").to_string();
+    assert!(newer.contains("version 3") && newer.contains("version 2"), "{newer}");
 }
 
 proptest! {

@@ -93,7 +93,7 @@ const _: () = assert!(offset_of!(Identity, reserved) == 48);
 pub struct LedgerHeader<W> {
     identity: [W; IDENTITY_WORDS],
     _pad0: [W; 16],
-    commit: W,
+    pub(super) commit: W,
     settled: W,
     capacity: W,
     _pad1: [W; 477],

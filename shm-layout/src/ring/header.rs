@@ -9,8 +9,8 @@ use core::mem::offset_of;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-/// First word of every ring, its version digit included.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALRNG2");
+/// First word of every ring, of whatever version.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALRING");
 /// Version of this layout. A newer one is refused with a message that says so.
 pub const VERSION: u32 = 2;
 /// Reads back as another number on a machine of the other byte order.

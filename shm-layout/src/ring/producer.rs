@@ -49,6 +49,14 @@ impl<'a, W: Word64> Producer<'a, W> {
         self.claim.load(Relaxed)
     }
 
+    /// Whether a push would find a free slot now. Only a hint.
+    pub fn has_room(&self) -> bool {
+        let slots = self.slots.len() as u64;
+        // Relaxed, Relaxed: a hint.
+        let seq = self.claim.load(Relaxed);
+        self.slots[(seq & (slots - 1)) as usize].stamp().load(Relaxed) == free_for(seq, slots)
+    }
+
     /// Writes one record; never waits. `event.stamp` is ignored.
     #[inline(always)]
     pub fn push(&self, event: &Event) -> Push {

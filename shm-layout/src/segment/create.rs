@@ -3,6 +3,7 @@
 use super::mapping::Mapping;
 use super::{SegmentError, remove_if_same};
 use crate::names::DIRECTORY;
+use memmap2::MmapOptions;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, posix_fallocate};
 use nix::sys::resource::{Resource, getrlimit};
@@ -135,6 +136,23 @@ pub fn grow(name: &str, file: &OwnedFd, mapping: &mut Mapping, bytes: usize, roo
 }
 
 impl Created {
+    /// Makes the file longer, from byte `from` (where it ends) to `bytes`: blocks reserved, and the whole mapped once more, while
+    /// the first mapping stays where it is for whoever uses it. Nothing is pre-faulted.
+    ///
+    /// # Errors
+    /// `NoSpace`, `FileSizeLimit` or `Io`; blocks may be reserved in part then.
+    pub fn extend(&self, from: usize, bytes: usize) -> Result<Mapping, SegmentError> {
+        check_size_limit(&self.name, bytes)?;
+        reserve(&self.file, from, bytes - from).map_err(|errno| match errno {
+            Errno::ENOSPC => SegmentError::NoSpace { name: self.name.clone(), bytes: bytes as u64 },
+            _ => SegmentError::from_errno(&self.name, "posix_fallocate", errno),
+        })?;
+        let map = MmapOptions::new().len(bytes).map_raw(&self.file);
+        let map =
+            map.map_err(|source| SegmentError::Io { name: self.name.clone(), doing: "map more of it", source })?;
+        Ok(Mapping::opened(map))
+    }
+
     /// Lets everybody read it (stats and ledgers).
     ///
     /// # Errors
