@@ -1,23 +1,22 @@
 //! Attaching to a ring: every check before the first byte is believed.
 
+use crate::sections::Place;
 use crate::sigbus::Guarded;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use nix::errno::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use shm_layout::event::Event;
 use shm_layout::locks::{self, Lock};
 use shm_layout::names::{Prefix, ProcessFile};
 use shm_layout::procfs;
 use shm_layout::ring::{
-    CLOSED_CLEAN, Consumer, DropTable, HEADER_BYTES, Identity, IdentityError, RECORDS_OFFSET, RingHeader, Slot,
-    ring_bytes,
+    CLOSED_CLEAN, DropTable, HEADER_BYTES, Identity, IdentityError, RingHeader, SECTIONS, ring_bytes,
 };
-use shm_layout::segment::{self, Access, Expect, SegmentError, remove_if_same};
+use shm_layout::segment::{self, Access, Expect, Mapping, SegmentError, remove_if_same};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Most slots that a ring may have: 1 GiB of records.
-const MOST_SLOTS: u64 = 1 << 24;
+/// Most slots that a section may have: 1 GiB of records.
+pub const MOST_SLOTS: u64 = 1 << 24;
 
 /// Why a ring is not read.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +36,18 @@ pub enum AttachError {
     /// The header says that it belongs to somebody else than the file's name and owner.
     #[error("{name}: its header names another user or another ring")]
     Impostor {
+        /// File name.
+        name: String,
+    },
+    /// Its process is making room in it.
+    #[error("{name}: its process is at work in it")]
+    Compacting {
+        /// File name.
+        name: String,
+    },
+    /// Sections that contradict each other or the file.
+    #[error("{name}: its sections contradict each other or the file's size")]
+    Sections {
         /// File name.
         name: String,
     },
@@ -81,6 +92,7 @@ impl AttachError {
         matches!(
             self,
             Self::Identity { reason: IdentityError::NotReady, .. }
+                | Self::Compacting { .. }
                 | Self::Segment(SegmentError::Sparse { .. } | SegmentError::Size { found: 0, .. })
         )
     }
@@ -95,6 +107,8 @@ pub struct AttachedRing {
     /// Its owner as this process sees it; 0 if it is in a pid namespace that cannot be seen from here.
     pub pid: u32,
     pidfd: Option<OwnedFd>,
+    /// The section that is read.
+    pub(crate) place: Place,
 }
 
 impl AttachedRing {
@@ -104,7 +118,8 @@ impl AttachedRing {
     /// See [`AttachError`]. Nothing of the ring was changed then.
     pub fn attach(prefix: &Prefix, file: &ProcessFile) -> Result<Self, AttachError> {
         let name = file.name(prefix);
-        let expect = Expect { owners: &[file.uid], least: ring_bytes(1), most: ring_bytes(MOST_SLOTS) };
+        let expect =
+            Expect { owners: &[file.uid], least: ring_bytes(1), most: ring_bytes(MOST_SLOTS) * SECTIONS as u64 };
         let opened = segment::open(&name, Access::ReadWrite, expect)?;
         let file_bytes = opened.mapping.len() as u64;
         let opened = Guarded::new(opened).ok_or_else(|| AttachError::System {
@@ -117,6 +132,9 @@ impl AttachedRing {
         };
         let identity = header.identity();
         identity.check(file_bytes).map_err(|reason| AttachError::Identity { name: name.clone(), reason })?;
+        if identity.slots > MOST_SLOTS {
+            return Err(AttachError::Sections { name });
+        }
         if (identity.uid, identity.pid, identity.nonce) != (file.uid, file.pid, file.nonce) {
             return Err(AttachError::Impostor { name });
         }
@@ -129,7 +147,8 @@ impl AttachedRing {
             return Err(AttachError::Busy { name, pid });
         }
         let owner = locks::holder(&opened.file, Lock::Owner).map_err(system("look at the owner lock"))?;
-        let mut ring = Self { opened, identity, pid: 0, pidfd: None };
+        let place = Place::first(identity.slots);
+        let mut ring = Self { opened, identity, pid: 0, pidfd: None, place };
         ring.meet(owner);
         Ok(ring)
     }
@@ -157,8 +176,33 @@ impl AttachedRing {
         self.pidfd.as_ref().map(AsFd::as_fd)
     }
 
-    fn header(&self) -> &RingHeader<AtomicU64> {
+    pub(crate) fn header(&self) -> &RingHeader<AtomicU64> {
         self.opened.mapping.one(0).unwrap_or_else(|| unreachable!("checked at attach"))
+    }
+
+    pub(crate) fn mapping(&self) -> &Mapping {
+        &self.opened.mapping
+    }
+
+    pub(crate) fn file(&self) -> &OwnedFd {
+        &self.opened.file
+    }
+
+    /// File name.
+    pub fn name(&self) -> &str {
+        &self.opened.name
+    }
+
+    pub(crate) fn system(&self, doing: &'static str, errno: Errno) -> AttachError {
+        AttachError::System { name: self.opened.name.clone(), doing, errno }
+    }
+
+    /// Maps the file up to this byte: it has grown since.
+    pub(crate) fn see_up_to(&mut self, bytes: usize) -> Result<(), AttachError> {
+        if bytes <= self.opened.mapping.len() {
+            return Ok(());
+        }
+        self.opened.follow(bytes).map_err(AttachError::Segment)
     }
 
     /// The ring's drop table.
@@ -166,32 +210,10 @@ impl AttachedRing {
         self.opened.mapping.one(HEADER_BYTES).unwrap_or_else(|| unreachable!("checked at attach"))
     }
 
-    /// The ring's records.
-    pub fn consumer(&self) -> Consumer<'_, AtomicU64> {
-        // The geometry is that of the checked copy, never read again from the file.
-        let slots = self.opened.mapping.array::<Slot<AtomicU64>>(RECORDS_OFFSET, self.identity.slots as usize);
-        slots.and_then(Consumer::new).unwrap_or_else(|| unreachable!("checked at attach"))
-    }
-
-    /// Records before this one were read, says the header; 0 if what it says cannot be.
-    pub fn believable_cursor(&self) -> u64 {
-        let header = self.header();
-        // Relaxed: claims of the other side, compared with each other and then only used to find stamps.
-        let (cursor, claim) = (header.cursor.load(Relaxed), header.claim.load(Relaxed));
-        let sound = claim < 1 << 62 && cursor <= claim && claim - cursor <= self.identity.slots;
-        if sound { cursor } else { 0 }
-    }
-
     /// Tells in the header how far the ring is read.
     pub fn set_cursor(&self, cursor: u64) {
         // Relaxed: a courtesy to those who look; the ledger has the truth.
         self.header().cursor.store(cursor, Relaxed);
-    }
-
-    /// Sequence number of the next record, says the producer; cut to what can be: not before `applied`, at most a lap on.
-    pub fn claim(&self, applied: u64) -> u64 {
-        // Relaxed: what lies before it is known by its stamps.
-        self.header().claim.load(Relaxed).clamp(applied, applied.saturating_add(self.identity.slots))
     }
 
     /// Keeps the producer's clock.
@@ -218,11 +240,6 @@ impl AttachedRing {
         // SYNC(ring.closed): every record before the close is there; pairs with the Release in the producer's ring.rs
         // `close`.
         self.header().closed.load(Acquire) == CLOSED_CLEAN
-    }
-
-    /// Reads records from `from` on; the sequence number after the last.
-    pub fn read(&self, from: u64, max: usize, into: &mut Vec<Event>) -> u64 {
-        self.consumer().read(from, max, |event| into.push(event))
     }
 
     /// Whether the file shrank under us; its pages read as zeros since.

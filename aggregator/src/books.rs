@@ -139,6 +139,11 @@ impl Books {
         Some(self.accounts.len() - 1)
     }
 
+    /// What is live of a device's memory kind.
+    pub fn footprint(&self, device: u32, memory: Memory) -> u64 {
+        self.account_number(device, memory).map_or(0, |at| self.accounts[at].footprint())
+    }
+
     /// Footprint of the program that was last dispatched to this device.
     pub fn resident(&self, device: u32) -> u64 {
         self.resident.iter().find(|(of, _)| *of == device).map_or(0, |(_, bytes)| *bytes)

@@ -381,7 +381,7 @@ impl Host {
         let clean = tracked.ring.closed();
         self.gone.deaths += u64::from(!clean);
         tracked.ring.close_pidfd();
-        let ending = Ending { end: tracked.claim(), how: if clean { "exited" } else { "died" } };
+        let ending = Ending { end: tracked.end_of_ring(), how: if clean { "exited" } else { "died" } };
         state.ending = Some(ending);
         // One batch at once: for nearly everybody that is all. A longer rest takes its turns.
         self.rouse(seat, now);

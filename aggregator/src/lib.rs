@@ -28,6 +28,7 @@ mod lines;
 pub mod lookout;
 mod publish;
 mod seats;
+mod sections;
 mod sheet;
 mod sigbus;
 mod tracked;

@@ -7,7 +7,7 @@
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicUsize};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-use shm_layout::segment::Opened;
+use shm_layout::segment::{Opened, SegmentError};
 use std::ops::Deref;
 use std::sync::Once;
 
@@ -58,6 +58,20 @@ impl Guarded {
         // Relaxed: the handler runs on the thread that touches the mapping, which comes after this.
         USED.fetch_max(at + 1, Relaxed);
         Some(Self { opened, entry: at })
+    }
+
+    /// Maps the file up to this byte, which it has grown to, and guards that. References into the mapping must be gone.
+    ///
+    /// # Errors
+    /// When it has not grown so far, or cannot be mapped; everything is as it was then.
+    pub fn follow(&mut self, bytes: usize) -> Result<(), SegmentError> {
+        // Relaxed, and in this order: the handler runs on this thread, and between the two nothing is touched.
+        TABLE[self.entry].start.store(1, Relaxed);
+        let followed = self.opened.follow(bytes);
+        TABLE[self.entry].len.store(self.opened.mapping.len(), Relaxed);
+        // SYNC(sigbus.start): publishes the length; pairs with the Acquire in `on_sigbus`.
+        TABLE[self.entry].start.store(self.opened.mapping.address() as usize, Release);
+        followed
     }
 
     /// Whether the file lost pages that were touched.

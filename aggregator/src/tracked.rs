@@ -5,12 +5,13 @@ use crate::books::{Books, Removed};
 use crate::chips::{ChipIndex, Chips};
 use crate::clock::TickClock;
 use crate::ledger::Ledger;
+use crate::sections::Jump;
 use core::cell::Cell;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::event::{Event, MEMORY_KINDS, Memory};
-use shm_layout::ledger::Identity as LedgerIdentity;
-use shm_layout::names::{Prefix, ProcessFile};
+use shm_layout::ledger::{self, Identity as LedgerIdentity};
+use shm_layout::names::{Prefix, ProcessFile, Role};
 use shm_layout::procfs;
 use shm_layout::ring::{DROP_DEVICES, DropTable};
 use shm_layout::segment::SegmentError;
@@ -37,6 +38,8 @@ pub struct Tracked {
     ticks: Option<TickClock>,
     /// Every record before this one is in the books.
     applied: u64,
+    /// What the producer took out of the ring unread, until it is in the books: with the next commit.
+    jump: Option<Jump>,
     drops_seen: u64,
     /// Drops are brought into the books once everything written before them is.
     absorb_at: Option<u64>,
@@ -71,7 +74,7 @@ impl Tracked {
     /// # Errors
     /// When the ring is not to be read.
     pub fn meet(prefix: &Prefix, file: ProcessFile, chips: &mut Chips) -> Result<Met, AttachError> {
-        let ring = AttachedRing::attach(prefix, &file)?;
+        let mut ring = AttachedRing::attach(prefix, &file)?;
         let identity = LedgerIdentity {
             magic: 0,
             version: 0,
@@ -86,6 +89,9 @@ impl Tracked {
         };
         // Where an earlier consumer was, if the header may be believed: its slots are returned up to there.
         let told = ring.believable_cursor();
+        // Not before the producer is kept out: it takes records out of what no ledger has.
+        let (name, me) = (file.of_role(Role::Ledger).name(prefix), nix::unistd::geteuid().as_raw());
+        ring.turn_to(ledger::applied(&name, &[me], file.nonce).unwrap_or(told))?;
         let (ledger, applied, books, continued, without_ledger) =
             match Ledger::open_or_create(prefix, file, identity, told) {
                 Ok(found) => {
@@ -94,7 +100,9 @@ impl Tracked {
                 }
                 Err(error) => (None, told, Books::default(), false, Some(error)),
             };
-        ring.consumer().release_unreturned(applied);
+        // The same section, unless the ledger is not fit to be continued.
+        ring.turn_to(applied)?;
+        ring.release_unreturned(applied);
         ring.set_cursor(applied);
         let pid = ring.pid.to_string();
         let name = procfs::read_bounded(&format!("/proc/{pid}/comm"), 64)
@@ -126,6 +134,7 @@ impl Tracked {
             books,
             ledger,
             applied,
+            jump: None,
             drops_seen: 0,
             absorb_at: None,
             lost_controls_seen: 0,
@@ -137,29 +146,67 @@ impl Tracked {
         };
         let history_lost = if continued { 0 } else { told };
         tracked.books.history_lost = history_lost > 0;
+        tracked.prepare_jump();
         Ok(Met { tracked, continued, without_ledger, history_lost })
+    }
+
+    /// Looks whether the producer took something out of the section that is read.
+    fn prepare_jump(&mut self) {
+        self.jump = self.ring.jump(self.applied);
+        if let Some(jump) = &mut self.jump {
+            // Peaks are told against what was there before.
+            for (device, memory, _, peak) in &mut jump.cells {
+                *peak = peak.saturating_add(self.books.footprint(*device, *memory));
+            }
+            if jump.history_lost {
+                self.books.history_lost = true;
+                self.books.accounts.iter_mut().for_each(|live| live.account.incomplete = 1);
+            }
+        }
+    }
+
+    /// Where the next record is.
+    fn next(&self) -> u64 {
+        self.jump.as_ref().map_or(self.applied, |jump| jump.to)
+    }
+
+    /// Brings into the books what vanished unread: with the records after it, which introduce its devices.
+    fn land(&mut self, chips: &mut Chips) -> bool {
+        let Some(jump) = self.jump.take() else { return false };
+        self.books.absorb_vanished(&jump, chips);
+        true
     }
 
     /// Reads and applies at most one batch, by way of `scratch`. Records read.
     pub fn drain(&mut self, chips: &mut Chips, now_unix_ns: u64, scratch: &mut Vec<Event>) -> usize {
-        let from = self.applied;
+        let from = self.next();
         scratch.clear();
         // What is there now, and not what comes meanwhile: at the writer's heels every line would move twice.
-        let there = usize::try_from(self.claim() - from).unwrap_or(BATCH);
+        let there = usize::try_from(self.ring.claim(from) - from).unwrap_or(BATCH);
         let to = self.ring.read(from, there.clamp(1, BATCH), scratch);
         if to == from {
-            if self.look_at_drops(from, chips) {
+            if self.ring.go_on(from) {
+                // Nothing was read, so nothing waits to be committed but the jump, which belongs to the section before.
+                self.land(chips);
+                self.commit(from);
+                self.prepare_jump();
+                self.ring.set_cursor(from);
+                return self.drain(chips, now_unix_ns, scratch);
+            }
+            let landed = self.land(chips);
+            if self.look_at_drops(from, chips) || landed {
                 self.commit(from);
             }
             return 0;
         }
         self.tell_times(scratch);
         self.apply_batch(scratch, chips);
+        self.land(chips);
         self.last_event_unix_ns = now_unix_ns;
         self.look_at_drops(to, chips);
         self.commit(to);
         // Returned only after the commit: until then a killed aggregator's successor reads them again.
-        self.ring.consumer().release(from, to);
+        self.ring.release(from, to);
         self.ring.set_cursor(to);
         scratch.len()
     }
@@ -215,7 +262,7 @@ impl Tracked {
     /// close that came before a dropped allocation must not end it. True if the books have changed.
     fn look_at_drops(&mut self, applied: u64, chips: &mut Chips) -> bool {
         if self.absorb_at.is_none() && self.ring.dropped() != self.drops_seen {
-            self.absorb_at = Some(self.ring.claim(applied));
+            self.absorb_at = Some(self.ring.end(applied));
             self.mark_incomplete();
         }
         if self.absorb_at.is_none_or(|at| applied < at) {
@@ -251,28 +298,38 @@ impl Tracked {
         }
     }
 
-    /// Where the ring of a process that is dead ends: what was claimed, at most a lap on.
-    pub fn claim(&self) -> u64 {
-        self.ring.claim(self.applied)
+    /// Where the ring of a process that is dead ends: what was claimed, at most a lap on in each section.
+    pub fn end_of_ring(&self) -> u64 {
+        self.ring.end(self.next())
     }
 
     /// Reads on in a dead process's ring, at most one batch, not beyond `end`. Slots that were claimed and never published
     /// are counted. The count if that was all, `None` if there is more.
     pub fn drain_dead(&mut self, end: u64, chips: &mut Chips, scratch: &mut Vec<Event>) -> Option<u64> {
-        let from = self.applied;
+        let from = self.next();
         scratch.clear();
-        let until = end.min(from.saturating_add(BATCH as u64));
-        let (to, found) = self.ring.consumer().drain_dead(from, until, |event| scratch.push(event));
-        if to != from {
+        let here = self.ring.claim(from);
+        let until = end.min(here).min(from.saturating_add(BATCH as u64));
+        let mut to = from;
+        // What it was moving when it died cannot be told from what it had moved, and goes with it.
+        if self.ring.was_being_compacted() {
+            to = here;
+        } else if until > from {
+            let (read, found) = self.ring.read_dead(from, until, scratch);
+            to = read;
             self.tell_times(scratch);
             self.apply_batch(scratch, chips);
             self.books.counters.torn += found.torn;
         }
-        let last = to >= end;
+        self.land(chips);
+        let last = to >= end || to >= here && !self.ring.go_on_dead();
         if last {
             self.absorb_all(chips);
         }
         self.commit(to);
+        if !last && to >= here {
+            self.prepare_jump();
+        }
         last.then_some(self.books.counters.torn)
     }
 
@@ -300,7 +357,7 @@ impl Tracked {
     /// # Safety
     /// The word is not used after this process's ring was dropped.
     pub unsafe fn awaited(&self) -> (&'static AtomicU64, u64) {
-        let (word, holds) = self.ring.consumer().awaited(self.applied);
+        let (word, holds) = self.ring.awaited(self.next());
         // SAFETY: the word lies in the ring's mapping, which is never moved and lives as long as the ring; that it is not
         // used for longer, the caller promises.
         (unsafe { &*core::ptr::from_ref(word) }, holds)
@@ -311,7 +368,8 @@ impl Tracked {
     pub fn has_news(&self) -> bool {
         self.drops_seen != self.drops_shown
             || self.ring.dropped() != self.row.dropped_events_total
-            || self.claim() - self.applied != self.row.lag_events
+            || self.lag() != self.row.lag_events
+            || self.ring.is_at_seal(self.next())
     }
 
     /// Whether the ring has counted drops that are not in the books.
@@ -325,7 +383,13 @@ impl Tracked {
         self.row.last_event_unix_ns = self.last_event_unix_ns;
         self.row.events_total = self.books.counters.events;
         self.row.dropped_events_total = self.ring.dropped();
-        self.row.lag_events = self.claim() - self.applied;
+        self.row.lag_events = self.lag();
+    }
+
+    /// Records claimed and not read.
+    fn lag(&self) -> u64 {
+        let next = self.next();
+        self.ring.end(next) - next
     }
 
     /// Its row in the snapshot, as of the last [`refresh`](Self::refresh).

@@ -163,7 +163,8 @@ fn an_aggregator_killed_at_any_moment_is_continued_exactly() {
 #[test]
 fn a_full_ring_drops_detail_and_never_totals() {
     let ground = Ground::new();
-    let mut player = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "4096")]);
+    let small = [("TT_ALLOC_RING_BYTES", "4096"), ("TT_ALLOC_RING_MAX_BYTES", "4096")];
+    let mut player = Player::start_with(&ground, &small);
     player.tell("burst 0 1000 64");
     player.tell("unburst 0 10 64");
     let _aggregator = ground.aggregator();

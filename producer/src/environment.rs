@@ -80,12 +80,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            prefix: Prefix::default(),
-            slots: DEFAULT_SLOTS,
-            most_slots: DEFAULT_MOST_SLOTS,
-            clock: Clock::Shared,
-        }
+        Self { prefix: Prefix::default(), slots: DEFAULT_SLOTS, most_slots: DEFAULT_MOST_SLOTS, clock: Clock::Shared }
     }
 }
 

@@ -4,6 +4,7 @@
 use super::{Books, MOST_BYTES, fold, signed};
 use crate::chips::Chips;
 use crate::ledger::Key;
+use crate::sections::Jump;
 use shm_layout::event::{Event, Memory};
 
 impl Books {
@@ -69,6 +70,25 @@ impl Books {
         let figures = chips.figures(live.chip, memory);
         figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(live.footprint());
         figures.freed_bytes_total = figures.freed_bytes_total.saturating_add_signed(-bytes);
+    }
+
+    /// What came and went in the ring unread: it is in the sums and peaks.
+    pub fn absorb_vanished(&mut self, jump: &Jump, chips: &mut Chips) {
+        self.counters.events = self.counters.events.saturating_add(jump.records);
+        let anomalies = &mut self.counters.anomalies;
+        anomalies.free_unknown = anomalies.free_unknown.saturating_add(jump.unknown_frees);
+        for &(device, memory, bytes, peak) in &jump.cells {
+            let Some(at) = self.account(device, memory, chips) else { continue };
+            let live = &mut self.accounts[at];
+            let (bytes, peak) = (bytes.min(MOST_BYTES), peak.min(MOST_BYTES));
+            live.account.allocated = live.account.allocated.saturating_add(bytes);
+            live.account.freed = live.account.freed.saturating_add(bytes);
+            live.account.peak = live.account.peak.max(peak);
+            let figures = chips.figures(live.chip, memory);
+            figures.allocated_bytes_total = figures.allocated_bytes_total.saturating_add(bytes);
+            figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(bytes);
+            figures.peak_footprint_bytes = figures.peak_footprint_bytes.max(peak);
+        }
     }
 
     /// Absorbs the ring's drop counters of one cell: what they have grown by since the last look.

@@ -37,6 +37,13 @@ impl Ground {
             .unwrap_or_else(|_| panic!("left: {:?}", self.files()));
     }
 
+    /// No ring and no ledger is left, while an aggregator runs.
+    pub fn must_be_clean_but_for_stats(&self) {
+        let of_process = |name: &String| name.contains(".ring.") || name.contains(".ledger.");
+        wait("no ring and no ledger", || (!self.files().iter().any(of_process)).then_some(()))
+            .unwrap_or_else(|_| panic!("left: {:?}", self.files()));
+    }
+
     pub fn aggregator(&self) -> aggregator::embedded::Embedded {
         aggregator::embedded::start(&self.prefix).unwrap()
     }
@@ -156,6 +163,18 @@ pub fn play_if_asked() {
                 let [first, count, size] = words[..] else { panic!("{line}") };
                 for id in first..first + count {
                     producer::process::record(Event { id, size, ..Event::new(Kind::Alloc, Memory::Dram, 0) });
+                }
+                String::new()
+            }
+            "churn" => {
+                // keeps `live` blocks in DRAM of device 0, the oldest replaced `rounds` times
+                let [first, live, rounds, size] = words[..] else { panic!("{line}") };
+                let tell =
+                    |kind, id| producer::process::record(Event { id, size, ..Event::new(kind, Memory::Dram, 0) });
+                (first..first + live).for_each(|id| tell(Kind::Alloc, id));
+                for id in first..first + rounds {
+                    tell(Kind::Alloc, id + live);
+                    tell(Kind::Free, id);
                 }
                 String::new()
             }

@@ -19,7 +19,7 @@ const BATCH: usize = 2048;
 /// When /dev/shm has no room.
 pub fn make(slots: usize, clock: Clock) -> anyhow::Result<Ring> {
     let prefix = Prefix::new(&format!("tt_bench_peers_{}", std::process::id())).context("the prefix")?;
-    Ring::create(&Options { prefix, slots: slots as u64, clock }).context("the ring")
+    Ring::create(&Options { prefix, slots: slots as u64, most_slots: slots as u64, clock }).context("the ring")
 }
 
 /// As [`make`], with as many slots as the peers.

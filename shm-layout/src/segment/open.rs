@@ -87,6 +87,26 @@ pub fn open(name: &str, access: Access, expect: Expect<'_>) -> Result<Opened, Se
     Ok(Opened { mapping: Mapping::opened(map), file, name, uid: stat.st_uid, inode: inode(&stat) })
 }
 
+impl Opened {
+    /// Maps the file up to this byte: it has grown since it was opened. The mapping may move.
+    ///
+    /// # Errors
+    /// When it has not grown so far, has holes, or cannot be mapped; everything is as it was then.
+    pub fn follow(&mut self, bytes: usize) -> Result<(), SegmentError> {
+        let name = || self.name.clone();
+        let stat = fstat(&self.file).map_err(|errno| SegmentError::from_errno(&self.name, "fstat", errno))?;
+        let found = u64::try_from(stat.st_size).unwrap_or(0);
+        if found < bytes as u64 {
+            return Err(SegmentError::Size { name: name(), found });
+        }
+        if u64::try_from(stat.st_blocks).unwrap_or(0) * 512 < bytes as u64 {
+            return Err(SegmentError::Sparse { name: name() });
+        }
+        let stretched = self.mapping.stretch(&self.file, bytes, bytes);
+        stretched.map_err(|source| SegmentError::Io { name: self.name.clone(), doing: "map more of it", source })
+    }
+}
+
 /// Unlinks `/dev/shm/<name>` if it is a regular file of this user (as root: of anybody), finished or not. True if removed. For names that
 /// only this user's aggregator writes, by whoever knows that none runs.
 pub fn remove_own(name: &str) -> bool {
