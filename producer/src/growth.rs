@@ -15,7 +15,7 @@
 //!
 //! Threads that find the ring full meanwhile wait for that one, at most [`PATIENCE`]. docs/adr/0008 has what it takes.
 
-use crate::ring::{Ring, STRIDE, Touched, count_lost};
+use crate::ring::{Parts, Ring, STRIDE, Touched, count_lost};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use memmap2::MmapMut;
@@ -37,8 +37,9 @@ const PAUSE: Duration = Duration::from_micros(50);
 const ROUNDS: u32 = 64;
 /// A compaction that frees less than one part in this of the section is not worth the next one.
 const WORTH: u64 = 16;
-/// As many drops later it is tried again, at least.
+/// As many drops later it is tried again, at least; twice as many after each further time in vain, up to as many laps.
 const LEAST_DROPS: u64 = 64;
+const MOST_LAPS: u64 = 8;
 
 /// A section as this process reaches it.
 #[derive(Clone, Copy, Debug)]
@@ -77,8 +78,9 @@ pub(crate) struct Growth {
     newest: AtomicUsize,
     /// The thread that makes room; 0 none.
     maker: AtomicU32,
-    /// It is not tried again before so many drops.
+    /// It is not tried again before so many drops; as many more as after the last time.
     futile_until: AtomicU64,
+    futile_for: AtomicU64,
     /// Records in all sections, at most.
     most_slots: u64,
 }
@@ -96,8 +98,15 @@ impl Growth {
             newest: AtomicUsize::new(0),
             maker: AtomicU32::new(0),
             futile_until: AtomicU64::new(0),
+            futile_for: AtomicU64::new(0),
             most_slots,
         }
+    }
+
+    /// Whether making room was in vain a moment ago.
+    fn is_futile(&self, header: &RingHeader<AtomicU64>) -> bool {
+        // Relaxed, Relaxed: counters.
+        self.futile_until.load(Relaxed) > header.dropped.load(Relaxed)
     }
 }
 
@@ -117,8 +126,13 @@ pub(crate) fn overflow(
     about: u64,
 ) {
     let event = Event::from_words([0, time, id, address, size, footprint, place, about]);
-    if !ring.push_newest(&event) {
-        ring.push_or_count(&event);
+    let Parts { header, drops, .. } = ring.hot();
+    // Relaxed: section 0 is the one that was tried; another one is acquired by `push_newest`.
+    if ring.growth.newest.load(Relaxed) > 0 && ring.push_newest(header, &event) {
+        return;
+    }
+    if ring.growth.is_futile(header) || !ring.push_after_making_room(header, &event) {
+        count_lost(header, drops, &event);
     }
 }
 
@@ -130,11 +144,10 @@ impl Ring {
     }
 
     /// Pushes into the newest section. False if it is full.
-    fn push_newest(&self, event: &Event) -> bool {
+    fn push_newest(&self, header: &RingHeader<AtomicU64>, event: &Event) -> bool {
         // SYNC(growth.newest): the section is there; pairs with the Release in `grow`.
         let number = self.growth.newest.load(Acquire);
         let Some(reach) = self.reach(number) else { return false };
-        let header = self.header();
         match reach.producer(header, number).map(|producer| producer.push(event)) {
             Some(Push::Written(seq)) => {
                 if seq.is_multiple_of(64)
@@ -148,8 +161,10 @@ impl Ring {
         }
     }
 
+    /// False if there is no room to be had.
     #[cold]
-    fn push_or_count(&self, event: &Event) {
+    #[inline(never)]
+    fn push_after_making_room(&self, header: &RingHeader<AtomicU64>, event: &Event) -> bool {
         let mut waited = Duration::ZERO;
         for _ in 0..ROUNDS {
             match self.make_room() {
@@ -160,21 +175,16 @@ impl Ring {
                 }
                 Room::Wait | Room::None => break,
             }
-            if self.push_newest(event) {
-                return;
+            if self.push_newest(header, event) {
+                return true;
             }
         }
-        let parts = self.hot();
-        count_lost(parts.header, parts.drops, event);
+        false
     }
 
     fn make_room(&self) -> Room {
         // SAFETY: gettid has no arguments and cannot fail.
         let me = u32::try_from(unsafe { libc::gettid() }).unwrap_or(u32::MAX);
-        // Relaxed, Relaxed: counters.
-        if self.growth.futile_until.load(Relaxed) > self.header().dropped.load(Relaxed) {
-            return Room::None;
-        }
         // SYNC(growth.maker): what the last maker did is seen; pairs with the Release below.
         match self.growth.maker.compare_exchange(0, me, Acquire, Relaxed) {
             Ok(_) => {}
@@ -194,11 +204,14 @@ impl Ring {
 
     /// Whether there is room now. By one thread at a time.
     fn make_room_alone(&self) -> Option<bool> {
+        // Relaxed: only the maker stores it.
         let number = self.growth.newest.load(Relaxed);
         let reach = self.reach(number)?;
         if reach.producer(self.header(), number)?.has_room() {
             return Some(true);
         }
+        // Relaxed: as below.
+        let before = self.growth.futile_for.swap(0, Relaxed);
         let mut freed = false;
         let lock = Lock::Section(number);
         if locks::try_take(&self.created().file, lock) == Ok(true) {
@@ -214,8 +227,10 @@ impl Ring {
         if self.grow(number, &reach).is_some() || freed {
             return Some(true);
         }
-        let drops = (reach.slots / WORTH).max(LEAST_DROPS);
-        // Relaxed, Relaxed: counters.
+        // Relaxed: counters, of which one thread at a time stores.
+        let drops = (before * 2).min(reach.slots * MOST_LAPS);
+        let drops = drops.max(reach.slots / WORTH).max(LEAST_DROPS);
+        self.growth.futile_for.store(drops, Relaxed);
         self.growth.futile_until.store(self.header().dropped.load(Relaxed) + drops, Relaxed);
         Some(false)
     }

@@ -93,14 +93,17 @@ const _: () = assert!(offset_of!(Identity, reserved) == 48);
 pub struct LedgerHeader<W> {
     identity: [W; IDENTITY_WORDS],
     _pad0: [W; 16],
-    pub(super) commit: W,
+    commit: W,
     settled: W,
     capacity: W,
     _pad1: [W; 477],
 }
 
+/// Where the commit word lies.
+pub(super) const COMMIT_OFFSET: usize = 256;
+
 const _: () = assert!(size_of::<LedgerHeader<AtomicU64>>() == HEADER_BYTES);
-const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, commit) == 256);
+const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, commit) == COMMIT_OFFSET);
 const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, settled) == 264);
 const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, capacity) == 272);
 const _: () = assert!(ENTRIES_OFFSET == 69_632 && ENTRIES_OFFSET.is_multiple_of(align_of::<Slot<AtomicU64>>()));

@@ -1,14 +1,10 @@
 //! How far a ledger is, for the producing process: it may only take records out of its ring that are in no ledger.
 
-use super::header::{Identity, LedgerHeader};
+use super::header::{COMMIT_OFFSET, Identity};
 use crate::names::DIRECTORY;
-use core::mem::offset_of;
-use core::sync::atomic::AtomicU64;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use std::os::fd::AsRawFd;
-
-const COMMIT_OFFSET: usize = offset_of!(LedgerHeader<AtomicU64>, commit);
 
 /// Every ring record before this one is in the ledger `/dev/shm/<name>` of the ring with this nonce; `None` if there is none that
 /// an aggregator would continue. Only one that one of `owners` wrote is believed. While no aggregator has the ring: then nobody

@@ -85,6 +85,7 @@ impl<W: Word64> Compactor<'_, W> {
         // fence keeps the stores below behind this one.
         self.section.compacting.store(1, Relaxed);
         W::fence(Release);
+        // Relaxed, all of these: published by the Release at the end, and by the lock.
         if !again {
             self.table.clear();
             self.section.unknown_frees.store(0, Relaxed);
@@ -93,9 +94,11 @@ impl<W: Word64> Compactor<'_, W> {
         marks.settle_releases();
         let start = marks.slide();
         for (cell, sums) in self.table.cells.iter().flatten().zip(&*marks.sums) {
+            // Relaxed: as above.
             cell.bytes.fetch_add(sums.gone, Relaxed);
             cell.peak.store(sums.peak, Relaxed);
         }
+        // Relaxed: as above.
         self.section.unknown_frees.fetch_add(marks.unknown_frees, Relaxed);
         self.section.start.store(start, Relaxed);
         // Whatever a killed consumer had read and not handed back goes with the rest.

@@ -108,6 +108,7 @@ impl<W: Word64> VanishedTable<W> {
 impl<W: Word64> Section<W> {
     /// Ends the section: nothing more is claimed in it. The number of its records.
     pub fn seal(&self) -> u64 {
+        // Relaxed: what is claimed is known by its stamps.
         let mut claim = self.claim.load(Relaxed);
         loop {
             // SYNC(section.seal): after the next section was announced; pairs with the Acquire in `sealed_at`.
