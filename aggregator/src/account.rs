@@ -106,6 +106,23 @@ impl Live {
         figures.freed_bytes_total = figures.freed_bytes_total.saturating_add_signed(bytes);
     }
 
+    /// Nothing is alive any more: what was allocated was freed.
+    pub fn end_all(&mut self, chips: &mut Chips) {
+        let Some(memory) = self.memory() else { return };
+        let (footprint, freed) = (self.footprint(), self.account.freed);
+        let account = Account {
+            freed: self.account.allocated,
+            unlisted_bytes: 0,
+            unlisted_blocks: 0,
+            outstanding: 0,
+            ..self.account
+        };
+        *self = Self { account, asked: 0, taken: 0, blocks: 0, fabric: 0, dispatch: 0, chip: self.chip };
+        let figures = chips.figures(self.chip, memory);
+        figures.footprint_bytes = figures.footprint_bytes.saturating_sub(footprint);
+        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(account.freed).saturating_sub(freed);
+    }
+
     /// Its memory kind; `None` if this version does not know it.
     pub fn memory(&self) -> Option<Memory> {
         u8::try_from(self.account.memory).ok().and_then(Memory::from_u8)

@@ -288,14 +288,14 @@ impl Books {
         let Some(entry) = ledger.and_then(|ledger| ledger.remove(event)) else {
             return self.free_without_entry(event, memory, chips, drops);
         };
-        if event.size != 0 && event.size != entry.size {
-            self.counters.anomalies.size_mismatch += 1;
-        }
         self.remember_freed(&Key::of(event));
         let Some(at) = self.turn_to(event.device, memory, chips) else { return };
         let (live, taken) = (&mut self.accounts[at], entry.taken());
         live.subtract(&entry, taken);
         live.account.freed = live.account.freed.saturating_add(taken);
+        if event.size != 0 && event.size != entry.size {
+            self.freed_another(event, at, taken);
+        }
     }
 
     fn free_all(

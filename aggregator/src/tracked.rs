@@ -44,6 +44,8 @@ pub struct Tracked {
     /// Drops are brought into the books once everything written before them is.
     absorb_at: Option<u64>,
     lost_controls_seen: u64,
+    /// Some of these were, for good: a device's close may be among them.
+    controls_lost: bool,
     /// comm, for event lines.
     pub name: String,
     last_event_unix_ns: u64,
@@ -138,6 +140,7 @@ impl Tracked {
             drops_seen: 0,
             absorb_at: None,
             lost_controls_seen: 0,
+            controls_lost: false,
             name,
             last_event_unix_ns: 0,
             row,
@@ -265,11 +268,15 @@ impl Tracked {
             self.absorb_at = Some(self.ring.end(applied));
             self.mark_incomplete();
         }
-        if self.absorb_at.is_none_or(|at| applied < at) {
+        if self.absorb_at.is_some_and(|at| applied < at) {
             return false;
         }
-        self.absorb_all(chips);
-        true
+        let absorbed = self.absorb_at.is_some();
+        if absorbed {
+            self.absorb_all(chips);
+        }
+        let again = !self.controls_lost && self.books.find_complete_again(self.ledger.as_mut(), chips);
+        absorbed || again
     }
 
     /// Accounts of which something was dropped do not wait for its turn to say so.
@@ -294,6 +301,7 @@ impl Tracked {
         if lost != self.lost_controls_seen {
             // A device's open or close was among them: single allocations can no longer be trusted to be all.
             self.lost_controls_seen = lost;
+            self.controls_lost = true;
             self.books.accounts.iter_mut().for_each(|live| live.account.incomplete = 1);
         }
     }

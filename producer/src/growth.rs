@@ -27,10 +27,10 @@ use shm_layout::ring::{
 };
 use shm_layout::segment::Mapping;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How long a thread waits while another makes room.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// How long a thread waits while another makes room: as for the making of the ring. Then its event is counted as dropped.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// How long it sleeps at a time.
 const PAUSE: Duration = Duration::from_micros(50);
 /// Room is made at most so often for one event: others may take it.
@@ -165,21 +165,17 @@ impl Ring {
     #[cold]
     #[inline(never)]
     fn push_after_making_room(&self, header: &RingHeader<AtomicU64>, event: &Event) -> bool {
-        let mut waited = Duration::ZERO;
-        for _ in 0..ROUNDS {
+        let (begin, mut rounds) = (Instant::now(), 0);
+        loop {
             match self.make_room() {
-                Room::Made => {}
-                Room::Wait if waited < PATIENCE => {
-                    std::thread::sleep(PAUSE);
-                    waited += PAUSE;
-                }
-                Room::Wait | Room::None => break,
+                Room::Made if rounds < ROUNDS => rounds += 1,
+                Room::Wait if begin.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+                _ => return false,
             }
             if self.push_newest(header, event) {
                 return true;
             }
         }
-        false
     }
 
     fn make_room(&self) -> Room {

@@ -3,9 +3,10 @@
 
 use super::{Books, MOST_BYTES, fold, signed};
 use crate::chips::Chips;
-use crate::ledger::Key;
+use crate::ledger::{Key, Ledger};
 use crate::sections::Jump;
 use shm_layout::event::{Event, Memory};
+use shm_layout::ledger::Account;
 
 impl Books {
     #[cold]
@@ -29,6 +30,48 @@ impl Books {
         } else {
             self.counters.anomalies.free_unknown += 1;
         }
+    }
+
+    /// A free says another size than the entry that it has taken. Where records were dropped, the entry may be what an earlier use
+    /// of the address left, whose free was dropped: the free is right then, and what it differs by stays to be freed.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn freed_another(&mut self, event: &Event, at: usize, taken: u64) {
+        let live = &mut self.accounts[at];
+        if live.account.incomplete == 0 {
+            self.counters.anomalies.size_mismatch += 1;
+            return;
+        }
+        live.shift_unlisted(signed(taken) - signed(event.taken()), 0);
+        live.account.freed = live.account.freed.saturating_sub(taken).saturating_add(event.taken());
+    }
+
+    /// Accounts of which records were dropped, and in which everything that was dropped has ended: single allocations are what
+    /// they were again. True if there was one. For when every drop is in the books.
+    pub fn find_complete_again(&mut self, ledger: Option<&mut Ledger>, chips: &mut Chips) -> bool {
+        if self.history_lost || self.accounts.iter().all(|live| live.account.incomplete == 0) {
+            return false;
+        }
+        let mut batch = ledger.map(|ledger| ledger.begin(&[]));
+        let mut some = false;
+        for live in self.accounts.iter_mut().filter(|live| live.account.incomplete != 0) {
+            let Account { device, outstanding, unlisted_bytes, unlisted_blocks, .. } = live.account;
+            let Some(memory) = live.memory() else { continue };
+            let nothing_dropped = (outstanding, unlisted_bytes, unlisted_blocks) == (0, 0, 0);
+            let nothing_alive = live.all_blocks() == 0;
+            if !nothing_dropped && nothing_alive {
+                // What is listed has ended by frees that were dropped, and what is unlisted makes up for it.
+                if let Some(batch) = &mut batch {
+                    batch.remove_account(device, memory, |_| {});
+                }
+                live.end_all(chips);
+            }
+            if nothing_dropped || nothing_alive {
+                live.account.incomplete = 0;
+                some = true;
+            }
+        }
+        some
     }
 
     /// A free of something that has no entry: that of an allocation whose record was dropped, if there is one. False if

@@ -308,6 +308,13 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Takes out everything of one memory kind on one device.
+    pub fn remove_account(&mut self, device: u32, memory: Memory, mut each: impl FnMut(&Event)) {
+        for group in self.held.groups.of_account(device, memory as u8) {
+            self.remove_members(group, &mut each);
+        }
+    }
+
     fn remove_members(&mut self, group: u32, mut each: impl FnMut(&Event)) {
         let entries = Entries(self.slots);
         let mut members = [0; AT_A_TIME];
