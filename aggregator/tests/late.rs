@@ -180,9 +180,9 @@ fn threads_that_find_the_ring_full_wait_for_the_one_that_makes_room() {
     let ground = Ground::new();
     let mut player = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "4096")]);
     let pid = player.pid();
-    player.tell("threads 8 20000 10");
+    player.tell("threads 8 2500 10");
     let _aggregator = ground.aggregator();
-    let seen = ground.see("everything", |s| s.health.events_total == 8 * 30_000);
+    let seen = ground.see("everything", |s| s.health.events_total == 8 * 3750);
     let l1 = figures(&seen, pid, 0, Memory::L1);
-    assert_eq!((l1.blocks, l1.footprint_bytes, l1.detail_incomplete), (80_000, 800_000, 0));
+    assert_eq!((l1.blocks, l1.footprint_bytes, l1.detail_incomplete), (10_000, 100_000, 0));
 }
