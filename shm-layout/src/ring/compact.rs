@@ -63,11 +63,11 @@ impl<W: Word64> Compactor<'_, W> {
     /// sections before this one, or records that were *dropped*: the free of a dropped allocation has to reach the reader, or its
     /// total keeps the allocation for ever.
     ///
-    /// With `history`, what is left may differ from what the records said one by one in these cases, all of which take a source that
-    /// contradicts itself: an id that is no address announced twice, before and in this section; an address alive
-    /// more than once when the reader left off; an address freed with the very size of the younger of two allocations (then the one that is
-    /// left has another address record, and the same size). The table's peaks are upper bounds then: a free without size, or a close,
-    /// does not say how much of what was read before ends with it.
+    /// With `history`, what is left may come to something else than all of it in two cases: an id that is no address, alive before and
+    /// announced again here; and an address alive more than once when the reader left off. The table's peaks are upper bounds then: a
+    /// free without size, or a close, does not say how much of what was read before ends with it. With addresses as ids they may also be
+    /// too low, at most by the difference of two blocks at one address. What stays for good then: of each address one
+    /// allocation and one free; frees that find nothing; of each group one release without a count.
     pub fn compact(&self, read: u64, history: bool, scratch: &mut [u64]) -> Option<Compacted> {
         let lap = self.slots.len() as u64;
         // Relaxed: only written under the lock, which the caller has.
@@ -445,10 +445,9 @@ impl<'a, W: Word64> Marks<'a, W> {
     fn free(&mut self, at: usize, event: &Event) {
         let (found, before_doubt) = self.find(event);
         let Some((oldest, alloc)) = found.oldest.or(before_doubt) else { return self.free_nothing(at, event, &found) };
-        let told = event.size != 0 && (event.size, event.taken()) == (alloc.size, alloc.taken());
         let by_address = (event.flags | alloc.flags) & flags::ID_IS_ADDRESS != 0;
         let two_sides = found.oldest.is_some() && before_doubt.is_some();
-        if !two_sides && (!self.history || !by_address || found.certain || told) {
+        if !two_sides && (!self.history || !by_address || found.certain) {
             self.kill(at);
             if found.doubts == 1
                 && let Some((second, event)) = found.second
@@ -537,7 +536,7 @@ impl<'a, W: Word64> Marks<'a, W> {
         }
         // It ends less than was announced: some was freed by records that were dropped, and only all of it together tells how much.
         let whole = self.history && event.id != 0 && event.id < blocks;
-        let mut left = event.taken().saturating_sub(bytes);
+        let (mut left, mut unsure) = (event.taken().saturating_sub(bytes), false);
         let mut link = youngest;
         while let Some(found) = (link as usize).checked_sub(1) {
             link = core::mem::replace(&mut self.link[found], 0);
@@ -545,17 +544,17 @@ impl<'a, W: Word64> Marks<'a, W> {
                 continue;
             }
             let member = self.event(found);
-            if whole {
+            let sure = sure(self, found);
+            if whole || !sure {
+                // An earlier free that stays may find it.
+                unsure |= !sure;
+                left = left.saturating_sub(member.taken());
                 put(self.ended, found);
                 self.cover(found, &member);
-                continue;
-            }
-            if sure(self, found) {
-                self.link[found] = at as u32 + 1;
             } else {
-                left = left.saturating_sub(member.taken());
+                self.link[found] = at as u32 + 1;
+                self.end(found, &member);
             }
-            self.end(found, &member);
         }
         // After the first one nothing of the group is left that was read before.
         let again = has(self.ended, first) || device.ended != 0;
@@ -563,7 +562,7 @@ impl<'a, W: Word64> Marks<'a, W> {
         if whole {
             return;
         }
-        if !self.history || if event.id == 0 { again } else { event.id == blocks } {
+        if !unsure && (!self.history || if event.id == 0 { again } else { event.id == blocks }) {
             self.kill(at);
         } else if !again {
             let sums = self.sums(event);
@@ -620,7 +619,18 @@ impl<'a, W: Word64> Marks<'a, W> {
         }
         self.kill_noted(device.resident);
         let note = at as u32 + 1;
-        let first_end = if self.history && device.first_end == 0 { note } else { device.first_end };
+        let mut first_end = device.first_end;
+        if let Some(first) = (first_end as usize).checked_sub(1)
+            && self.event(first).kind == Kind::DeviceInfo as u8
+        {
+            // A close ends all that an introduction may have ended. And left alone, that would leave the device open, so that
+            // the next one would end what comes after this close.
+            if first_end != device.info {
+                self.kill(first);
+            }
+            first_end = 0;
+        }
+        let first_end = if self.history && first_end == 0 { note } else { first_end };
         self.devices[number] = Device { close: note, resident: 0, first_end, open: 2, ..device };
     }
 
@@ -632,7 +642,8 @@ impl<'a, W: Word64> Marks<'a, W> {
         while let Some(at) = (link as usize).checked_sub(1) {
             self.steps += 1;
             link = self.older[at];
-            if !self.is_dead(at) && !has(self.ended, at) {
+            // What ended and is there still, too.
+            if !self.is_dead(at) {
                 let event = self.event(at);
                 self.end_late(at, &event);
             }
