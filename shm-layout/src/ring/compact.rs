@@ -27,12 +27,12 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 const DEVICES: usize = MAX_DEVICE as usize + 1;
 const ROWS: usize = super::DROP_DEVICES;
 /// Steps per record after which it is given up: only equal keys by the thousand come there.
-const STEPS_EACH: usize = 32;
+const STEPS_EACH: usize = 8;
 
 /// Words of scratch memory for a section with this many slots. They must be zero.
 pub const fn scratch_words(slots: usize) -> usize {
-    // Four arrays of u32 by record, a bit by record, the devices, the running sums.
-    slots * 2 + slots.div_ceil(64) + DEVICES * DEVICE_WORDS / 2 + ROWS * MEMORY_KINDS * 3
+    // Five arrays of u32 by record, three sets of records, the devices, the running sums.
+    slots / 2 * 5 + slots.div_ceil(64) * 3 + DEVICES * DEVICE_WORDS / 2 + ROWS * MEMORY_KINDS * 3
 }
 
 /// What a compaction did.
@@ -56,16 +56,25 @@ pub struct Compactor<'a, W> {
 }
 
 impl<W: Word64> Compactor<'_, W> {
-    /// Takes out what can go. `read` is how far a consumer's ledger says that this section was read (local; 0 = not at all);
-    /// `history`: whether records before that, or in sections before this one, may have been announced what is freed here. Only
-    /// under the section's lock. `None` when it cannot be done, with nothing changed.
+    /// Takes out what can go. `read` is how far a consumer's ledger says that this section was read (local; 0 = not at all).
+    /// Only under the section's lock. `None` when it cannot be done, with nothing changed.
+    ///
+    /// `history`: whether something that is not in this section may have announced what is freed here: records before `read`,
+    /// sections before this one, or records that were *dropped*: the free of a dropped allocation has to reach the reader, or its
+    /// total keeps the allocation for ever.
+    ///
+    /// With `history`, what is left may come to something else than all of it in two cases: an id that is no address, alive before and
+    /// announced again here; and an address alive more than once when the reader left off. The table's peaks are upper bounds then: a
+    /// free without size, or a close, does not say how much of what was read before ends with it. With addresses as ids they may also be
+    /// too low, at most by the difference of two blocks at one address. What stays for good then: of each address one
+    /// allocation and one free; frees that find nothing; of each group one release without a count.
     pub fn compact(&self, read: u64, history: bool, scratch: &mut [u64]) -> Option<Compacted> {
         let lap = self.slots.len() as u64;
         // Relaxed: only written under the lock, which the caller has.
         let (moved_from, start) = (self.section.moved_from.load(Relaxed), self.section.start.load(Relaxed));
         // Nobody has read what was moved: it goes on from there. Otherwise it begins anew where the reader was.
         let again = read == moved_from && read < start;
-        if !again && read < start {
+        if !again && read < start || read > self.section.claimed() {
             return None;
         }
         let from = if again { start } else { read };
@@ -79,6 +88,10 @@ impl<W: Word64> Compactor<'_, W> {
         }
         let dead = marks.mark()?;
         if dead == 0 && again {
+            for (cell, sums) in self.table.cells.iter().flatten().zip(&*marks.sums) {
+                // Relaxed: read under the lock, which we have.
+                cell.peak.store(sums.peak, Relaxed);
+            }
             return Some(Compacted { freed: 0, kept: to - from });
         }
         // SYNC(section.compacting): before anything is moved; pairs with the Acquire in consumers' `is_compacting`. The
@@ -137,14 +150,18 @@ struct Device {
     resident: u32,
     /// The first record that ends what was read before: stays.
     first_end: u32,
-    /// Before this record nothing of the device is alive.
-    since: u32,
+    /// The youngest allocation since the last end.
+    youngest: u32,
+    /// An introduction that closes the device first if it was open when the reader left off: who knows.
+    doubt: u32,
     /// 0 not known, 1 open, 2 closed.
     open: u32,
+    /// Whether everything that was alive ended for certain once: nothing that was read before is alive any more.
+    ended: u32,
     capacity: [u32; MEMORY_KINDS],
 }
 
-const DEVICE_WORDS: usize = 6 + MEMORY_KINDS;
+const DEVICE_WORDS: usize = 8 + MEMORY_KINDS;
 const _: () = assert!(size_of::<Device>() == DEVICE_WORDS * 4);
 
 /// Running sums of one device and memory kind.
@@ -163,6 +180,35 @@ struct Sums {
 const DOUBTFUL: u32 = 1;
 const CERTAIN: u32 = 2;
 
+fn has(set: &[u64], at: usize) -> bool {
+    set[at / 64] & 1 << (at % 64) != 0
+}
+
+fn put(set: &mut [u64], at: usize) {
+    set[at / 64] |= 1 << (at % 64);
+}
+
+/// What a free finds of its key.
+#[derive(Default)]
+struct Found {
+    /// The oldest live allocation, and the one after it.
+    oldest: Option<(usize, Event)>,
+    second: Option<(usize, Event)>,
+    /// The oldest free that may have been for something else.
+    doubtful: Option<usize>,
+    doubts: usize,
+    /// Nothing that was read before has this key any more.
+    certain: bool,
+    /// Something that ended with its device and was not freed since.
+    late: Option<usize>,
+}
+
+impl Found {
+    fn add(&mut self, at: usize, event: Event) {
+        self.second = self.oldest.replace((at, event));
+    }
+}
+
 /// Which records vanish. Indices count from the first record.
 struct Marks<'a, W> {
     slots: &'a [Slot<W>],
@@ -178,7 +224,15 @@ struct Marks<'a, W> {
     /// Of an allocation: the next older one of its group; once it is released, its release. Of the first release of a group: the
     /// youngest live member. Of a free that stays: what it says.
     link: &'a mut [u32],
+    /// Of an allocation: the next older one on its device.
+    older: &'a mut [u32],
+    /// What vanishes.
     dead: &'a mut [u64],
+    /// Allocations that no free finds any more. A dead one that is not among them ended with its device: its free may come late.
+    /// Of releases: the first of a group, once a release was met that leaves nothing of the group alive.
+    ended: &'a mut [u64],
+    /// Allocations that a doubtful free has taken out of the running sums already.
+    covered: &'a mut [u64],
     devices: &'a mut [Device],
     sums: &'a mut [Sums],
     releases: bool,
@@ -197,7 +251,10 @@ impl<'a, W: Word64> Marks<'a, W> {
         let (next, rest) = rest.split_at_mut(half);
         let (group_buckets, rest) = rest.split_at_mut(half);
         let (link, rest) = rest.split_at_mut(half);
+        let (older, rest) = rest.split_at_mut(half);
         let (dead, rest) = rest.split_at_mut(n.div_ceil(64));
+        let (ended, rest) = rest.split_at_mut(n.div_ceil(64));
+        let (covered, rest) = rest.split_at_mut(n.div_ceil(64));
         let (devices, rest) = rest.split_at_mut(DEVICES * DEVICE_WORDS / 2);
         let (sums, _) = rest.split_at_mut(ROWS * MEMORY_KINDS * 3);
         Some(Self {
@@ -209,7 +266,10 @@ impl<'a, W: Word64> Marks<'a, W> {
             next: bytemuck::cast_slice_mut(next),
             group_buckets: bytemuck::cast_slice_mut(group_buckets),
             link: bytemuck::cast_slice_mut(link),
+            older: bytemuck::cast_slice_mut(older),
             dead,
+            ended,
+            covered,
             devices: bytemuck::cast_slice_mut(devices),
             sums: bytemuck::cast_slice_mut(sums),
             releases: false,
@@ -227,11 +287,11 @@ impl<'a, W: Word64> Marks<'a, W> {
     }
 
     fn is_dead(&self, at: usize) -> bool {
-        self.dead[at / 64] & 1 << (at % 64) != 0
+        has(self.dead, at)
     }
 
     fn kill(&mut self, at: usize) {
-        self.dead[at / 64] |= 1 << (at % 64);
+        put(self.dead, at);
     }
 
     fn kill_noted(&mut self, note: u32) {
@@ -299,6 +359,8 @@ impl<'a, W: Word64> Marks<'a, W> {
 
     fn alloc(&mut self, at: usize, event: &Event) {
         self.chain(at, event);
+        let device = &mut self.devices[event.device as usize];
+        self.older[at] = core::mem::replace(&mut device.youngest, at as u32 + 1);
         if self.releases
             && let Some(first) = self.group(event)
         {
@@ -315,72 +377,119 @@ impl<'a, W: Word64> Marks<'a, W> {
         self.next[at] = core::mem::replace(&mut self.buckets[bucket], at as u32 + 1);
     }
 
-    /// An allocation that is in this section ends in it.
+    /// An allocation that is in this section ends in it, and vanishes.
     fn end(&mut self, at: usize, event: &Event) {
+        put(self.ended, at);
+        self.end_late(at, event);
+    }
+
+    /// As `end`; a free of it may come yet.
+    fn end_late(&mut self, at: usize, event: &Event) {
         self.kill(at);
         let taken = event.taken();
         let sums = self.sums(event);
         sums.gone = sums.gone.saturating_add(taken);
-        sums.live = sums.live.saturating_sub_unsigned(taken);
+        self.cover(at, event);
     }
 
-    fn free(&mut self, at: usize, event: &Event) {
-        // The whole bucket: a free takes the oldest. What is dead leaves the bucket on the way.
+    /// Takes an allocation out of the running sums, once.
+    fn cover(&mut self, at: usize, event: &Event) {
+        if !has(self.covered, at) {
+            put(self.covered, at);
+            let sums = self.sums(event);
+            sums.live = sums.live.saturating_sub_unsigned(event.taken());
+        }
+    }
+
+    /// Looks at a free's whole bucket: a free takes the oldest. What ended leaves the bucket on the way. Allocations before a
+    /// doubtful introduction apart.
+    fn find(&mut self, event: &Event) -> (Found, Option<(usize, Event)>) {
         let bucket = self.key_bucket(event);
-        let (mut oldest, mut live, mut doubtful, mut certain) = (None, 0, None, false);
+        let device = self.devices[event.device as usize];
+        let mut found = Found { certain: device.ended != 0, ..Found::default() };
+        let mut before_doubt = None;
         let (mut before, mut link) = (None, self.buckets[bucket]);
-        while let Some(found) = (link as usize).checked_sub(1) {
+        while let Some(at) = (link as usize).checked_sub(1) {
             self.steps += 1;
-            link = self.next[found];
-            if self.is_dead(found) {
+            link = self.next[at];
+            let gone = has(self.ended, at);
+            let other = self.event(at);
+            let same = (other.id, other.device, other.memory) == (event.id, event.device, event.memory);
+            let late = !gone && self.is_dead(at) && other.kind == Kind::Alloc as u8;
+            if gone || self.is_dead(at) && !late || late && same && found.late.is_some() {
                 match before {
-                    Some(before) => self.next[before as usize] = link,
+                    Some(before) => self.next[before] = link,
                     None => self.buckets[bucket] = link,
                 }
                 continue;
             }
-            before = Some(found as u32);
-            let other = self.event(found);
-            if (other.id, other.device, other.memory) != (event.id, event.device, event.memory) {
+            before = Some(at);
+            if !same {
                 continue;
             }
-            if other.kind == Kind::Alloc as u8 {
-                oldest = Some((found, other));
-                live += 1;
-            } else if self.link[found] == CERTAIN {
-                certain = true;
+            if late {
+                found.late = Some(at);
+            } else if other.kind == Kind::Alloc as u8 {
+                if at + 1 < device.doubt as usize {
+                    before_doubt = Some((at, other));
+                } else {
+                    found.add(at, other);
+                }
+            } else if self.link[at] == CERTAIN {
+                found.certain = true;
             } else {
-                doubtful = Some(found);
+                found.doubtful = Some(at);
+                found.doubts += 1;
             }
         }
-        match oldest {
-            None if self.history => {
-                // It frees what was read before: from here on nothing older has this key.
-                self.stay(at, event, CERTAIN);
+        (found, before_doubt)
+    }
+
+    fn free(&mut self, at: usize, event: &Event) {
+        let (found, before_doubt) = self.find(event);
+        let Some((oldest, alloc)) = found.oldest.or(before_doubt) else { return self.free_nothing(at, event, &found) };
+        let by_address = (event.flags | alloc.flags) & flags::ID_IS_ADDRESS != 0;
+        let two_sides = found.oldest.is_some() && before_doubt.is_some();
+        if !two_sides && (!self.history || !by_address || found.certain) {
+            self.kill(at);
+            if found.doubts == 1
+                && let Some((second, event)) = found.second
+            {
+                self.cover(second, &event);
+            }
+            return self.end(oldest, &alloc);
+        }
+        // What was read before (or came before an introduction that may be a close) may be alive, too, and then be what is freed.
+        // Which of them, the reader knows: the youngest allocation and one free stay.
+        match (found.doubtful, found.second) {
+            (None, _) => self.cover(oldest, &alloc),
+            (Some(doubtful), Some((second, event))) => {
+                if found.doubts == 1 {
+                    self.cover(second, &event);
+                }
+                self.kill(doubtful);
+                self.end(oldest, &alloc);
+            }
+            (Some(_), None) => {}
+        }
+        self.stay(at, event, DOUBTFUL);
+    }
+
+    fn free_nothing(&mut self, at: usize, event: &Event, found: &Found) {
+        if let Some(late) = found.late {
+            put(self.ended, late);
+        } else if self.history {
+            // It frees what was read before: from here on nothing older has this key.
+            self.stay(at, event, CERTAIN);
+            if self.devices[event.device as usize].ended == 0 {
                 let taken = event.taken();
                 let sums = self.sums(event);
                 sums.live = sums.live.saturating_sub_unsigned(taken);
             }
-            None => {
-                self.unknown_frees += 1;
-                self.kill(at);
-            }
-            Some((found, alloc)) => {
-                let told = event.size != 0 && event.taken() == alloc.taken();
-                let by_address = (event.flags | alloc.flags) & flags::ID_IS_ADDRESS != 0;
-                if !self.history || !by_address || certain || told {
-                    self.kill(at);
-                    return self.end(found, &alloc);
-                }
-                // An address that was read before may be alive, too, and then be the one that is freed. Which of them, the
-                // reader knows: the youngest allocation and one free stay.
-                if let Some(doubtful) = doubtful.filter(|_| live > 1) {
-                    self.kill(doubtful);
-                    self.end(found, &alloc);
-                }
-                self.stay(at, event, DOUBTFUL);
-            }
+            return;
         }
+        self.unknown_frees += 1;
+        self.kill(at);
     }
 
     fn stay(&mut self, at: usize, event: &Event, says: u32) {
@@ -414,24 +523,51 @@ impl<'a, W: Word64> Marks<'a, W> {
 
     fn free_all(&mut self, at: usize, event: &Event) {
         let Some(first) = self.group(event) else { return };
-        let mut link = core::mem::take(&mut self.link[first]);
+        let device = self.devices[event.device as usize];
+        let youngest = core::mem::take(&mut self.link[first]);
+        // What it ends for certain. What a doubtful free may have freed, or a doubtful introduction closed, may be in its count or not.
+        let sure = |marks: &Self, at: usize| !has(marks.covered, at) && at + 1 >= device.doubt as usize;
         let (mut blocks, mut bytes) = (0, 0_u64);
+        let mut link = youngest;
         while let Some(found) = (link as usize).checked_sub(1) {
             self.steps += 1;
-            link = core::mem::replace(&mut self.link[found], 0);
-            if !self.is_dead(found) {
-                let member = self.event(found);
-                self.end(found, &member);
-                self.link[found] = at as u32 + 1;
+            link = self.link[found];
+            if !has(self.ended, found) && !self.is_dead(found) && sure(self, found) {
                 blocks += 1;
-                bytes = bytes.saturating_add(member.taken());
+                bytes = bytes.saturating_add(self.event(found).taken());
             }
         }
-        if !self.history || event.id != 0 && event.id <= blocks {
-            // Nothing is left of it for what was read before.
+        // It ends less than was announced: some was freed by records that were dropped, and only all of it together tells how much.
+        let whole = self.history && event.id != 0 && event.id < blocks;
+        let (mut left, mut unsure) = (event.taken().saturating_sub(bytes), false);
+        let mut link = youngest;
+        while let Some(found) = (link as usize).checked_sub(1) {
+            link = core::mem::replace(&mut self.link[found], 0);
+            if has(self.ended, found) || self.is_dead(found) {
+                continue;
+            }
+            let member = self.event(found);
+            let sure = sure(self, found);
+            if whole || !sure {
+                // An earlier free that stays may find it.
+                unsure |= !sure;
+                left = left.saturating_sub(member.taken());
+                put(self.ended, found);
+                self.cover(found, &member);
+            } else {
+                self.link[found] = at as u32 + 1;
+                self.end(found, &member);
+            }
+        }
+        // After the first one nothing of the group is left that was read before.
+        let again = has(self.ended, first) || device.ended != 0;
+        put(self.ended, first);
+        if whole {
+            return;
+        }
+        if !unsure && (!self.history || if event.id == 0 { again } else { event.id == blocks }) {
             self.kill(at);
-        } else {
-            let left = event.taken().saturating_sub(bytes);
+        } else if !again {
             let sums = self.sums(event);
             sums.live = sums.live.saturating_sub_unsigned(left);
         }
@@ -459,11 +595,11 @@ impl<'a, W: Word64> Marks<'a, W> {
     }
 
     fn device_info(&mut self, at: usize, number: usize) {
-        let device = self.devices[number];
-        if device.open == 1 {
+        if self.devices[number].open == 1 {
             // Opened again: it was closed before.
-            self.end_all_of(number, at);
+            self.end_all_of(number);
         }
+        let device = self.devices[number];
         for told in [device.info, device.close] {
             if told != device.first_end {
                 self.kill_noted(told);
@@ -473,30 +609,46 @@ impl<'a, W: Word64> Marks<'a, W> {
         device.capacity.iter().for_each(|told| self.kill_noted(*told));
         let note = at as u32 + 1;
         let first_end = if self.history && device.first_end == 0 { note } else { device.first_end };
-        let since = if device.open == 1 { at as u32 } else { device.since };
-        self.devices[number] = Device { info: note, first_end, since, open: 1, ..Device::default() };
+        let doubt = if self.history && device.open == 0 { note } else { device.doubt };
+        let Device { youngest, ended, .. } = device;
+        self.devices[number] = Device { info: note, first_end, youngest, doubt, open: 1, ended, ..Device::default() };
     }
 
     fn device_close(&mut self, at: usize, number: usize) {
-        self.end_all_of(number, at);
+        self.end_all_of(number);
         let device = self.devices[number];
         if device.close != device.first_end {
             self.kill_noted(device.close);
         }
         self.kill_noted(device.resident);
         let note = at as u32 + 1;
-        let first_end = if self.history && device.first_end == 0 { note } else { device.first_end };
-        self.devices[number] =
-            Device { close: note, resident: 0, first_end, since: at as u32, open: 2, ..self.devices[number] };
+        let mut first_end = device.first_end;
+        if let Some(first) = (first_end as usize).checked_sub(1)
+            && self.event(first).kind == Kind::DeviceInfo as u8
+        {
+            // A close ends all that an introduction may have ended. And left alone, that would leave the device open, so that
+            // the next one would end what comes after this close.
+            if first_end != device.info {
+                self.kill(first);
+            }
+            first_end = 0;
+        }
+        let first_end = if self.history && first_end == 0 { note } else { first_end };
+        self.devices[number] = Device { close: note, resident: 0, first_end, open: 2, ..device };
     }
 
-    /// Everything that is alive on a device, before the record `until`, ends.
-    fn end_all_of(&mut self, number: usize, until: usize) {
-        for at in self.devices[number].since as usize..until {
+    /// Everything that is alive on a device ends.
+    fn end_all_of(&mut self, number: usize) {
+        let device = &mut self.devices[number];
+        device.ended = 1;
+        let mut link = core::mem::take(&mut device.youngest);
+        while let Some(at) = (link as usize).checked_sub(1) {
             self.steps += 1;
-            let event = self.event(at);
-            if event.kind == Kind::Alloc as u8 && event.device as usize == number && !self.is_dead(at) {
-                self.end(at, &event);
+            link = self.older[at];
+            // What ended and is there still, too.
+            if !self.is_dead(at) {
+                let event = self.event(at);
+                self.end_late(at, &event);
             }
         }
     }
