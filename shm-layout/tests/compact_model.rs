@@ -544,7 +544,7 @@ fn churn_leaves_only_what_is_alive() {
             let alloc = Event { id: n + 1, size: 64, ..Event::new(Kind::Alloc, Memory::Dram, n as u32 % 4) };
             let free = freed.map(|n| Event { id: n + 1, ..Event::new(Kind::Free, Memory::Dram, n as u32 % 4) });
             let door = [Kind::DeviceInfo, Kind::Capacity, Kind::ProgramResident, Kind::FreeAll, Kind::DeviceClose];
-            let door = door.map(|kind| Event::new(kind, Memory::Cb, 9)).into_iter().filter(move |_| n % 500 == 0);
+            let door = door.map(|kind| Event::new(kind, Memory::Cb, 9)).into_iter().filter(move |_| n.is_multiple_of(500));
             [Some(alloc), free].into_iter().flatten().chain(door)
         };
         let most = churn(&world, history, (0..count / 2).flat_map(events));
@@ -560,7 +560,7 @@ fn pause() {
     const N: u64 = 32_768;
     let alloc = |id| Event { id, size: 64, context: (id / 20) as u32, ..Event::new(Kind::Alloc, Memory::Cb, 0) };
     let free = |id| Event { id, ..Event::new(Kind::Free, Memory::Cb, 0) };
-    let churn = |n: u64| if n % 2 == 0 { alloc(n) } else { free(n - 1) };
+    let churn = |n: u64| if n.is_multiple_of(2) { alloc(n) } else { free(n - 1) };
     let half = |n: u64| if n % 4 == 3 { free(n - 1) } else { alloc(n) };
     let groups = |n: u64| {
         let release = Event { context: (n / 21) as u32, ..Event::new(Kind::FreeAll, Memory::Cb, 0) };
@@ -569,7 +569,7 @@ fn pause() {
     let equal = |n: u64| if n < 30_000 { alloc(1) } else { free(1) };
     let storm = |n: u64| Event { context: n as u32, ..Event::new(Kind::FreeAll, Memory::Cb, 0) };
     let doors = |n: u64| {
-        Event::new(if n % 2 == 0 { Kind::DeviceInfo } else { Kind::DeviceClose }, Memory::Dram, (n / 2 % 1024) as u32)
+        Event::new(if n.is_multiple_of(2) { Kind::DeviceInfo } else { Kind::DeviceClose }, Memory::Dram, (n / 2 % 1024) as u32)
     };
     let cases: [(&str, &dyn Fn(u64) -> Event); 6] = [
         ("churn", &churn),

@@ -243,7 +243,7 @@ struct Marks<'a, W> {
 impl<'a, W: Word64> Marks<'a, W> {
     fn new(slots: &'a [Slot<W>], from: u64, count: usize, history: bool, scratch: &'a mut [u64]) -> Option<Self> {
         let n = slots.len();
-        if !n.is_power_of_two() || n < 2 || n > 1 << 31 || count > n || scratch.len() < scratch_words(n) {
+        if !n.is_power_of_two() || !(2..=1 << 31).contains(&n) || count > n || scratch.len() < scratch_words(n) {
             return None;
         }
         let half = n / 2;
