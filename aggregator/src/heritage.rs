@@ -87,6 +87,7 @@ impl Heritage {
             0 => identity.started_monotonic_ns,
             since => since,
         };
+        // Relaxed: as above.
         let ended = view.header.heartbeat.load(Relaxed) == 0;
         if segment.faulted() {
             return Err(Refusal::Pages);

@@ -161,6 +161,7 @@ fn sample(view: &StatsView<'_, AtomicU64>, chips: &[Chip], monotonic_ns: u64, sa
     if due == 0 {
         return;
     }
+    // Relaxed: as above.
     let mut head = view.header.history_head.load(Relaxed);
     let set = |at, head, value: &dyn Fn(Memory) -> u64| {
         Memory::ALL.into_iter().for_each(|memory| view.record_sample(at, memory as usize, head, value(memory)));
