@@ -12,6 +12,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use shm_layout::leftover;
 use shm_layout::names::Prefix;
+use shm_layout::segment::{self, SegmentError};
 use shm_layout::stats::Snapshot;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -66,11 +67,20 @@ impl Daemon {
     pub fn start(prefix: &Prefix, stop: BorrowedFd<'_>) -> anyhow::Result<Self> {
         let instance = Instance::take(prefix)?;
         let now = Now::read();
-        let heritage = Heritage::find(prefix).unwrap_or_else(|refusal| {
+        let mut heritage = Heritage::find(prefix).unwrap_or_else(|refusal| {
             tracing::warn!("peaks, history and counters begin anew: {}: {refusal}", prefix.stats());
             None
         });
-        let publisher = Publisher::create(prefix, heritage.as_ref(), now.monotonic_ns, now.unix_ns);
+        let create = |heritage: Option<&Heritage>| Publisher::create(prefix, heritage, now.monotonic_ns, now.unix_ns);
+        let mut publisher = create(heritage.as_ref());
+        if matches!(publisher, Err(SegmentError::NoSpace { .. })) {
+            // No room for a second one: better right figures without their past than none.
+            heritage.as_mut().map(Heritage::forget_history);
+            if segment::remove_own(&prefix.stats()) {
+                tracing::warn!("the history begins anew: /dev/shm has no room for it twice");
+                publisher = create(heritage.as_ref());
+            }
+        }
         let publisher = publisher.context("the stats segment")?;
         remove_orphaned_ledgers(prefix);
         let discovery = Discovery::new(prefix.clone());

@@ -50,7 +50,7 @@ pub struct Heritage {
     pub ended: bool,
     /// When the first of the aggregators began whose figures these are, `CLOCK_MONOTONIC` ns.
     pub since_ns: u64,
-    segment: Guarded,
+    segment: Option<Guarded>,
 }
 
 /// The segment's parts.
@@ -93,14 +93,19 @@ impl Heritage {
             return Err(Refusal::Pages);
         }
         check(&snapshot, &gone)?;
-        let mut found = Self { snapshot, gone, pid: identity.pid, ended, since_ns, segment };
+        let mut found = Self { snapshot, gone, pid: identity.pid, ended, since_ns, segment: Some(segment) };
         found.clean();
         Ok(Some(found))
     }
 
     /// Its samples.
     pub fn history(&self) -> Option<StatsView<'_, AtomicU64>> {
-        view(&self.segment)
+        view(self.segment.as_ref()?)
+    }
+
+    /// Gives up its samples, and the room that they take once the file is removed.
+    pub fn forget_history(&mut self) {
+        self.segment = None;
     }
 
     /// What a viewer shows is cleaned again there; what is stored should be clean already.

@@ -158,6 +158,9 @@ impl Host {
 
     /// Of a predecessor's processes, those whose rings are gone: they ended while no aggregator ran.
     pub fn miss(&mut self, now: Now) {
+        if self.succession.awaited().next().is_none() {
+            return;
+        }
         let there = procfs::process_files(&self.prefix);
         let missing: Vec<ProcessFile> = self.succession.awaited().filter(|file| !there.contains(file)).collect();
         for file in missing {

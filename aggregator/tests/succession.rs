@@ -407,6 +407,47 @@ fn a_ring_of_another_version_is_refused_and_both_are_named_once() {
     player.alloc(0, Memory::Dram, 2, 5, 0);
 }
 
+#[test]
+fn a_death_that_was_published_is_not_counted_again() {
+    let ground = Ground::new();
+    let mut first = Daemon::start(&ground);
+    let (stays, mut dies) = (Player::start(&ground), Player::start(&ground));
+    let mut stays = stays;
+    stays.alloc(0, Memory::Dram, 1, 1000, 0);
+    dies.alloc(0, Memory::Dram, 1, 5000, 0);
+    dies.free(0, Memory::L1, 99, 0, 0);
+    ground.see("both", |s| s.health.events_total == 3 && s.health.lag_events == 0);
+    let names = [dies.tell("ring"), dies.tell("ring").replace(".ring.", ".ledger.")];
+    let open = |name: &String| std::fs::File::open(format!("/dev/shm/{name}")).unwrap();
+    let files = [open(&names[0]), open(&names[1])];
+    dies.kill();
+    let before = ground.see("one", |s| s.processes.len() == 1 && s.health.deaths_total == 1);
+    wait("its files' end", || (ground.files().iter().filter(|f| names.contains(f)).count() == 0).then_some(()))
+        .unwrap();
+    first.kill();
+    // As if it had been killed before it removed the files.
+    for (name, mut file) in names.iter().zip(files) {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        std::fs::write(format!("/dev/shm/{name}"), bytes).unwrap();
+    }
+    let next = Daemon::start(&ground);
+    let after = ground.see("the process", |s| s.processes.len() == 1);
+    wait("its files' end", || (ground.files().iter().filter(|f| names.contains(f)).count() == 0).then_some(()))
+        .unwrap();
+    let after = ground.see("a later snapshot", |s| s.health.generation > after.health.generation);
+    must_not_shrink(&before, &after);
+    assert_eq!((after.health.deaths_total, after.health.events_total), (1, 3));
+    assert_eq!(after.health.anomalies, before.health.anomalies);
+    let dram = after.chips[0].memory[DRAM];
+    assert_eq!((dram.allocated_bytes_total, dram.freed_bytes_total, dram.footprint_bytes), (6000, 5000, 1000));
+    assert_eq!(lines(&after).iter().filter(|line| line.contains(" died")).count(), 1);
+    stays.close();
+    ground.see("nobody", |s| s.processes.is_empty());
+    next.stop();
+    ground.must_be_clean();
+}
+
 /// A sequence of numbers that look random, the same for the same seed.
 struct Dice(u64);
 
