@@ -15,6 +15,10 @@ test *ARGS:
 ttnn *ARGS:
     cargo test -p preload --test ttnn_suite -- {{ARGS}}
 
+# The ttnn suite with an aggregator that is killed and started again every so many milliseconds
+ttnn-restless MILLISECONDS="200" *ARGS:
+    TT_ALLOC_RESTLESS={{MILLISECONDS}} cargo test -p preload --test ttnn_suite -- {{ARGS}}
+
 # Provision the Python of the ttnn suite, and print its path
 ttnn-setup:
     producer/preload/tests/ttnn/setup.sh

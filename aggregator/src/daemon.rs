@@ -2,6 +2,7 @@
 
 use crate::descriptors::Places;
 use crate::discover::Discovery;
+use crate::heritage::Heritage;
 use crate::host::{Host, Now};
 use crate::instance::Instance;
 use crate::publish::Publisher;
@@ -11,7 +12,8 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use shm_layout::leftover;
 use shm_layout::names::Prefix;
-use shm_layout::stats::{HISTORY_SECONDS_PER_SAMPLE, Snapshot};
+use shm_layout::segment::{self, SegmentError};
+use shm_layout::stats::Snapshot;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -65,23 +67,44 @@ impl Daemon {
     pub fn start(prefix: &Prefix, stop: BorrowedFd<'_>) -> anyhow::Result<Self> {
         let instance = Instance::take(prefix)?;
         let now = Now::read();
-        let publisher = Publisher::create(prefix, now.monotonic_ns, now.unix_ns).context("the stats segment")?;
+        let mut heritage = Heritage::find(prefix).unwrap_or_else(|refusal| {
+            tracing::warn!("peaks, history and counters begin anew: {}: {refusal}", prefix.stats());
+            None
+        });
+        let create = |heritage: Option<&Heritage>| Publisher::create(prefix, heritage, now.monotonic_ns, now.unix_ns);
+        let mut publisher = create(heritage.as_ref());
+        if matches!(publisher, Err(SegmentError::NoSpace { .. })) {
+            // No room for a second one: better right figures without their past than none.
+            heritage.as_mut().map(Heritage::forget_history);
+            if segment::remove_own(&prefix.stats()) {
+                tracing::warn!("the history begins anew: /dev/shm has no room for it twice");
+                publisher = create(heritage.as_ref());
+            }
+        }
+        let publisher = publisher.context("the stats segment")?;
         remove_orphaned_ledgers(prefix);
         let discovery = Discovery::new(prefix.clone());
         let wake = Wake::new(stop, discovery.fd()).context("epoll")?;
-        let host = Host::new(prefix.clone(), Places::make());
+        let mut host = Host::new(prefix.clone(), Places::make());
+        if let Some(heritage) = heritage {
+            host.inherit(&heritage, now);
+        }
         let mut daemon = Self { host, discovery, publisher, wake, _instance: instance };
         daemon.host.announce(daemon.discovery.scan());
         daemon.host.welcome(&daemon.wake, WELCOME_AT_START, now);
+        daemon.host.miss(now);
         daemon.host.drain(now);
         daemon.host.sweep(now);
         daemon.publish(now);
+        daemon.publisher.show().context("the stats segment")?;
         Ok(daemon)
     }
 
     fn publish(&mut self, now: Now) {
         let generation = self.publisher.next_generation();
-        self.publisher.publish(&self.host.snapshot(now, cpu_ns(), generation));
+        let gone = self.host.gone();
+        self.publisher.publish(&self.host.snapshot(now, cpu_ns(), generation), &gone);
+        self.host.was_shown();
     }
 
     /// Reads what is there now, without sleeping. Records read. For whoever measures one step at a time.
@@ -100,7 +123,7 @@ impl Daemon {
     pub fn run(mut self) {
         let scan_every = if self.discovery.fd().is_some() { SCAN_EVERY } else { SCAN_EVERY_WITHOUT_INOTIFY };
         let mut sleep = HOT;
-        let (mut swept, mut scanned, mut sampled) = (Instant::now(), Instant::now(), Instant::now());
+        let (mut swept, mut scanned) = (Instant::now(), Instant::now());
         let (mut published, mut publishing) = (Instant::now(), Duration::ZERO);
         loop {
             let woken = self.wake.wait(sleep);
@@ -122,6 +145,7 @@ impl Daemon {
             if scan {
                 scanned = Instant::now();
                 self.host.announce(self.discovery.scan());
+                self.host.miss(now);
             }
             busy |= self.host.welcome(&self.wake, WELCOME, now) > 0;
             self.host.look_around(now);
@@ -138,11 +162,8 @@ impl Daemon {
                 publishing = begin.elapsed();
                 published = begin;
             }
-            if sampled.elapsed() >= Duration::from_secs(HISTORY_SECONDS_PER_SAMPLE) {
-                sampled = Instant::now();
-                self.publisher.sample(self.host.chips().all());
-            }
-            // After the figures were shown: the dead are in none of them. Deaths that are still to be shown come first.
+            self.publisher.sample(self.host.chips().all(), now.monotonic_ns);
+            // Deaths that are still to be shown come first.
             if !deaths || self.host.graves() > GRAVES {
                 busy |= self.host.bury(BURY);
             }
@@ -169,7 +190,16 @@ impl Daemon {
         let now = Now::read();
         self.host.look_around(now);
         self.host.drain(now);
+        self.publish(now);
+        self.leave();
         tracing::info!(processes = self.host.process_count(), "aggregator ends");
+    }
+
+    /// What is published stays for a successor if there is a process that it will continue; viewers are told that nobody runs.
+    fn leave(&mut self) {
+        if self.host.process_count() > 0 {
+            self.publisher.keep();
+        }
     }
 
     /// One look: everything that is there is read. For `aggregator --once`.
@@ -181,6 +211,8 @@ impl Daemon {
             let read = self.host.drain(now);
             let waiting = self.host.welcome_due().is_some() && begin.elapsed() < LOOK_WAITS;
             if (read == 0 && !self.host.has_more() && !waiting) || begin.elapsed() > LOOK_READS {
+                self.publish(now);
+                self.leave();
                 return self.host.snapshot(now, cpu_ns(), 1).to_snapshot();
             }
         }

@@ -31,7 +31,7 @@ use batch::Held;
 use core::sync::atomic::AtomicU64;
 use file::{File, Found};
 use shm_layout::event::{Event, Kind};
-use shm_layout::ledger::{DYING, Entries, Identity, LedgerState};
+use shm_layout::ledger::{DYING, Entries, Identity, IdentityError, LedgerState};
 use shm_layout::names::{Prefix, ProcessFile, Role};
 use shm_layout::ring::Slot;
 use shm_layout::segment::SegmentError;
@@ -79,6 +79,8 @@ pub struct Recovered {
     pub state: LedgerState,
     /// Whether it was there before.
     pub continued: bool,
+    /// What was there and is of another version.
+    pub unreadable: Option<IdentityError>,
 }
 
 impl Ledger {
@@ -95,14 +97,15 @@ impl Ledger {
         let name = ring.of_role(Role::Ledger).name(prefix);
         if let Some(found) = File::find(&name, &identity) {
             let (applied, state) = (found.applied, found.state.clone());
-            return Ok(Recovered { ledger: Self::recover(found), applied, state, continued: true });
+            return Ok(Recovered { ledger: Self::recover(found), applied, state, continued: true, unreadable: None });
         }
+        let unreadable = File::unreadable(&name);
         let ledger = Self::over(File::create(&name)?);
         let header = ledger.file.header();
         header.commit(applied, 0);
         header.settle(applied);
         header.announce(identity);
-        Ok(Recovered { ledger, applied, state: LedgerState::default(), continued: false })
+        Ok(Recovered { ledger, applied, state: LedgerState::default(), continued: false, unreadable })
     }
 
     fn over(file: File) -> Self {
@@ -157,6 +160,16 @@ impl Ledger {
         self.file.header().settle(applied);
         self.held.reuse();
         self.file.take_heart();
+    }
+
+    /// When its process was taken out of the figures, by an earlier aggregator; 0 if it was not.
+    pub fn gone_ns(&self) -> u64 {
+        self.file.header().gone()
+    }
+
+    /// Its process is taken out of the figures at this moment; 0: it is not.
+    pub fn set_gone(&self, monotonic_ns: u64) {
+        self.file.header().set_gone(monotonic_ns);
     }
 
     /// Live allocations.

@@ -129,7 +129,7 @@ impl Sheet {
         for (at, chip) in chips.all_mut().iter_mut().enumerate() {
             chip.processes = self.open.get(at).copied().unwrap_or(0);
             self.used[at].0 = chip.processes > 0;
-            chip.memory.iter_mut().for_each(clear_live);
+            chip.memory.iter_mut().for_each(Figures::clear_live);
         }
         for row in &self.rows {
             let Some(memory) = u8::try_from(row.memory).ok().and_then(Memory::from_u8) else { continue };
@@ -190,17 +190,6 @@ fn rows_of(tracked: &Tracked, place: usize) -> impl Iterator<Item = Row> + '_ {
 fn tally_of(tracked: &Tracked) -> Tally {
     let counters = &tracked.books.counters;
     Tally { torn: counters.torn, live_allocations: tracked.live_allocations(), anomalies: counters.anomalies }
-}
-
-/// Clears what is summed anew at each snapshot; peaks, capacities and cumulative sums stay.
-fn clear_live(figures: &mut Figures) {
-    *figures = Figures {
-        peak_footprint_bytes: figures.peak_footprint_bytes,
-        capacity_bytes: figures.capacity_bytes,
-        allocated_bytes_total: figures.allocated_bytes_total,
-        freed_bytes_total: figures.freed_bytes_total,
-        ..Figures::default()
-    };
 }
 
 fn add_live(sum: &mut Figures, one: &Figures) {

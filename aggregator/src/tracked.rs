@@ -10,7 +10,7 @@ use core::cell::Cell;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::event::{Event, MEMORY_KINDS, Memory};
-use shm_layout::ledger::{self, Identity as LedgerIdentity};
+use shm_layout::ledger::{self, Identity as LedgerIdentity, IdentityError as LedgerIdentityError};
 use shm_layout::names::{Prefix, ProcessFile, Role};
 use shm_layout::procfs;
 use shm_layout::ring::{DROP_DEVICES, DropTable};
@@ -68,6 +68,8 @@ pub struct Met {
     pub without_ledger: Option<SegmentError>,
     /// Records that an earlier aggregator read and left no ledger of.
     pub history_lost: u64,
+    /// The ledger that was there and is of another version.
+    pub unreadable: Option<LedgerIdentityError>,
 }
 
 impl Tracked {
@@ -94,13 +96,13 @@ impl Tracked {
         // Not before the producer is kept out: it takes records out of what no ledger has.
         let (name, me) = (file.of_role(Role::Ledger).name(prefix), nix::unistd::geteuid().as_raw());
         ring.turn_to(ledger::applied(&name, &[me], file.nonce).unwrap_or(told))?;
-        let (ledger, applied, books, continued, without_ledger) =
+        let (ledger, applied, books, continued, unreadable, without_ledger) =
             match Ledger::open_or_create(prefix, file, identity, told) {
                 Ok(found) => {
                     let books = Books::recover(found.state, &found.ledger, chips);
-                    (Some(found.ledger), found.applied, books, found.continued, None)
+                    (Some(found.ledger), found.applied, books, found.continued, found.unreadable, None)
                 }
-                Err(error) => (None, told, Books::default(), false, Some(error)),
+                Err(error) => (None, told, Books::default(), false, None, Some(error)),
             };
         // The same section, unless the ledger is not fit to be continued.
         ring.turn_to(applied)?;
@@ -150,7 +152,7 @@ impl Tracked {
         let history_lost = if continued { 0 } else { told };
         tracked.books.history_lost = history_lost > 0;
         tracked.prepare_jump();
-        Ok(Met { tracked, continued, without_ledger, history_lost })
+        Ok(Met { tracked, continued, without_ledger, history_lost, unreadable })
     }
 
     /// Looks whether the producer took something out of the section that is read.
@@ -352,6 +354,18 @@ impl Tracked {
         self.ring.remove();
         if let Some(ledger) = self.ledger.take() {
             ledger.delete();
+        }
+    }
+
+    /// When an earlier aggregator took it out of the figures; 0 if none did.
+    pub fn gone_ns(&self) -> u64 {
+        self.ledger.as_ref().map_or(0, Ledger::gone_ns)
+    }
+
+    /// It is taken out of the figures at this moment, for a successor that finds its files; 0: it is not.
+    pub fn set_gone(&self, monotonic_ns: u64) {
+        if let Some(ledger) = &self.ledger {
+            ledger.set_gone(monotonic_ns);
         }
     }
 

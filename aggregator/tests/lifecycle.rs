@@ -232,10 +232,18 @@ fn a_forked_child_has_a_ring_of_its_own() {
 fn a_second_aggregator_is_refused_and_names_the_first() {
     let ground = Ground::new();
     let _aggregator = ground.aggregator();
-    let second = Command::new(env!("CARGO_BIN_EXE_aggregator"))
+    let mut second = Command::new(env!("CARGO_BIN_EXE_aggregator"))
         .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
-        .output()
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    if let Err(why) = wait("the second one's end", || second.try_wait().unwrap()) {
+        let _ = second.kill();
+        let _ = second.wait();
+        panic!("{why}: it runs beside the first");
+    }
+    let second = second.wait_with_output().unwrap();
     assert_eq!(second.status.code(), Some(1));
     let said = String::from_utf8_lossy(&second.stderr);
     assert!(said.contains(&format!("process {}", std::process::id())), "{said}");

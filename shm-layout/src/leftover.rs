@@ -135,6 +135,11 @@ fn is_gone(pid: u32) -> bool {
     pid.is_ok_and(|pid| nix::sys::signal::kill(pid, None) == Err(nix::errno::Errno::ESRCH))
 }
 
+/// Whether no ring is there that an aggregator would drain: then nobody needs what an earlier one published.
+pub fn nobody_is_continued(prefix: &Prefix) -> bool {
+    !procfs::process_files(prefix).iter().any(|file| file.role == Role::Ring)
+}
+
 /// Removes ledgers that this user's aggregator wrote and whose ring is gone. Only for whoever knows that no aggregator
 /// of this prefix runs. The names removed.
 pub fn orphaned_ledgers(prefix: &Prefix) -> Vec<String> {

@@ -254,9 +254,10 @@ fn ledgers(out: &mut String) {
         (stored_at::<Header>(|header| header.commit(1, 0)), "commit"),
         (stored_at::<Header>(|header| header.settle(1)), "settled"),
         (stored_at::<Header>(|header| header.set_capacity(1)), "capacity"),
+        (stored_at::<Header>(|header| header.set_gone(1)), "gone"),
     ];
     let table = Table { source: &header, name: "LedgerHeader", bytes: size_of::<Header>(), fields };
-    write_sparse(&table, &[size_of::<ledger::Identity>(), 8, 8, 8], "`LedgerHeader`", out);
+    write_sparse(&table, &[size_of::<ledger::Identity>(), 8, 8, 8, 8], "`LedgerHeader`", out);
     writeln!(out, "State block:\n\n```text\n{}```\n", state.diagram()).expect("a string");
     table!(&state, "Counters", Counters; events torn anomalies reserved).write("`Counters`", out);
     table!(&state, "Device", Device;
@@ -294,9 +295,14 @@ fn segments(out: &mut String) {
         started_unix_ns started_monotonic_ns reserved)
     .write("Stats `Identity`", out);
     type Header = StatsHeader<AtomicU64>;
-    let mut table = table!(&segment, "StatsHeader", Header; active heartbeat history_head);
+    let mut table = table!(&segment, "StatsHeader", Header; active heartbeat history_head sampled since gone);
     table.fields.insert(0, (0, "identity"));
-    write_sparse(&table, &[size_of::<stats::Identity>(), 8, 8, 8], "`StatsHeader`", out);
+    write_sparse(
+        &table,
+        &[size_of::<stats::Identity>(), 8, 8, 8, 8, 8, 2 * size_of::<stats::Gone>()],
+        "`StatsHeader`",
+        out,
+    );
     // Geometry as it is announced.
     // SAFETY: repr(C) and made of its words only.
     let header = unsafe { Heap::<Header, AtomicU64>::new(|_| AtomicU64::new(0)) };

@@ -3,7 +3,7 @@
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::ledger::{
-    ENTRIES_OFFSET, Identity, LedgerHeader, LedgerState, STATE_WORDS, ledger_bytes, state_offset,
+    ENTRIES_OFFSET, Identity, IdentityError, LedgerHeader, LedgerState, STATE_WORDS, ledger_bytes, state_offset,
 };
 use shm_layout::ring::Slot;
 use shm_layout::segment::{self, Access, Expect, Mapping, SegmentError, remove_if_same};
@@ -107,6 +107,15 @@ impl File {
         let mut file = Self::over(opened.mapping, opened.file, opened.name, opened.inode, capacity);
         file.block = block;
         Some(Found { file, applied, unsettled, state })
+    }
+
+    /// Why a file of this name and user that is there cannot be read by this version, if that is the reason.
+    pub fn unreadable(name: &str) -> Option<IdentityError> {
+        let me = nix::unistd::geteuid().as_raw();
+        let least = size_of::<LedgerHeader<AtomicU64>>() as u64;
+        let opened = segment::open(name, Access::Read, Expect { owners: &[me], least, most: u64::MAX }).ok()?;
+        let found = opened.mapping.one::<LedgerHeader<AtomicU64>>(0)?.identity().check().err();
+        found.filter(|error| matches!(error, IdentityError::Version { .. }))
     }
 
     /// The header.

@@ -57,6 +57,17 @@ impl Figures {
         if self.capacity_bytes == UNKNOWN { None } else { Some(self.capacity_bytes) }
     }
 
+    /// Clears what is live; peaks, capacities and cumulative sums stay.
+    pub fn clear_live(&mut self) {
+        *self = Self {
+            peak_footprint_bytes: self.peak_footprint_bytes,
+            capacity_bytes: self.capacity_bytes,
+            allocated_bytes_total: self.allocated_bytes_total,
+            freed_bytes_total: self.freed_bytes_total,
+            ..Self::default()
+        };
+    }
+
     /// Whether there is anything to show: something is or was allocated.
     pub const fn is_used(&self) -> bool {
         self.footprint_bytes != 0 || self.blocks != 0 || self.allocated_bytes_total != 0
