@@ -4,6 +4,7 @@
 //! subtracts what the ledger says, never what the free says: no sequence of records makes a total wrong.
 
 mod devices;
+mod lost;
 mod unlisted;
 
 use crate::account::Live;

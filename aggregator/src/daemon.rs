@@ -49,6 +49,7 @@ const LOOK_READS: Duration = Duration::from_secs(10);
 /// An aggregator, the only one of its prefix.
 #[derive(Debug)]
 pub struct Daemon {
+    prefix: Prefix,
     host: Host,
     discovery: Discovery,
     publisher: Publisher,
@@ -70,7 +71,7 @@ impl Daemon {
         let discovery = Discovery::new(prefix.clone());
         let wake = Wake::new(stop, discovery.fd()).context("epoll")?;
         let host = Host::new(prefix.clone(), Places::make());
-        let mut daemon = Self { host, discovery, publisher, wake, _instance: instance };
+        let mut daemon = Self { prefix: prefix.clone(), host, discovery, publisher, wake, _instance: instance };
         daemon.host.announce(daemon.discovery.scan());
         daemon.host.welcome(&daemon.wake, WELCOME_AT_START, now);
         daemon.host.drain(now);
@@ -141,6 +142,9 @@ impl Daemon {
             if sampled.elapsed() >= Duration::from_secs(HISTORY_SECONDS_PER_SAMPLE) {
                 sampled = Instant::now();
                 self.publisher.sample(self.host.chips().all());
+                if self.publisher.keep(&self.prefix, now.monotonic_ns, now.unix_ns) {
+                    self.publish(now);
+                }
             }
             // After the figures were shown: the dead are in none of them. Deaths that are still to be shown come first.
             if !deaths || self.host.graves() > GRAVES {

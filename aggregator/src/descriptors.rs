@@ -1,6 +1,6 @@
 //! Open files: each tracked process takes three of them, and the system gives only so many.
 
-use crate::sigbus::MAPPINGS;
+use crate::sigbus::PROCESSES;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// A ring, a ledger, a pidfd.
@@ -41,7 +41,7 @@ impl Places {
 
     fn within(open_files: u64, taken: usize) -> Self {
         let free = usize::try_from(open_files).unwrap_or(usize::MAX).saturating_sub(taken + SPARE);
-        let all = (free / PER_PROCESS).min(MAPPINGS);
+        let all = (free / PER_PROCESS).min(PROCESSES);
         Self { all, of_one_user: (all * USER_SHARE.0).div_ceil(USER_SHARE.1), open_files }
     }
 }
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn three_files_each_and_some_to_spare() {
         assert_eq!(Places::within(1024, 8), Places { all: 333, of_one_user: 250, open_files: 1024 });
-        assert_eq!(Places::within(1 << 20, 8).all, MAPPINGS);
+        assert_eq!(Places::within(1 << 20, 8).all, PROCESSES);
         assert_eq!(Places::within(10, 8), Places { all: 0, of_one_user: 0, open_files: 10 });
     }
 }

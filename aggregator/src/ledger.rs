@@ -27,6 +27,7 @@ mod tests;
 
 pub use batch::{Batch, Entered};
 
+use crate::sigbus::Fault;
 use batch::Held;
 use core::sync::atomic::AtomicU64;
 use file::{File, Found};
@@ -66,6 +67,7 @@ impl Key {
 pub struct Ledger {
     file: File,
     held: Held,
+    identity: Identity,
 }
 
 /// A ledger and what it says.
@@ -95,22 +97,50 @@ impl Ledger {
         let name = ring.of_role(Role::Ledger).name(prefix);
         if let Some(found) = File::find(&name, &identity) {
             let (applied, state) = (found.applied, found.state.clone());
-            return Ok(Recovered { ledger: Self::recover(found), applied, state, continued: true });
+            let ledger = Self::recover(found, identity);
+            if !ledger.fault().happened() {
+                return Ok(Recovered { ledger, applied, state, continued: true });
+            }
         }
-        let ledger = Self::over(File::create(&name)?);
-        let header = ledger.file.header();
-        header.commit(applied, 0);
-        header.settle(applied);
-        header.announce(identity);
+        let ledger = Self::begin_at(&name, identity, applied, |_| {})?;
         Ok(Recovered { ledger, applied, state: LedgerState::default(), continued: false })
     }
 
-    fn over(file: File) -> Self {
-        Self { file, held: Held::default() }
+    /// An empty one, with the sums that `encode` writes, for records before `applied`.
+    fn begin_at(
+        name: &str,
+        identity: Identity,
+        applied: u64,
+        encode: impl FnOnce(&mut Vec<u64>),
+    ) -> Result<Self, SegmentError> {
+        let mut file = File::create(name)?;
+        file.commit(applied, encode);
+        file.header().settle(applied);
+        file.header().announce(identity);
+        Ok(Self { file, held: Held::default(), identity })
+    }
+
+    /// Begins it anew, after a [`fault`](Self::fault): empty, with the sums that `encode` writes.
+    ///
+    /// # Errors
+    /// When no file can be made; it stays as it is then, and lists nothing.
+    pub fn begin_anew(&mut self, applied: u64, encode: impl FnOnce(&mut Vec<u64>)) -> Result<(), SegmentError> {
+        *self = Self::begin_at(self.file.name(), self.identity, applied, encode)?;
+        Ok(())
+    }
+
+    /// Tells whether its file lost pages under it. What was listed is not to be had any more then, and nothing is listed.
+    pub fn fault(&self) -> Fault {
+        self.file.fault()
+    }
+
+    /// What is to be told of it, once.
+    pub fn take_notice(&mut self) -> Option<String> {
+        self.file.take_notice()
     }
 
     /// Continues where a killed aggregator was, by the table in [`shm_layout::ledger`].
-    fn recover(found: Found) -> Self {
+    fn recover(found: Found, identity: Identity) -> Self {
         let Found { file, applied, unsettled, .. } = found;
         let mut held = Held::default();
         let (slots, entries) = (file.slots(), Entries(file.slots()));
@@ -128,7 +158,7 @@ impl Ledger {
         });
         held.recover(slots, live);
         file.header().settle(applied);
-        Self { file, held }
+        Self { file, held, identity }
     }
 
     /// Whether it has so few entries that they are in the caches: there is nothing to be gained by looking ahead.
@@ -142,7 +172,7 @@ impl Ledger {
             let allocations = batch.iter().filter(|event| event.kind == Kind::Alloc as u8).count();
             while self.held.room(self.file.capacity()) < allocations && self.file.grow() {}
         }
-        Batch::new(self.file.slots(), &mut self.held)
+        Batch::new(self.file.slots(), &mut self.held, self.file.fault())
     }
 
     /// Footprint of a program's circular buffers on a device.
@@ -156,7 +186,6 @@ impl Ledger {
         self.held.bury(self.file.slots());
         self.file.header().settle(applied);
         self.held.reuse();
-        self.file.take_heart();
     }
 
     /// Live allocations.

@@ -1,5 +1,6 @@
 //! The stats segment: made at start, filled at every change, removed at a clean end.
 
+use crate::sigbus::Guard;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::event::Memory;
@@ -11,8 +12,12 @@ use shm_layout::stats::{Chip, Identity, Parts, StatsHeader, StatsView, stats_byt
 /// The segment that this aggregator publishes in.
 #[derive(Debug)]
 pub struct Publisher {
+    /// Dropped before what it guards. Nothing is to be done at a fault but what `keep` does.
+    guard: Option<Guard>,
     segment: Created,
     generation: u64,
+    /// That it cannot be made again was told.
+    complained: bool,
 }
 
 impl Publisher {
@@ -27,7 +32,7 @@ impl Publisher {
             tracing::info!(name, "replaced a stats segment that an earlier aggregator left");
         }
         let segment = segment::create(&name, stats_bytes())?;
-        let publisher = Self { segment, generation: 0 };
+        let publisher = Self { guard: Guard::over(&segment.mapping), segment, generation: 0, complained: false };
         if let Some(view) = publisher.view() {
             view.announce(Identity {
                 magic: 0,
@@ -47,6 +52,28 @@ impl Publisher {
         }
         publisher.segment.publish_to_all()?;
         Ok(publisher)
+    }
+
+    /// Makes the segment again where somebody has cut it short, taken its name away or its permissions. To be called now and
+    /// then; true if it was, and everything is to be published again.
+    pub fn keep(&mut self, prefix: &Prefix, monotonic_ns: u64, unix_ns: u64) -> bool {
+        if !self.guard.as_ref().is_some_and(Guard::faulted) && self.segment.is_as_published() {
+            return false;
+        }
+        match Self::create(prefix, monotonic_ns, unix_ns) {
+            Ok(mut anew) => {
+                tracing::warn!(name = self.segment.name, "the stats segment was cut short or taken away: made again");
+                anew.generation = self.generation;
+                *self = anew;
+                true
+            }
+            Err(error) => {
+                if !core::mem::replace(&mut self.complained, true) {
+                    tracing::error!(%error, "the stats segment was cut short or taken away, and cannot be made again yet: viewers see nothing");
+                }
+                false
+            }
+        }
     }
 
     fn view(&self) -> Option<StatsView<'_, AtomicU64>> {

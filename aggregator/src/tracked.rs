@@ -5,6 +5,7 @@ use crate::books::{Books, Removed};
 use crate::chips::{ChipIndex, Chips};
 use crate::clock::TickClock;
 use crate::ledger::Ledger;
+use crate::sigbus::Fault;
 use core::cell::Cell;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
@@ -176,7 +177,11 @@ impl Tracked {
     fn apply_batch(&mut self, batch: &[Event], chips: &mut Chips) {
         let ring = &self.ring;
         let absorbed = Cell::new(self.drops_seen);
+        let fault = self.ledger.as_ref().map(Ledger::fault);
         let drops = |books: &mut Books, chips: &mut Chips| {
+            if fault.is_some_and(Fault::happened) {
+                books.lose_list(chips);
+            }
             let dropped = ring.dropped();
             if absorbed.replace(dropped) != dropped {
                 absorb(ring, books, chips);
@@ -274,6 +279,20 @@ impl Tracked {
         }
         self.commit(to);
         last.then_some(self.books.counters.torn)
+    }
+
+    /// Begins the ledger anew if its file lost pages: what was listed goes on without entries. What is to be told; nothing while
+    /// there is no room for a new one, which is to be tried again.
+    pub fn mend_ledger(&mut self, chips: &mut Chips) -> Option<String> {
+        let ledger = self.ledger.as_mut().filter(|ledger| ledger.fault().happened())?;
+        self.books.lose_list(chips);
+        ledger.begin_anew(self.applied, |words| self.books.encode(words)).ok()?;
+        Some("lost its ledger, whose file was cut short: what it holds stays in the totals and is not listed; a new one lists what comes".to_owned())
+    }
+
+    /// What is to be told of its ledger, once.
+    pub fn take_notice(&mut self) -> Option<String> {
+        self.ledger.as_mut()?.take_notice()
     }
 
     /// The end of its books: everything that it held is gone from the chips.

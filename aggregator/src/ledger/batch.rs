@@ -6,6 +6,7 @@ use super::index::{Index, Place};
 use super::links::{NONE, Twins};
 use super::processor::prefetch;
 use super::{Key, Slots};
+use crate::sigbus::Fault;
 use shm_layout::event::{Event, Kind, Memory};
 use shm_layout::ledger::{DYING, Entries};
 
@@ -61,6 +62,9 @@ pub struct Held {
 pub struct Batch<'a> {
     slots: &'a Slots,
     held: &'a mut Held,
+    /// The file lost pages: nothing more is entered, and nothing found. Asked right after each access that may be the first to
+    /// notice, so that no record is half in the list and half in the sums.
+    fault: Fault,
 }
 
 impl Default for Held {
@@ -207,9 +211,9 @@ impl Held {
 
 impl<'a> Batch<'a> {
     /// Begins.
-    pub fn new(slots: &'a Slots, held: &'a mut Held) -> Self {
+    pub fn new(slots: &'a Slots, held: &'a mut Held, fault: Fault) -> Self {
         held.awaited = 0;
-        Self { slots, held }
+        Self { slots, held, fault }
     }
 
     /// Looks at a record that will be applied soon: asks for the lines of the index.
@@ -262,6 +266,10 @@ impl<'a> Batch<'a> {
             None => return Entered { listed: false, again },
         };
         Entries(self.slots).insert(at as usize, event);
+        if self.fault.happened() {
+            Entries(self.slots).clear(at as usize);
+            return Entered { listed: false, again: false };
+        }
         match found {
             Err(vacant) => held.index.put(vacant, mark, at),
             Ok((place, oldest)) => held.join_twins(place, oldest, at),
@@ -284,6 +292,9 @@ impl<'a> Batch<'a> {
         };
         let at = value & !TWINS;
         let entry = Entries(self.slots).own(at as usize);
+        if self.fault.happened() {
+            return None;
+        }
         Entries(self.slots).mark(at as usize, true);
         if value & TWINS == 0 {
             held.index.take(place);
@@ -303,7 +314,9 @@ impl<'a> Batch<'a> {
 
     /// Takes out everything on one device.
     pub fn remove_device(&mut self, device: u32, mut each: impl FnMut(&Event)) {
-        while let Some(group) = self.held.groups.of_device(device) {
+        while let Some(group) = self.held.groups.of_device(device)
+            && !self.fault.happened()
+        {
             self.remove_members(group, &mut each);
         }
     }
@@ -331,6 +344,9 @@ impl<'a> Batch<'a> {
             for (at, mark) in members.iter().zip(&marks) {
                 if *mark != Mark::NONE {
                     let entry = entries.own(*at as usize);
+                    if self.fault.happened() {
+                        return;
+                    }
                     self.take_out(*at, &entry, *mark);
                     each(&entry);
                 }
