@@ -6,6 +6,7 @@ use super::index::{Index, Place};
 use super::links::{NONE, Twins};
 use super::processor::prefetch;
 use super::{Key, Slots};
+use core::sync::atomic::Ordering::Relaxed;
 use crate::sigbus::Fault;
 use shm_layout::event::{Event, Kind, Memory};
 use shm_layout::ledger::{DYING, Entries};
@@ -288,11 +289,18 @@ impl<'a> Batch<'a> {
         // Where it was a moment ago it most likely still is; whatever has its mark and its key is it.
         let (place, value) = match held.index.still(place, mark) {
             Some(value) if stamp == event.stamp && same(value) => (place, value),
-            _ => held.index.find(held.mark_of(event), same).ok()?,
+            _ => match held.index.find(held.mark_of(event), same) {
+                Ok(found) => found,
+                Err(_) => {
+                    self.touch_end();
+                    return None;
+                }
+            },
         };
         let at = value & !TWINS;
         let entry = Entries(self.slots).own(at as usize);
-        if self.fault.happened() {
+        if self.fault.happened() || entry.kind != Kind::Alloc as u8 {
+            self.touch_end();
             return None;
         }
         Entries(self.slots).mark(at as usize, true);
@@ -321,7 +329,18 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Where something is missed: notices that the file was cut short, whose last page then is gone. What lay behind the cut in the
+    /// page of the cut itself reads as zeros without a fault.
+    #[cold]
+    fn touch_end(&self) {
+        if let Some(last) = self.slots.last() {
+            // Relaxed: for the fault that this load is then.
+            let _word = last.0[0].load(Relaxed);
+        }
+    }
+
     fn remove_members(&mut self, group: u32, mut each: impl FnMut(&Event)) {
+        self.touch_end();
         let entries = Entries(self.slots);
         let mut members = [0; AT_A_TIME];
         let mut marks = [Mark::NONE; AT_A_TIME];
