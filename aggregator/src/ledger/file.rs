@@ -58,7 +58,7 @@ impl File {
     /// Makes the file, in place of an unusable one of ours. Not announced yet.
     pub fn create(name: &str) -> Result<Self, SegmentError> {
         let bytes = ledger_bytes(FIRST_ENTRIES);
-        let created = match segment::create(name, bytes) {
+        let mut created = match segment::create(name, bytes) {
             Err(SegmentError::Exists { .. }) => {
                 // Ours, but not usable (an unfinished or foreign layout): begin anew. A stranger's file stays.
                 segment::remove_own(name);
@@ -67,6 +67,13 @@ impl File {
             other => other?,
         };
         created.publish_to_all()?;
+        // Mapped once more, with room to grow: what made it keeps a descriptor of its own as long as its mapping is in use.
+        let room = ledger_bytes(FIRST_ENTRIES * ROOM);
+        if let Err(error) = segment::grow(name, &created.file, &mut created.mapping, bytes, room) {
+            created.remove();
+            return Err(error);
+        }
+        created.mapping.prefault(0, bytes);
         let Some(guard) = Guard::over(&created.mapping) else {
             created.remove();
             let source = std::io::ErrorKind::OutOfMemory.into();

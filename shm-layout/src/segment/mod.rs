@@ -122,7 +122,7 @@ impl SegmentError {
             Errno::ENOENT => Self::NotFound { name },
             Errno::EEXIST => Self::exists(name),
             Errno::EACCES | Errno::EPERM => Self::Permission { name },
-            Errno::ELOOP | Errno::ENXIO => Self::NotRegular { name },
+            Errno::ELOOP | Errno::ENXIO | Errno::EISDIR => Self::NotRegular { name },
             _ => Self::Io { name, doing, source: errno.into() },
         }
     }
