@@ -9,11 +9,12 @@
 //! | [`links`] | the next older and younger with the same key | 8 KiB |
 //! | [`groups`] | what ends together | 12 KiB |
 //!
-//! [`batch`] puts them together: how one record changes the entries and all that finds them.
+//! [`adopt`] is how root's aggregator goes on where a user's own was. [`batch`] puts them together: how one record changes the entries and all that finds them.
 //!
 //! No step of growth holds others up, whatever a process does: no key, equal or chosen, makes an event cost more than a
 //! constant, but a release costs what it releases.
 
+mod adopt;
 mod batch;
 mod chunks;
 mod file;
@@ -28,6 +29,7 @@ mod tests;
 pub use batch::{Batch, Entered};
 
 use crate::sigbus::Fault;
+use adopt::Adopted;
 use batch::Held;
 use core::sync::atomic::AtomicU64;
 use file::{File, Found};
@@ -102,6 +104,12 @@ impl Ledger {
                 return Ok(Recovered { ledger, applied, state, continued: true });
             }
         }
+        if let Some(adopted) = Adopted::read(&name, &identity, applied)
+            && let Some(recovered) = Self::adopt(&name, identity, &adopted)
+        {
+            tracing::info!(name, uid = identity.uid, "took over the ledger of this user's own aggregator");
+            return Ok(recovered);
+        }
         let ledger = Self::begin_at(&name, identity, applied, |_| {})?;
         Ok(Recovered { ledger, applied, state: LedgerState::default(), continued: false })
     }
@@ -118,6 +126,18 @@ impl Ledger {
         file.header().settle(applied);
         file.header().announce(identity);
         Ok(Self { file, held: Held::default(), identity })
+    }
+
+    /// One with what was copied from another. `None` where there is no room for that.
+    fn adopt(name: &str, identity: Identity, adopted: &Adopted) -> Option<Recovered> {
+        let mut file = File::create(name).ok()?;
+        adopted.fill(&mut file)?;
+        let (applied, state) = (adopted.applied, adopted.state.clone());
+        file.commit(applied, |words| state.encode(words));
+        file.header().settle(applied);
+        file.header().announce(identity);
+        let found = Found { file, applied, unsettled: false, state: state.clone() };
+        Some(Recovered { ledger: Self::recover(found, identity), applied, state, continued: true })
     }
 
     /// Begins it anew, after a [`fault`](Self::fault): empty, with the sums that `encode` writes.
