@@ -177,7 +177,7 @@ fn a_stats_segment_that_is_damaged_is_made_again() {
         &|| writable(&ground.prefix.stats()).set_len(4096).unwrap(),
         &|| writable(&ground.prefix.stats()).set_len(200_000).unwrap(),
         &|| std::fs::remove_file(&path).unwrap(),
-        &|| std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap(),
+        &|| std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap(),
         &|| {
             std::fs::write(format!("{path}.x"), "something else").unwrap();
             std::fs::rename(format!("{path}.x"), &path).unwrap();

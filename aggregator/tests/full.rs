@@ -43,7 +43,10 @@ fn in_small_shm(test: &str, mib: u32) -> bool {
         assert!(output.status.success() && said[0].contains("1 passed"), "{}: {}{}", output.status, said[0], said[1]);
         return false;
     }
-    let _said = writeln!(std::io::stderr(), "\n!!! SKIPPED: {test}: no mount namespace can be had here (unshare -m, unshare -Urm) !!!\n");
+    let _said = writeln!(
+        std::io::stderr(),
+        "\n!!! SKIPPED: {test}: no mount namespace can be had here (unshare -m, unshare -Urm) !!!\n"
+    );
     false
 }
 

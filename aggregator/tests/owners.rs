@@ -92,7 +92,9 @@ fn a_user_s_aggregator_is_told_whose_files_are_in_its_way() {
     let stats = format!("/dev/shm/{}", ground.prefix.stats());
     std::fs::write(&stats, "forged").unwrap();
     let said = refused(&ground, USER);
-    for word in ["the stats segment", &ground.prefix.stats(), "belongs to user 0", "ask them or root", "TT_ALLOC_PREFIX"] {
+    for word in
+        ["the stats segment", &ground.prefix.stats(), "belongs to user 0", "ask them or root", "TT_ALLOC_PREFIX"]
+    {
         assert!(said.contains(word), "{word}: {said}");
     }
     assert_eq!(std::fs::read(&stats).unwrap(), b"forged");
@@ -200,7 +202,7 @@ fn a_ring_without_permissions_is_refused_once_and_read_when_it_has_them_again() 
     let mut player = Player::start_as(&ground, USER);
     player.tell("burst 0 10 64");
     let ring = format!("/dev/shm/{}", player.tell("ring"));
-    std::fs::set_permissions(&ring, PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&ring, PermissionsExt::from_mode(0o000)).unwrap();
     let _daemon = Daemon::start(&ground, USER);
     ground.see("the refusal", |s| s.health.rejected_rings_total == 1);
     // Longer than until the next try.
@@ -213,7 +215,7 @@ fn a_ring_without_permissions_is_refused_once_and_read_when_it_has_them_again() 
     let seen = ground.see("what it holds", |s| s.health.live_allocations == 10);
     assert_eq!(figures(&seen, player.pid(), 0, Memory::Dram).detail_incomplete, 0);
     // Taken away while it is mapped: nothing changes.
-    std::fs::set_permissions(&ring, PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&ring, PermissionsExt::from_mode(0o000)).unwrap();
     player.tell("unburst 0 5 64");
     ground.see("what is left", |s| s.health.live_allocations == 5);
 }

@@ -256,6 +256,7 @@ fn without_inotify_everything_is_found_by_scanning() {
 fn with_thirty_two_open_files_it_tracks_whom_it_can_and_says_so() {
     let ground = Ground::new();
     let daemon = Daemon::start(&ground, &SHELL, "ulimit -n 32;");
+    let before = daemon.size().1;
     let mut players: Vec<Player> = (0..6).map(|_| Player::start(&ground)).collect();
     players.iter_mut().for_each(|player| player.alloc(0, Memory::Dram, 1, 10, 0));
     let seen = ground.see("everybody", |s| s.health.rings + s.health.rejected_rings_total == 6);
@@ -264,8 +265,9 @@ fn with_thirty_two_open_files_it_tracks_whom_it_can_and_says_so() {
     assert_eq!(seen.health.live_allocations, tracked, "each with its ledger");
     let line = lines(&seen).into_iter().find(|line| line.contains("no room")).unwrap();
     assert!(line.contains("raise the limit on open files (ulimit -n, now 32)"), "{line}");
-    // Descriptors do not get fewer by trying.
+    // As many as it counts with, and no more by trying again.
     let files = daemon.size().1;
+    assert_eq!(files - before, 3 * tracked as usize);
     std::thread::sleep(std::time::Duration::from_secs(6));
     assert_eq!(daemon.size().1, files);
     assert!(files <= 32, "{files}");

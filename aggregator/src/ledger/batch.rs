@@ -6,8 +6,8 @@ use super::index::{Index, Place};
 use super::links::{NONE, Twins};
 use super::processor::prefetch;
 use super::{Key, Slots};
-use core::sync::atomic::Ordering::Relaxed;
 use crate::sigbus::Fault;
+use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::event::{Event, Kind, Memory};
 use shm_layout::ledger::{DYING, Entries};
 
