@@ -252,7 +252,7 @@ fn a_forged_ledger_spoils_only_its_own_process_s_rows() {
     if !is_root() {
         return;
     }
-    for seed in 1..=6_u64 {
+    for seed in 1..=7_u64 {
         let ground = Ground::new();
         let mut liar = Player::start_as(&ground, USER);
         let mut honest = Player::start(&ground);
@@ -273,11 +273,15 @@ fn a_forged_ledger_spoils_only_its_own_process_s_rows() {
             x
         };
         match seed {
-            // Sums and sizes without bounds; the header as it was.
-            1 => words[512..].iter().for_each(|word| {
-                if word.load(Relaxed) > 4096 {
-                    word.store(u64::MAX >> 1, Relaxed);
-                }
+            // Sizes without bounds; sums without bounds. All else as it was.
+            1 => words[ENTRIES_OFFSET / 8..].chunks_exact(8).filter(|entry| entry[0].load(Relaxed) != 0).for_each(
+                |entry| {
+                    entry[4].store(u64::MAX >> 1, Relaxed);
+                    entry[5].store(u64::MAX >> 1, Relaxed);
+                },
+            ),
+            7 => words[512..ENTRIES_OFFSET / 8].iter().filter(|word| word.load(Relaxed) == 300 * 64).for_each(|word| {
+                word.store(u64::MAX, Relaxed);
             }),
             2 => opened.mapping.one::<LedgerHeader<AtomicU64>>(0).unwrap().set_capacity(usize::MAX),
             3 => opened.mapping.one::<LedgerHeader<AtomicU64>>(0).unwrap().commit(u64::MAX >> 2, 0),
@@ -290,6 +294,8 @@ fn a_forged_ledger_spoils_only_its_own_process_s_rows() {
         let seen = ground.see("the honest one", |s| of(s, &honest).blocks == 60);
         assert_eq!((of(&seen, &honest).footprint_bytes, of(&seen, &honest).detail_incomplete), (60 * 64, 0), "{seed}");
         assert_eq!(of(&seen, &honest).allocated_bytes_total, 100 * 64);
+        let sums = seen.chips.iter().map(|chip| chip.memory[Memory::Dram as usize].allocated_bytes_total);
+        assert!(sums.max() <= Some(1 << 63), "{seed}: the chip's sum is spoilt for everybody");
         liar.tell("burst 1000 10 64");
         liar.kill();
         let seen = ground.see("the honest one alone", |s| s.processes.len() == 1);
