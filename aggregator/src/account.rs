@@ -92,6 +92,18 @@ impl Live {
         self.account.unlisted_blocks = self.account.unlisted_blocks.saturating_add(blocks);
     }
 
+    /// The entries are lost: what they stood for is live without them from now on.
+    pub fn lose_entries(&mut self) {
+        if (self.asked, self.taken, self.blocks) == (0, 0, 0) {
+            return;
+        }
+        let signed = |amount| i64::try_from(amount).unwrap_or(i64::MAX);
+        self.shift_unlisted(signed(self.taken), signed(self.blocks));
+        self.account.outstanding = self.account.outstanding.saturating_add(self.blocks);
+        self.account.incomplete = 1;
+        (self.asked, self.taken, self.blocks, self.fabric, self.dispatch) = (0, 0, 0, 0, 0);
+    }
+
     /// Ends what is live without an entry.
     pub fn clear_unlisted(&mut self, chips: &mut Chips) {
         let Some(memory) = self.memory() else { return };

@@ -13,8 +13,8 @@ const FIRST_PAUSE: Duration = Duration::from_micros(500);
 const LAST_PAUSE: Duration = Duration::from_millis(100);
 /// When a ring is tried again that could not be attached for a passing reason.
 const RETRY: Duration = Duration::from_secs(5);
-/// Names of refused rings that are remembered, so that each is told once.
-const REMEMBERED_REFUSALS: usize = 4096;
+/// Names of refused rings that are remembered, so that none is tried and counted again: some 5 MiB at most.
+const REMEMBERED_REFUSALS: usize = 1 << 16;
 
 #[derive(Clone, Copy, Debug)]
 enum Standing {

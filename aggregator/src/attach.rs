@@ -78,11 +78,14 @@ pub enum AttachError {
 }
 
 impl AttachError {
-    /// Whether the reason may pass: somebody else drains it, or descriptors or memory are short.
+    /// Whether the reason may pass: somebody else drains it, its permissions were taken away, or descriptors or memory are short.
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::Busy { .. } | Self::Full { .. } | Self::System { .. } | Self::Segment(SegmentError::Io { .. })
+            Self::Busy { .. }
+                | Self::Full { .. }
+                | Self::System { .. }
+                | Self::Segment(SegmentError::Io { .. } | SegmentError::Permission { .. })
         )
     }
 

@@ -4,6 +4,7 @@
 //! subtracts what the ledger says, never what the free says: no sequence of records makes a total wrong.
 
 mod devices;
+mod lost;
 mod unlisted;
 
 use crate::account::Live;
@@ -342,8 +343,9 @@ impl Books {
                 Memory::Kernel => 2,
                 _ => 0,
             };
-            removed.by_noun[noun].0 += live.all_blocks();
-            removed.by_noun[noun].1 += live.footprint();
+            let (blocks, bytes) = &mut removed.by_noun[noun];
+            *blocks = blocks.saturating_add(live.all_blocks());
+            *bytes = bytes.saturating_add(live.footprint());
             live.clear_unlisted(chips);
             let figures = chips.figures(live.chip, memory);
             figures.footprint_bytes = figures.footprint_bytes.saturating_sub(live.taken);

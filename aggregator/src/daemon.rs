@@ -25,6 +25,8 @@ const COLD: Duration = Duration::from_millis(25);
 const ASLEEP: Duration = Duration::from_millis(45);
 /// How often dead processes are looked for that no pidfd tells of.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
+/// How often it is looked whether the stats segment is still as it was made.
+const KEEP_EVERY: Duration = Duration::from_secs(1);
 /// How often /dev/shm is read in full: in case inotify lost something, or instead of it.
 const SCAN_EVERY: Duration = Duration::from_secs(30);
 const SCAN_EVERY_WITHOUT_INOTIFY: Duration = Duration::from_secs(1);
@@ -51,6 +53,7 @@ const LOOK_READS: Duration = Duration::from_secs(10);
 /// An aggregator, the only one of its prefix.
 #[derive(Debug)]
 pub struct Daemon {
+    prefix: Prefix,
     host: Host,
     discovery: Discovery,
     publisher: Publisher,
@@ -89,7 +92,7 @@ impl Daemon {
         if let Some(heritage) = heritage {
             host.inherit(&heritage, now);
         }
-        let mut daemon = Self { host, discovery, publisher, wake, _instance: instance };
+        let mut daemon = Self { prefix: prefix.clone(), host, discovery, publisher, wake, _instance: instance };
         daemon.host.announce(daemon.discovery.scan());
         daemon.host.welcome(&daemon.wake, WELCOME_AT_START, now);
         daemon.host.miss(now);
@@ -98,6 +101,16 @@ impl Daemon {
         daemon.publish(now);
         daemon.publisher.show().context("the stats segment")?;
         Ok(daemon)
+    }
+
+    /// Makes the segment again if somebody has damaged it.
+    fn keep_segment(&mut self, now: Now) {
+        if self.publisher.keep(&self.prefix, now.monotonic_ns, now.unix_ns) {
+            self.publish(now);
+            if let Err(error) = self.publisher.show() {
+                tracing::error!(%error, "the stats segment");
+            }
+        }
     }
 
     fn publish(&mut self, now: Now) {
@@ -123,7 +136,7 @@ impl Daemon {
     pub fn run(mut self) {
         let scan_every = if self.discovery.fd().is_some() { SCAN_EVERY } else { SCAN_EVERY_WITHOUT_INOTIFY };
         let mut sleep = HOT;
-        let (mut swept, mut scanned) = (Instant::now(), Instant::now());
+        let (mut swept, mut scanned, mut kept) = (Instant::now(), Instant::now(), Instant::now());
         let (mut published, mut publishing) = (Instant::now(), Duration::ZERO);
         loop {
             let woken = self.wake.wait(sleep);
@@ -163,6 +176,10 @@ impl Daemon {
                 published = begin;
             }
             self.publisher.sample(self.host.chips().all(), now.monotonic_ns);
+            if kept.elapsed() >= KEEP_EVERY {
+                kept = Instant::now();
+                self.keep_segment(now);
+            }
             // Deaths that are still to be shown come first.
             if !deaths || self.host.graves() > GRAVES {
                 busy |= self.host.bury(BURY);
@@ -198,7 +215,7 @@ impl Daemon {
     /// What is published stays for a successor if there is a process that it will continue; viewers are told that nobody runs.
     fn leave(&mut self) {
         if self.host.process_count() > 0 {
-            self.publisher.keep();
+            self.publisher.leave_behind();
         }
     }
 

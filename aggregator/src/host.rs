@@ -11,6 +11,7 @@ use crate::descriptors::Places;
 use crate::heritage::Heritage;
 use crate::lines::{Lines, bytes_text};
 use crate::lookout::Lookout;
+use crate::refusals::{Refusals, Telling};
 use crate::seats::{Ending, Seats};
 use crate::sheet::{Sheet, add_anomalies};
 use crate::sigbus;
@@ -105,6 +106,7 @@ pub struct Host {
     /// That there is no room for more was told.
     full_told: bool,
     rejected_total: u64,
+    refusals: Refusals,
     /// So that the host's counters never run backwards.
     gone: Gone,
 }
@@ -137,6 +139,7 @@ impl Host {
             more: false,
             full_told: false,
             rejected_total: 0,
+            refusals: Refusals::new(Instant::now()),
             gone: Gone::default(),
         }
     }
@@ -248,6 +251,11 @@ impl Host {
             }
             return;
         }
+        let text = match self.refusals.tell(file.uid, moment) {
+            Telling::Line => text,
+            Telling::Last => "further refused rings are counted only, for a minute".to_owned(),
+            Telling::Nothing => return,
+        };
         self.lines.add(now.unix_ns, Severity::Warning, file.pid, &text);
     }
 
@@ -382,6 +390,10 @@ impl Host {
                     state.found_ns = now.monotonic_ns;
                 }
                 let still = now.monotonic_ns.saturating_sub(state.found_ns) > REST_AFTER_NS;
+                if let Some(text) = tracked.take_notice() {
+                    let text = format!("PID {} ({}) {text}", tracked.ring.pid, tracked.name);
+                    self.lines.add(now.unix_ns, Severity::Warning, tracked.ring.pid, &text);
+                }
                 let news = read > 0 || tracked.has_news();
                 if news {
                     self.note_change(seat);
@@ -418,6 +430,7 @@ impl Host {
         if core::mem::replace(&mut self.faults_seen, faults) == faults {
             return;
         }
+        (0..self.seats.places()).for_each(|seat| self.mend_ledger(seat, now));
         let seats = self.seats.iter_mut();
         let shrunk: Vec<_> = seats.filter(|(_, tracked)| tracked.ring.was_shrunk()).map(|(seat, _)| seat).collect();
         for seat in shrunk {
@@ -428,6 +441,16 @@ impl Host {
             self.rejected_total += 1;
             self.arrivals.refuse(tracked.file, false, Instant::now());
             self.read_to_end(seat, ending, now);
+        }
+    }
+
+    /// A ledger whose file was cut short is begun anew.
+    fn mend_ledger(&mut self, seat: usize, now: Now) {
+        let Some((tracked, _)) = self.seats.get(seat) else { return };
+        if let Some(text) = tracked.mend_ledger(&mut self.chips) {
+            let text = format!("PID {} ({}) {text}", tracked.ring.pid, tracked.name);
+            self.lines.add(now.unix_ns, Severity::Error, tracked.ring.pid, &text);
+            self.note_change(seat);
         }
     }
 
@@ -503,6 +526,8 @@ impl Host {
             // Counted after the last record was read: no stamp will tell.
             self.rouse(seat, now);
         }
+        // Again, where there was no room for a new one.
+        self.mend_ledger(seat, now);
         false
     }
 

@@ -9,11 +9,12 @@
 //! | [`links`] | the next older and younger with the same key | 8 KiB |
 //! | [`groups`] | what ends together | 12 KiB |
 //!
-//! [`batch`] puts them together: how one record changes the entries and all that finds them.
+//! [`adopt`] is how root's aggregator goes on where a user's own was. [`batch`] puts them together: how one record changes the entries and all that finds them.
 //!
 //! No step of growth holds others up, whatever a process does: no key, equal or chosen, makes an event cost more than a
 //! constant, but a release costs what it releases.
 
+mod adopt;
 mod batch;
 mod chunks;
 mod file;
@@ -27,6 +28,8 @@ mod tests;
 
 pub use batch::{Batch, Entered};
 
+use crate::sigbus::Fault;
+use adopt::Adopted;
 use batch::Held;
 use core::sync::atomic::AtomicU64;
 use file::{File, Found};
@@ -66,6 +69,7 @@ impl Key {
 pub struct Ledger {
     file: File,
     held: Held,
+    identity: Identity,
 }
 
 /// A ledger and what it says.
@@ -97,23 +101,69 @@ impl Ledger {
         let name = ring.of_role(Role::Ledger).name(prefix);
         if let Some(found) = File::find(&name, &identity) {
             let (applied, state) = (found.applied, found.state.clone());
-            return Ok(Recovered { ledger: Self::recover(found), applied, state, continued: true, unreadable: None });
+            let ledger = Self::recover(found, identity);
+            if !ledger.fault().happened() {
+                return Ok(Recovered { ledger, applied, state, continued: true, unreadable: None });
+            }
+        }
+        if let Some(adopted) = Adopted::read(&name, &identity, applied)
+            && let Some(recovered) = Self::adopt(&name, identity, &adopted)
+        {
+            tracing::info!(name, uid = identity.uid, "took over the ledger of this user's own aggregator");
+            return Ok(recovered);
         }
         let unreadable = File::unreadable(&name);
-        let ledger = Self::over(File::create(&name)?);
-        let header = ledger.file.header();
-        header.commit(applied, 0);
-        header.settle(applied);
-        header.announce(identity);
+        let ledger = Self::begin_at(&name, identity, applied, |_| {})?;
         Ok(Recovered { ledger, applied, state: LedgerState::default(), continued: false, unreadable })
     }
 
-    fn over(file: File) -> Self {
-        Self { file, held: Held::default() }
+    /// An empty one, with the sums that `encode` writes, for records before `applied`.
+    fn begin_at(
+        name: &str,
+        identity: Identity,
+        applied: u64,
+        encode: impl FnOnce(&mut Vec<u64>),
+    ) -> Result<Self, SegmentError> {
+        let mut file = File::create(name)?;
+        file.commit(applied, encode);
+        file.header().settle(applied);
+        file.header().announce(identity);
+        Ok(Self { file, held: Held::default(), identity })
+    }
+
+    /// One with what was copied from another. `None` where there is no room for that.
+    fn adopt(name: &str, identity: Identity, adopted: &Adopted) -> Option<Recovered> {
+        let mut file = File::create(name).ok()?;
+        adopted.fill(&mut file)?;
+        let (applied, state) = (adopted.applied, adopted.state.clone());
+        file.commit(applied, |words| state.encode(words));
+        file.header().settle(applied);
+        file.header().announce(identity);
+        let found = Found { file, applied, unsettled: false, state: state.clone() };
+        Some(Recovered { ledger: Self::recover(found, identity), applied, state, continued: true, unreadable: None })
+    }
+
+    /// Begins it anew, after a [`fault`](Self::fault): empty, with the sums that `encode` writes.
+    ///
+    /// # Errors
+    /// When no file can be made; it stays as it is then, and lists nothing.
+    pub fn begin_anew(&mut self, applied: u64, encode: impl FnOnce(&mut Vec<u64>)) -> Result<(), SegmentError> {
+        *self = Self::begin_at(self.file.name(), self.identity, applied, encode)?;
+        Ok(())
+    }
+
+    /// Tells whether its file lost pages under it. What was listed is not to be had any more then, and nothing is listed.
+    pub fn fault(&self) -> Fault {
+        self.file.fault()
+    }
+
+    /// What is to be told of it, once.
+    pub fn take_notice(&mut self) -> Option<String> {
+        self.file.take_notice()
     }
 
     /// Continues where a killed aggregator was, by the table in [`shm_layout::ledger`].
-    fn recover(found: Found) -> Self {
+    fn recover(found: Found, identity: Identity) -> Self {
         let Found { file, applied, unsettled, .. } = found;
         let mut held = Held::default();
         let (slots, entries) = (file.slots(), Entries(file.slots()));
@@ -131,7 +181,7 @@ impl Ledger {
         });
         held.recover(slots, live);
         file.header().settle(applied);
-        Self { file, held }
+        Self { file, held, identity }
     }
 
     /// Whether it has so few entries that they are in the caches: there is nothing to be gained by looking ahead.
@@ -145,7 +195,7 @@ impl Ledger {
             let allocations = batch.iter().filter(|event| event.kind == Kind::Alloc as u8).count();
             while self.held.room(self.file.capacity()) < allocations && self.file.grow() {}
         }
-        Batch::new(self.file.slots(), &mut self.held)
+        Batch::new(self.file.slots(), &mut self.held, self.file.fault())
     }
 
     /// Footprint of a program's circular buffers on a device.
@@ -159,7 +209,6 @@ impl Ledger {
         self.held.bury(self.file.slots());
         self.file.header().settle(applied);
         self.held.reuse();
-        self.file.take_heart();
     }
 
     /// When its process was taken out of the figures, by an earlier aggregator; 0 if it was not.

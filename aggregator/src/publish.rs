@@ -2,6 +2,7 @@
 //! is in it: whoever dies before has changed nothing. Removed at a clean end, unless somebody still has something to continue.
 
 use crate::heritage::Heritage;
+use crate::sigbus::Guard;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use nix::sys::stat::{SFlag, lstat};
@@ -20,6 +21,8 @@ const SAMPLE_NS: u64 = HISTORY_SECONDS_PER_SAMPLE * 1_000_000_000;
 /// The segment that this aggregator publishes in.
 #[derive(Debug)]
 pub struct Publisher {
+    /// Dropped before what it guards. Nothing is to be done at a fault but what `keep` does.
+    guard: Option<Guard>,
     segment: Created,
     /// The name that it gets when its first snapshot is in it.
     name: String,
@@ -27,6 +30,8 @@ pub struct Publisher {
     /// Whose samples each series holds.
     sampled: Vec<(u64, u32)>,
     keep: bool,
+    /// That it cannot be made again was told.
+    complained: bool,
 }
 
 impl Publisher {
@@ -44,16 +49,19 @@ impl Publisher {
         let name = prefix.stats();
         let me = nix::unistd::geteuid();
         // Looked at now, so that nothing is begun that could not be shown.
-        let regular = |mode| SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFREG;
-        let ours =
-            |stat: nix::sys::stat::FileStat| regular(stat.st_mode) && (me.is_root() || stat.st_uid == me.as_raw());
-        if lstat(format!("{DIRECTORY}/{name}").as_str()).is_ok_and(|stat| !ours(stat)) {
-            return Err(SegmentError::Exists { name });
+        if let Ok(stat) = lstat(format!("{DIRECTORY}/{name}").as_str()) {
+            let regular = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+            let ours = me.is_root() || stat.st_uid == me.as_raw();
+            if !ours || !regular && !segment::remove_own(&name) {
+                return Err(SegmentError::exists(name));
+            }
         }
         // Somebody was killed before it had shown its own.
         segment::remove_own(&prefix.next_stats());
         let segment = segment::create(&prefix.next_stats(), stats_bytes())?;
-        let mut publisher = Self { segment, name, generation: 0, sampled: Vec::new(), keep: false };
+        let guard = Guard::over(&segment.mapping);
+        let mut publisher =
+            Self { guard, segment, name, generation: 0, sampled: Vec::new(), keep: false, complained: false };
         if let Some(view) = publisher.view() {
             if let Some(from) = heritage.and_then(Heritage::history) {
                 view.inherit_history(&from);
@@ -99,6 +107,28 @@ impl Publisher {
         Ok(())
     }
 
+    /// Makes the segment again where somebody has cut it short, taken its name away or its permissions. To be called now and
+    /// then; true if it was, and everything is to be published and then shown. Its history is lost with it.
+    pub fn keep(&mut self, prefix: &Prefix, monotonic_ns: u64, unix_ns: u64) -> bool {
+        if !self.guard.as_ref().is_some_and(Guard::faulted) && self.segment.is_as_published() {
+            return false;
+        }
+        match Self::create(prefix, None, monotonic_ns, unix_ns) {
+            Ok(mut anew) => {
+                tracing::warn!(name = self.name, "the stats segment was cut short or taken away: made again");
+                anew.generation = self.generation;
+                *self = anew;
+                true
+            }
+            Err(error) => {
+                if !core::mem::replace(&mut self.complained, true) {
+                    tracing::error!(%error, "the stats segment was cut short or taken away, and cannot be made again yet: viewers see nothing");
+                }
+                false
+            }
+        }
+    }
+
     fn view(&self) -> Option<StatsView<'_, AtomicU64>> {
         view_of(&self.segment)
     }
@@ -137,7 +167,7 @@ impl Publisher {
     }
 
     /// What is published stays when this is dropped, for a successor.
-    pub fn keep(&mut self) {
+    pub fn leave_behind(&mut self) {
         self.keep = true;
     }
 }

@@ -6,6 +6,7 @@ use crate::chips::{ChipIndex, Chips};
 use crate::clock::TickClock;
 use crate::ledger::Ledger;
 use crate::sections::Jump;
+use crate::sigbus::Fault;
 use core::cell::Cell;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
@@ -95,7 +96,7 @@ impl Tracked {
         let told = ring.believable_cursor();
         // Not before the producer is kept out: it takes records out of what no ledger has.
         let (name, me) = (file.of_role(Role::Ledger).name(prefix), nix::unistd::geteuid().as_raw());
-        ring.turn_to(ledger::applied(&name, &[me], file.nonce).unwrap_or(told))?;
+        ring.turn_to(ledger::applied(&name, &[me, file.uid], file.nonce).unwrap_or(told))?;
         let (ledger, applied, books, continued, unreadable, without_ledger) =
             match Ledger::open_or_create(prefix, file, identity, told) {
                 Ok(found) => {
@@ -228,7 +229,11 @@ impl Tracked {
     fn apply_batch(&mut self, batch: &[Event], chips: &mut Chips) {
         let ring = &self.ring;
         let absorbed = Cell::new(self.drops_seen);
+        let fault = self.ledger.as_ref().map(Ledger::fault);
         let drops = |books: &mut Books, chips: &mut Chips| {
+            if fault.is_some_and(Fault::happened) {
+                books.lose_list(chips);
+            }
             let dropped = ring.dropped();
             if absorbed.replace(dropped) != dropped {
                 absorb(ring, books, chips);
@@ -341,6 +346,20 @@ impl Tracked {
             self.prepare_jump();
         }
         last.then_some(self.books.counters.torn)
+    }
+
+    /// Begins the ledger anew if its file lost pages: what was listed goes on without entries. What is to be told; nothing while
+    /// there is no room for a new one, which is to be tried again.
+    pub fn mend_ledger(&mut self, chips: &mut Chips) -> Option<String> {
+        let ledger = self.ledger.as_mut().filter(|ledger| ledger.fault().happened())?;
+        self.books.lose_list(chips);
+        ledger.begin_anew(self.applied, |words| self.books.encode(words)).ok()?;
+        Some("lost its ledger, whose file was cut short: what it holds stays in the totals and is not listed; a new one lists what comes".to_owned())
+    }
+
+    /// What is to be told of its ledger, once.
+    pub fn take_notice(&mut self) -> Option<String> {
+        self.ledger.as_mut()?.take_notice()
     }
 
     /// The end of its books: everything that it held is gone from the chips.

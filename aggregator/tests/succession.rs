@@ -583,7 +583,9 @@ fn claimed(ground: &Ground, pid: i32) -> u64 {
     let Some(name) = name else { return 1 };
     let expect = Expect { owners: &[], least: 4096, most: u64::MAX };
     let Ok(ring) = segment::open(&name, Access::Read, expect) else { return 0 };
-    ring.mapping.one::<shm_layout::ring::RingHeader<AtomicU64>>(0).map_or(0, |header| header.sections[0].claim.load(Relaxed))
+    ring.mapping
+        .one::<shm_layout::ring::RingHeader<AtomicU64>>(0)
+        .map_or(0, |header| header.sections[0].claim.load(Relaxed))
 }
 
 #[test]

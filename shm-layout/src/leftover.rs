@@ -7,7 +7,6 @@ use crate::ring::Identity;
 use crate::segment::{Access, Expect, Opened, SegmentError, open, remove_if_same, remove_own};
 use crate::stats::StatsHeader;
 use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering::Relaxed;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
@@ -77,13 +76,17 @@ fn is_young(name: &str) -> bool {
     changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < YOUNG))
 }
 
-/// The identity, by read and not through the mapping: its owner may cut the file short at any moment, which must not
-/// end whoever passes by.
 fn read_identity(opened: &Opened) -> Option<Identity> {
-    let mut bytes = [0; size_of::<Identity>()];
+    read_at::<{ size_of::<Identity>() }>(opened, 0).map(|bytes| bytemuck::pod_read_unaligned(&bytes))
+}
+
+/// Bytes of the file, by read and not through the mapping: its owner may cut the file short at any moment, which must not end
+/// whoever passes by.
+fn read_at<const BYTES: usize>(opened: &Opened, at: usize) -> Option<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
     // SAFETY: reads at most as many bytes as the buffer has; the descriptor is open as long as `opened` lives.
-    let got = unsafe { libc::pread(opened.file.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    (usize::try_from(got) == Ok(bytes.len())).then(|| bytemuck::pod_read_unaligned(&bytes))
+    let got = unsafe { libc::pread(opened.file.as_raw_fd(), bytes.as_mut_ptr().cast(), BYTES, at as libc::off_t) };
+    (usize::try_from(got) == Ok(BYTES)).then_some(bytes)
 }
 
 /// Removes rings of dead owners that nobody drains, of the given owner (`None`: of everybody). The names removed.
@@ -122,8 +125,8 @@ fn aggregator_runs(prefix: &Prefix, uid: u32) -> bool {
     const FRESH_NS: u64 = 2_000_000_000;
     let expect = Expect { owners: &[0, uid], least: size_of::<StatsHeader<AtomicU64>>() as u64, most: u64::MAX };
     let Ok(opened) = open(&prefix.stats(), Access::Read, expect) else { return false };
-    // Relaxed: a time stamp orders nothing.
-    let heartbeat = opened.mapping.one::<StatsHeader<AtomicU64>>(0).map_or(0, |header| header.heartbeat.load(Relaxed));
+    let at = core::mem::offset_of!(StatsHeader<AtomicU64>, heartbeat);
+    let heartbeat = read_at::<8>(&opened, at).map_or(0, u64::from_ne_bytes);
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
     let now = now.map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64);
     heartbeat != 0 && now.saturating_sub(heartbeat) < FRESH_NS

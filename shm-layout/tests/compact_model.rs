@@ -544,7 +544,8 @@ fn churn_leaves_only_what_is_alive() {
             let alloc = Event { id: n + 1, size: 64, ..Event::new(Kind::Alloc, Memory::Dram, n as u32 % 4) };
             let free = freed.map(|n| Event { id: n + 1, ..Event::new(Kind::Free, Memory::Dram, n as u32 % 4) });
             let door = [Kind::DeviceInfo, Kind::Capacity, Kind::ProgramResident, Kind::FreeAll, Kind::DeviceClose];
-            let door = door.map(|kind| Event::new(kind, Memory::Cb, 9)).into_iter().filter(move |_| n.is_multiple_of(500));
+            let door =
+                door.map(|kind| Event::new(kind, Memory::Cb, 9)).into_iter().filter(move |_| n.is_multiple_of(500));
             [Some(alloc), free].into_iter().flatten().chain(door)
         };
         let most = churn(&world, history, (0..count / 2).flat_map(events));
@@ -569,7 +570,11 @@ fn pause() {
     let equal = |n: u64| if n < 30_000 { alloc(1) } else { free(1) };
     let storm = |n: u64| Event { context: n as u32, ..Event::new(Kind::FreeAll, Memory::Cb, 0) };
     let doors = |n: u64| {
-        Event::new(if n.is_multiple_of(2) { Kind::DeviceInfo } else { Kind::DeviceClose }, Memory::Dram, (n / 2 % 1024) as u32)
+        Event::new(
+            if n.is_multiple_of(2) { Kind::DeviceInfo } else { Kind::DeviceClose },
+            Memory::Dram,
+            (n / 2 % 1024) as u32,
+        )
     };
     let cases: [(&str, &dyn Fn(u64) -> Event); 6] = [
         ("churn", &churn),

@@ -1,6 +1,7 @@
 //! The stats segment of this host: found, checked, read, and found again when the aggregator is replaced.
 
 use crate::clock;
+use aggregator::sigbus::Guarded;
 use shm_layout::event::Memory;
 use shm_layout::names::{DIRECTORY, Prefix};
 use shm_layout::procfs;
@@ -37,6 +38,14 @@ pub enum SourceError {
     /// The segment is being made.
     #[error("{DIRECTORY}/{name} is not ready yet; the aggregator is starting, try again in a moment")]
     NotReady {
+        /// File name.
+        name: String,
+    },
+    /// It was cut short under this viewer.
+    #[error(
+        "disconnected: {DIRECTORY}/{name} was cut short while it was read; a running aggregator makes it again within a second, otherwise start one with `aggregator &`"
+    )]
+    Lost {
         /// File name.
         name: String,
     },
@@ -99,7 +108,7 @@ impl SourceError {
 
     /// Whether there simply is nothing to show: no aggregator, or none that is ready.
     pub const fn is_absence(&self) -> bool {
-        matches!(self, Self::NoAggregator { .. } | Self::NotReady { .. })
+        matches!(self, Self::NoAggregator { .. } | Self::NotReady { .. } | Self::Lost { .. })
     }
 }
 
@@ -217,7 +226,7 @@ struct Edition {
 }
 
 struct Attached {
-    opened: Opened,
+    opened: Guarded,
     identity: Identity,
     /// What was copied last.
     edition: Option<Edition>,
@@ -331,7 +340,11 @@ impl Source {
 
     /// Looks once, for somebody who keeps what the last look brought: figures that are still the same are not copied again.
     pub fn poll_again(&mut self) -> News {
-        self.look().unwrap_or_else(|error| {
+        let found = self.look();
+        // What was read since is zeros, whatever became of it.
+        let lost = self.attached.as_ref().is_some_and(|attached| attached.opened.faulted());
+        let found = if lost { Err(SourceError::Lost { name: self.name.clone() }) } else { found };
+        found.unwrap_or_else(|error| {
             // Not while it is merely busy: attaching again would not make it quicker.
             if !matches!(error, SourceError::Busy { .. }) {
                 self.attached = None;
@@ -381,8 +394,10 @@ impl Source {
         let expect = Expect { owners: &self.owners, least: 0, most: u64::MAX };
         let opened = open(&self.name, Access::Read, expect).map_err(SourceError::from_segment)?;
         let foreign = |error| SourceError::Foreign { name: self.name.clone(), error };
+        let opened = Guarded::new(opened).ok_or_else(|| SourceError::Busy { name: self.name.clone() })?;
         let identity = identity(&opened).ok_or(foreign(IdentityError::Geometry))?;
         identity.check().map_err(|error| match error {
+            _ if opened.faulted() => SourceError::Lost { name: self.name.clone() },
             IdentityError::NotReady => SourceError::NotReady { name: self.name.clone() },
             other => foreign(other),
         })?;

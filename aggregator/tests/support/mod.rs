@@ -247,7 +247,19 @@ impl Player {
     }
 
     pub fn start_with(ground: &Ground, environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        Self::start_by(Command::new(std::env::current_exe().unwrap()), ground, environment)
+    }
+
+    /// As another user; only root can do that.
+    pub fn start_as(ground: &Ground, uid: u32) -> Self {
+        use std::os::unix::process::CommandExt;
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.uid(uid).gid(uid);
+        Self::start_by(command, ground, &[])
+    }
+
+    fn start_by(mut command: Command, ground: &Ground, environment: &[(&str, &str)]) -> Self {
+        let mut child = command
             .args(["--exact", "player", "--nocapture", "--test-threads=1"])
             .env("TEST_PLAYER", "1")
             .env("TT_ALLOC_TRACKING_ENABLED", "1")

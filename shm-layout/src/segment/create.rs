@@ -7,7 +7,8 @@ use memmap2::MmapOptions;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, posix_fallocate};
 use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
+use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+use nix::sys::stat::{FileStat, Mode, fchmod, fstat, lstat};
 use shared_memory::{ShmemConf, ShmemError};
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -43,7 +44,7 @@ pub fn create_in_part(name: &str, bytes: usize, prefaulted: usize) -> Result<Cre
     let _standard = occupy_standard_descriptors();
     // shared_memory opens with O_CREAT | O_EXCL, mode 0600, and glibc adds O_NOFOLLOW | O_CLOEXEC.
     let mut shmem = ShmemConf::new().size(bytes).os_id(format!("/{name}")).create().map_err(|error| match error {
-        ShmemError::MappingIdExists => SegmentError::Exists { name: name.to_owned() },
+        ShmemError::MappingIdExists => SegmentError::exists(name.to_owned()),
         ShmemError::MapCreateFailed(errno) | ShmemError::UnknownOsError(errno) => {
             SegmentError::from_errno(name, "create", Errno::from_raw(errno as i32))
         }
@@ -100,17 +101,25 @@ fn occupy_standard_descriptors() -> Vec<OwnedFd> {
     occupied
 }
 
-/// Reserves the blocks. A profiler's timer signal may interrupt it again and again, hence the loop.
+/// Reserves the blocks, with signals held back in this thread: the kernel gives back all that it has reserved when one comes, so
+/// that a profiler's timer could keep us at it for ever.
 fn reserve(file: &OwnedFd, from: usize, bytes: usize) -> Result<(), Errno> {
     if bytes == 0 {
         return Ok(());
     }
-    loop {
+    let mut before = SigSet::empty();
+    let held = pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), Some(&mut before)).is_ok();
+    let outcome = loop {
         match posix_fallocate(file, from as libc::off_t, bytes as libc::off_t) {
             Err(Errno::EINTR) => {}
-            done => return done,
+            done => break done,
         }
+    };
+    if held {
+        // Only an invalid argument is an error.
+        let _restored = before.thread_set_mask();
     }
+    outcome
 }
 
 /// Grows a segment of this process from its mapping's size to `bytes`: blocks reserved, mapped and pre-faulted, as at creation;
@@ -160,6 +169,15 @@ impl Created {
     pub fn publish_to_all(&self) -> Result<(), SegmentError> {
         fchmod(&self.file, Mode::from_bits_truncate(0o644))
             .map_err(|errno| SegmentError::from_errno(&self.name, "fchmod", errno))
+    }
+
+    /// Whether the name still leads to this file, in its full size, and everybody may read it. For what was
+    /// [published](Self::publish_to_all).
+    pub fn is_as_published(&self) -> bool {
+        lstat(format!("{DIRECTORY}/{}", self.name).as_str()).is_ok_and(|stat| {
+            let bytes = usize::try_from(stat.st_size).unwrap_or(0);
+            inode(&stat) == self.inode && bytes >= self.mapping.len() && stat.st_mode & 0o777 == 0o644
+        })
     }
 
     /// Unlinks the file, if the name still leads to it.

@@ -107,16 +107,19 @@ impl Opened {
     }
 }
 
-/// Unlinks `/dev/shm/<name>` if it is a regular file of this user (as root: of anybody), finished or not. True if removed. For names that
-/// only this user's aggregator writes, by whoever knows that none runs.
+/// Unlinks `/dev/shm/<name>` if it is this user's (as root: anybody's), finished or not, and whatever it is: a directory if it
+/// is empty. True if removed. For names that only this user's aggregator writes, by whoever knows that none runs.
 pub fn remove_own(name: &str) -> bool {
     let path = format!("{DIRECTORY}/{name}");
-    let own = lstat(path.as_str()).is_ok_and(|stat| {
-        let me = nix::unistd::geteuid();
-        (me.is_root() || stat.st_uid == me.as_raw())
-            && SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
-    });
-    own && nix::unistd::unlink(path.as_str()).is_ok()
+    let Ok(stat) = lstat(path.as_str()) else { return false };
+    let me = nix::unistd::geteuid();
+    if !me.is_root() && stat.st_uid != me.as_raw() {
+        return false;
+    }
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR {
+        return std::fs::remove_dir(path).is_ok();
+    }
+    nix::unistd::unlink(path.as_str()).is_ok()
 }
 
 /// Unlinks `/dev/shm/<name>` if it still is the file with this device and inode. True if it was removed.
