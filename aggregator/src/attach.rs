@@ -19,6 +19,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Most slots that a ring may have: 1 GiB of records.
 const MOST_SLOTS: u64 = 1 << 24;
 
+/// Drops above this that a process claims are a lie: a hundred million a second would take a month. It is what a lie can add to
+/// the host's sum, and far enough from every true one to be recognised for it.
+pub const MOST_DROPS: u64 = 1 << 48;
+
 /// Why a ring is not read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -194,17 +198,26 @@ impl AttachedRing {
         self.header().claim.load(Relaxed).clamp(applied, applied.saturating_add(self.identity.slots))
     }
 
+    /// Records written and not read. A claim of more than a lap is impossible, since a slot is only claimed once it was returned:
+    /// whoever says so lags by nothing that could be known.
+    pub fn lag(&self, applied: u64) -> u64 {
+        // Relaxed: as in `claim`.
+        let ahead = self.header().claim.load(Relaxed).saturating_sub(applied);
+        if ahead <= self.identity.slots { ahead } else { 0 }
+    }
+
     /// Keeps the producer's clock.
     pub fn set_clock(&self, monotonic_ns: u64) {
         // Relaxed: a time stamp orders nothing.
         self.header().clock.store(monotonic_ns, Relaxed);
     }
 
-    /// Records that did not fit, so far.
+    /// Records that did not fit, so far; at most [`MOST_DROPS`]. Not cut to what the drop table adds up to: that one is the
+    /// process's word as well, and a release of no told number of blocks is one record of no block.
     pub fn dropped(&self) -> u64 {
         // SYNC(ring.dropped): the cells that these records were counted in are visible; pairs with the Release in the
         // producer's ring.rs `count_lost`.
-        self.header().dropped.load(Acquire)
+        self.header().dropped.load(Acquire).min(MOST_DROPS)
     }
 
     /// Of these, records other than allocations and frees.

@@ -4,6 +4,7 @@
 //! subtracts what the ledger says, never what the free says: no sequence of records makes a total wrong.
 
 mod devices;
+mod recovered;
 mod unlisted;
 
 use crate::account::Live;
@@ -14,7 +15,7 @@ use shm_layout::ledger::{Counters, Device, LedgerState, MAX_ACCOUNTS, MAX_DEVICE
 use shm_layout::stats::UNKNOWN;
 
 /// A sum that a process may reach: what is above is no size but an attack or a fault.
-const MOST_BYTES: u64 = 1 << 62;
+pub const MOST_BYTES: u64 = 1 << 62;
 /// Keys remembered as freed, to tell a double free from a free of something unknown.
 const REMEMBERED_FREES: usize = 256;
 
@@ -63,6 +64,7 @@ pub struct Books {
 impl Books {
     /// The books of a ledger that was found: sums from its state block, live figures from its entries.
     pub fn recover(state: LedgerState, ledger: &Ledger, chips: &mut Chips) -> Self {
+        let state = recovered::believable(state);
         let mut books = Self { counters: state.counters, devices: state.devices, ..Self::default() };
         for device in books.devices.clone() {
             books.introduce(&device, chips);

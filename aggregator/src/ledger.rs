@@ -27,10 +27,11 @@ mod tests;
 
 pub use batch::{Batch, Entered};
 
+use crate::books::MOST_BYTES;
 use batch::Held;
 use core::sync::atomic::AtomicU64;
 use file::{File, Found};
-use shm_layout::event::{Event, Kind};
+use shm_layout::event::{Event, Kind, MAX_DEVICE, Memory};
 use shm_layout::ledger::{DYING, Entries, Identity, LedgerState};
 use shm_layout::names::{Prefix, ProcessFile, Role};
 use shm_layout::ring::Slot;
@@ -38,6 +39,7 @@ use shm_layout::segment::SegmentError;
 
 /// Live allocations up to which a processor's own caches hold them.
 const SMALL: usize = 2048;
+const ALLOC: u8 = Kind::Alloc as u8;
 
 /// The slots of all entries.
 type Slots = [Slot<AtomicU64>];
@@ -59,6 +61,18 @@ impl Key {
     pub const fn of(event: &Event) -> Self {
         Self { device: event.device, memory: event.memory, id: event.id }
     }
+}
+
+/// Whether an entry that was found can be one that an aggregator wrote: its numbers index what they may index, and with the entries
+/// before it (`sum`, bytes) it stays below what one account may reach.
+fn is_believable(event: &Event, sum: &mut u64) -> bool {
+    let known = Memory::from_u8(event.memory).is_some() && event.device <= MAX_DEVICE;
+    let with = sum.saturating_add(event.size.max(event.taken()));
+    let fits = known && matches!(event.kind, DYING | ALLOC) && with <= MOST_BYTES;
+    if fits {
+        *sum = with;
+    }
+    fits
 }
 
 /// The live allocations of one process.
@@ -113,11 +127,11 @@ impl Ledger {
     fn recover(found: Found) -> Self {
         let Found { file, applied, unsettled, .. } = found;
         let mut held = Held::default();
-        let (slots, entries) = (file.slots(), Entries(file.slots()));
+        let (slots, entries, mut sum) = (file.slots(), Entries(file.slots()), 0);
         let live = (0..slots.len()).filter_map(|at| {
             let event = entries.get(at)?;
             let dying = event.kind == DYING;
-            if event.stamp > applied || dying && unsettled {
+            if event.stamp > applied || dying && unsettled || !is_believable(&event, &mut sum) {
                 entries.clear(at);
                 return None;
             }

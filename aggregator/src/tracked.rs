@@ -1,6 +1,6 @@
 //! One tracked process: its ring, its ledger, its books.
 
-use crate::attach::{AttachError, AttachedRing};
+use crate::attach::{AttachError, AttachedRing, MOST_DROPS};
 use crate::books::{Books, Removed};
 use crate::chips::{ChipIndex, Chips};
 use crate::clock::TickClock;
@@ -241,7 +241,10 @@ impl Tracked {
 
     fn absorb_all(&mut self, chips: &mut Chips) {
         self.absorb_at = None;
-        self.drops_seen = self.ring.dropped();
+        let before = core::mem::replace(&mut self.drops_seen, self.ring.dropped());
+        if before < MOST_DROPS && self.drops_seen == MOST_DROPS {
+            self.books.counters.anomalies.overflow += 1;
+        }
         absorb(&self.ring, &mut self.books, chips);
         let lost = self.ring.lost_controls();
         if lost != self.lost_controls_seen {
@@ -311,7 +314,7 @@ impl Tracked {
     pub fn has_news(&self) -> bool {
         self.drops_seen != self.drops_shown
             || self.ring.dropped() != self.row.dropped_events_total
-            || self.claim() - self.applied != self.row.lag_events
+            || self.ring.lag(self.applied) != self.row.lag_events
     }
 
     /// Whether the ring has counted drops that are not in the books.
@@ -325,7 +328,7 @@ impl Tracked {
         self.row.last_event_unix_ns = self.last_event_unix_ns;
         self.row.events_total = self.books.counters.events;
         self.row.dropped_events_total = self.ring.dropped();
-        self.row.lag_events = self.claim() - self.applied;
+        self.row.lag_events = self.ring.lag(self.applied);
     }
 
     /// Its row in the snapshot, as of the last [`refresh`](Self::refresh).

@@ -83,10 +83,13 @@ impl Writer {
 
     /// A number that three bytes can tell.
     pub fn number(self, number: u64) -> Self {
-        let (bits, inverted) = if number >> 63 == 0 { (number, 0) } else { (!number, 0x80) };
-        let place = bits.trailing_zeros().min(48);
-        let place = if bits >> 16 == 0 { 0 } else { place };
-        assert!(bits >> place <= 0xFFFF, "{number:#x} takes more than three bytes");
+        let fits = |bits: u64| {
+            let place = if bits >> 16 == 0 { 0 } else { bits.trailing_zeros().min(48) };
+            (bits >> place <= 0xFFFF).then_some((bits, place))
+        };
+        let plain = fits(number).map(|(bits, place)| (bits, place, 0));
+        let told = plain.or_else(|| fits(!number).map(|(bits, place)| (bits, place, 0x80)));
+        let (bits, place, inverted) = told.unwrap_or_else(|| panic!("{number:#x} takes more than three bytes"));
         self.short((bits >> place) as u16).byte(place as u8 | inverted)
     }
 
