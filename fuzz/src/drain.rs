@@ -209,6 +209,9 @@ pub fn run(data: &[u8]) {
     check(&bench.look(), slots, pushed);
     // Whatever it was: its end leaves nothing of it.
     for _ in 0..64 {
+        if bench.host.process_count() == 1 {
+            break;
+        }
         bench.host.sweep(bench.now);
         bench.drain();
     }

@@ -123,6 +123,7 @@ fn ledger_seeds() -> Vec<Seed> {
         ("capacity-zero", of(&[Word(0, capacity, 0)])),
         ("cut-short", of(&[Cut(40)])),
         ("commit-max", of(&[Word(0, commit, u64::MAX)])),
+        ("commit-max-goes-on", of(&[Word(0, commit, u64::MAX), Apply(alloc(Memory::Dram, 0, 1, 1))])),
         ("unsettled", of(&[Word(0, settled, 3), Word(3, 7, 0xFF << 32)])),
         ("counts-lie", of(&[Word(2, 0, 65), Word(1, 0, 65)])),
         ("accounts-lie", of(&[Word(2, 1, 257), Word(1, 1, 257)])),
