@@ -63,7 +63,10 @@ impl Ring {
     /// Tells a record, as an honest producer does. False if it did not fit.
     pub fn push(&self, event: &Event) -> bool {
         let header = self.header();
-        // A claim word that was lied about lets a producer take any slot, but never wait.
+        // Nobody who lies about his claim like this goes on in good order: its successor would be no number.
+        if header.claim.load(Relaxed) >= 1 << 62 {
+            return false;
+        }
         let Some(producer) = Producer::new(&header.claim, self.records()) else { return false };
         if matches!(producer.push(event), Push::Written(_)) {
             return true;
