@@ -118,7 +118,8 @@ fn drop_counters_without_end_saturate_in_their_own_row() {
                 && figures(s, liar.pid(), 0, Memory::Dram).footprint_bytes >= bytes.min(MOST_BYTES)
         });
         let lie = figures(&seen, liar.pid(), 0, Memory::Dram);
-        let all = [lie.live_bytes, lie.footprint_bytes, lie.blocks, lie.peak_footprint_bytes, lie.allocated_bytes_total];
+        let all =
+            [lie.live_bytes, lie.footprint_bytes, lie.blocks, lie.peak_footprint_bytes, lie.allocated_bytes_total];
         assert!(all.iter().all(|figure| *figure <= MOST_BYTES), "{lie:?}");
         let chip = seen.chips[0].memory[Memory::Dram as usize];
         assert_eq!(chip.footprint_bytes, lie.footprint_bytes + 5000, "the sum of the rows");

@@ -91,11 +91,13 @@ fn sound() -> &'static [u8] {
     SOUND.get_or_init(|| {
         ground::remove(file());
         let mut ledger = open(0).ledger;
-        let info = |device, id| Event { id, context: 3, size: 140, ..Event::new(Kind::DeviceInfo, Memory::Dram, device) };
+        let info =
+            |device, id| Event { id, context: 3, size: 140, ..Event::new(Kind::DeviceInfo, Memory::Dram, device) };
         let cb = Event { context: 5, ..alloc(Memory::Cb, 1, 9, 640) };
         let resident = Event { context: 5, ..Event::new(Kind::ProgramResident, Memory::Cb, 1) };
         let mut events = vec![info(0, 0xC0), info(1, 0xC1), cb, resident];
-        events.extend((0..12).map(|n| alloc(if n % 2 == 0 { Memory::Dram } else { Memory::L1 }, n % 2, n.into(), 4096)));
+        events
+            .extend((0..12).map(|n| alloc(if n % 2 == 0 { Memory::Dram } else { Memory::L1 }, n % 2, n.into(), 4096)));
         events.push(Event { kind: Kind::Free as u8, ..alloc(Memory::Dram, 0, 4, 4096) });
         for (at, event) in events.iter_mut().enumerate() {
             event.stamp = at as u64 + 1;

@@ -144,11 +144,8 @@ fn first(counts: u8) -> Snapshot {
     let (chips, processes, lines) = (of(0), of(2), of(6));
     let rows = if chips == 0 || processes == 0 { 0 } else { of(4) };
     let figures = Figures { capacity_bytes: UNKNOWN, footprint_bytes: 4096, blocks: 1, ..Figures::default() };
-    let zeroed: (Chip, Process, Line) = (
-        bytemuck::Zeroable::zeroed(),
-        bytemuck::Zeroable::zeroed(),
-        bytemuck::Zeroable::zeroed(),
-    );
+    let zeroed: (Chip, Process, Line) =
+        (bytemuck::Zeroable::zeroed(), bytemuck::Zeroable::zeroed(), bytemuck::Zeroable::zeroed());
     let chip = |n: usize| Chip { chip_id: 0x10 + n as u64, arch: 3, memory: [figures; 8], ..zeroed.0 };
     let process = |n: usize| Process { pid: 1000 + n as u32, nonce: n as u64, ..zeroed.1 };
     let row = |n: usize| Row {

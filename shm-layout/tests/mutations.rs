@@ -203,7 +203,10 @@ fn a_newer_version_and_the_other_byte_order_are_told() {
     assert!(newer.contains("version 2") && newer.contains("version 1"), "{newer}");
     let stats = stats_header("versions");
     let newer = (stats.check)(&stats::Identity { version: 7, ..stats.good }).unwrap_err();
-    assert!(newer.contains("version 7") && newer.contains("use the aggregator and alloc-top of one release"), "{newer}");
+    assert!(
+        newer.contains("version 7") && newer.contains("use the aggregator and alloc-top of one release"),
+        "{newer}"
+    );
     let swapped = ring::ENDIAN_MARK.swap_bytes();
     assert!((ledger.check)(&ledger::Identity { endian: swapped, ..ledger.good }).is_err());
     assert!((ledger.check)(&ledger::Identity { magic: ledger::MAGIC.swap_bytes(), ..ledger.good }).is_err());

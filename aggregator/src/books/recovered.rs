@@ -46,5 +46,9 @@ pub fn believable(state: LedgerState) -> LedgerState {
             });
         }
     }
-    LedgerState { counters: Counters { events: most(events), torn: most(torn), anomalies, reserved }, devices, accounts }
+    LedgerState {
+        counters: Counters { events: most(events), torn: most(torn), anomalies, reserved },
+        devices,
+        accounts,
+    }
 }

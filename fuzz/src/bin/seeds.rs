@@ -49,9 +49,8 @@ fn drain_seeds() -> Vec<Seed> {
     let close = Push(event(Kind::DeviceClose, Memory::Dram, 0));
     let global = Event { flags: flags::GLOBALLY_ALLOCATED, context: 3, ..alloc(Memory::Cb, 0, 8, 64) };
     let cb = |id| Push(Event { context: 2, ..alloc(Memory::Cb, 0, id, 640) });
-    let release = |context, blocks, size| {
-        Push(Event { id: blocks, context, size, ..event(Kind::FreeAll, Memory::Cb, 0) })
-    };
+    let release =
+        |context, blocks, size| Push(Event { id: blocks, context, size, ..event(Kind::FreeAll, Memory::Cb, 0) });
     let unknown = bytemuck::cast(Event { kind: 200, memory: 99, flags: 0xFFFF, ..Event::default() });
     let far = bytemuck::cast(Event { device: u32::MAX, size: u64::MAX, ..alloc(Memory::Dram, 0, u64::MAX, 0) });
     let of = drain::input;
@@ -66,9 +65,18 @@ fn drain_seeds() -> Vec<Seed> {
         }),
         ("torn-slot", of(3, &[dram(1, 64), Header(CLAIM, 3), Drain, Die])),
         ("torn-then-more", of(3, &[Header(CLAIM, 1), dram(1, 64), dram(2, 64), Drain, Die])),
-        ("freeall-storm", of(5, &[cb(1), cb(2), release(2, 2, 1280), Drain, Flood(30, event(Kind::FreeAll, Memory::Cb, 0)), Drain])),
-        ("freeall-lies", of(5, &[cb(1), Header(DROPPED, 1), Cell(0, 5, 1, 1), Drain, release(2, u64::MAX, u64::MAX), Drain])),
-        ("free-of-the-dropped-lies", of(3, &[Cell(0, 0, 1, 9), Header(DROPPED, 9), Drain, Push(free(Memory::Dram, 0, 5, u64::MAX)), Drain])),
+        (
+            "freeall-storm",
+            of(5, &[cb(1), cb(2), release(2, 2, 1280), Drain, Flood(30, event(Kind::FreeAll, Memory::Cb, 0)), Drain]),
+        ),
+        (
+            "freeall-lies",
+            of(5, &[cb(1), Header(DROPPED, 1), Cell(0, 5, 1, 1), Drain, release(2, u64::MAX, u64::MAX), Drain]),
+        ),
+        (
+            "free-of-the-dropped-lies",
+            of(3, &[Cell(0, 0, 1, 9), Header(DROPPED, 9), Drain, Push(free(Memory::Dram, 0, 5, u64::MAX)), Drain]),
+        ),
         ("dropped-u64-max", of(3, &[Header(DROPPED, u64::MAX), Drain, Die])),
         ("dropped-runs-back", of(3, &[Header(DROPPED, 9), Drain, Header(DROPPED, 3), Drain, Restart])),
         ("lost-controls-max", of(3, &[dram(1, 64), Header(LOST_CONTROLS, u64::MAX), Header(DROPPED, 1), Drain])),
@@ -81,7 +89,10 @@ fn drain_seeds() -> Vec<Seed> {
             let step = |(n, bytes): (usize, &u64)| [Cell(0, 0, 0, *bytes), Header(DROPPED, n as u64 + 1), Drain];
             of(3, &ops.iter().enumerate().flat_map(step).collect::<Vec<_>>())
         }),
-        ("cells-freed-only", of(3, &[dram(1, 64), Cell(0, 0, 2, 1 << 62), Cell(0, 0, 3, 1 << 62), Header(DROPPED, 1), Drain, Die])),
+        (
+            "cells-freed-only",
+            of(3, &[dram(1, 64), Cell(0, 0, 2, 1 << 62), Cell(0, 0, 3, 1 << 62), Header(DROPPED, 1), Drain, Die]),
+        ),
         ("cells-of-a-spare-kind", of(3, &[Cell(63, 7, 0, 64), Header(DROPPED, 1), Drain])),
         ("claim-2-61", of(3, &[dram(1, 64), Header(CLAIM, 1 << 61), Drain, Drain, Die])),
         ("claim-runs-back", of(3, &[dram(1, 64), dram(2, 64), Drain, Header(CLAIM, 0), Drain, dram(3, 64), Drain])),
@@ -92,7 +103,9 @@ fn drain_seeds() -> Vec<Seed> {
         ("sizes-past-2-62", of(3, &[dram(1, 1 << 61), dram(2, 1 << 61), dram(3, 1 << 61), Drain, Die])),
         ("globally-allocated", of(3, &[Push(global), dram(2, 1 << 62), Push(global), Drain])),
         ("sixty-four-chips", {
-            let open = |n: u32| Push(Event { id: 0x100 + u64::from(n), context: 3, ..event(Kind::DeviceInfo, Memory::Dram, n) });
+            let open = |n: u32| {
+                Push(Event { id: 0x100 + u64::from(n), context: 3, ..event(Kind::DeviceInfo, Memory::Dram, n) })
+            };
             let ops = (0..70).flat_map(|n| [open(n), Push(alloc(Memory::Dram, n, 1, 64))]).collect::<Vec<_>>();
             of(8, &[&ops[..], &[Drain, Die]].concat())
         }),
@@ -127,7 +140,10 @@ fn ledger_seeds() -> Vec<Seed> {
         ("unsettled", of(&[Word(0, settled, 3), Word(3, 7, 0xFF << 32)])),
         ("counts-lie", of(&[Word(2, 0, 65), Word(1, 0, 65)])),
         ("accounts-lie", of(&[Word(2, 1, 257), Word(1, 1, 257)])),
-        ("counters-max", of(&[Word(2, counters, u64::MAX), Word(2, counters + 1, u64::MAX), Apply(alloc(Memory::Dram, 0, 1, 1))])),
+        (
+            "counters-max",
+            of(&[Word(2, counters, u64::MAX), Word(2, counters + 1, u64::MAX), Apply(alloc(Memory::Dram, 0, 1, 1))]),
+        ),
         ("account-of-no-device", of(&[account(0)])),
         ("account-peak-max", of(&[account(1)])),
         ("account-allocated-max", of(&[account(2), Apply(alloc(Memory::Dram, 0, 51, 64))])),
