@@ -31,11 +31,12 @@ use crate::books::MOST_BYTES;
 use batch::Held;
 use core::sync::atomic::AtomicU64;
 use file::{File, Found};
-use shm_layout::event::{Event, Kind, MAX_DEVICE, Memory};
+use shm_layout::event::{Event, Kind, MAX_DEVICE, Memory, flags};
 use shm_layout::ledger::{DYING, Entries, Identity, LedgerState};
 use shm_layout::names::{Prefix, ProcessFile, Role};
 use shm_layout::ring::Slot;
 use shm_layout::segment::SegmentError;
+use std::collections::HashMap;
 
 /// Live allocations up to which a processor's own caches hold them.
 const SMALL: usize = 2048;
@@ -63,12 +64,19 @@ impl Key {
     }
 }
 
+/// Bytes taken and asked for of the entries found so far, by device and memory kind.
+type Sums = HashMap<(u32, u8), (u64, u64)>;
+
 /// Whether an entry that was found can be one that an aggregator wrote: its numbers index what they may index, and with the entries
-/// before it (`sum`, bytes) it stays below what one account may reach.
-fn is_believable(event: &Event, sum: &mut u64) -> bool {
-    let known = Memory::from_u8(event.memory).is_some() && event.device <= MAX_DEVICE;
-    let with = sum.saturating_add(event.size.max(event.taken()));
-    let fits = known && matches!(event.kind, DYING | ALLOC) && with <= MOST_BYTES;
+/// before it, its account stays below what one may reach.
+fn is_believable(event: &Event, sums: &mut Sums) -> bool {
+    if Memory::from_u8(event.memory).is_none() || event.device > MAX_DEVICE || !matches!(event.kind, DYING | ALLOC) {
+        return false;
+    }
+    let asked = if event.flags & flags::GLOBALLY_ALLOCATED == 0 { event.size } else { 0 };
+    let sum = sums.entry((event.device, event.memory)).or_default();
+    let with = (sum.0.saturating_add(event.taken()), sum.1.saturating_add(asked));
+    let fits = with.0.max(with.1) <= MOST_BYTES;
     if fits {
         *sum = with;
     }
@@ -127,11 +135,11 @@ impl Ledger {
     fn recover(found: Found) -> Self {
         let Found { file, applied, unsettled, .. } = found;
         let mut held = Held::default();
-        let (slots, entries, mut sum) = (file.slots(), Entries(file.slots()), 0);
+        let (slots, entries, mut sums) = (file.slots(), Entries(file.slots()), Sums::new());
         let live = (0..slots.len()).filter_map(|at| {
             let event = entries.get(at)?;
             let dying = event.kind == DYING;
-            if event.stamp > applied || dying && unsettled || !is_believable(&event, &mut sum) {
+            if event.stamp > applied || dying && unsettled || !is_believable(&event, &mut sums) {
                 entries.clear(at);
                 return None;
             }

@@ -153,6 +153,14 @@ fn ledger_seeds() -> Vec<Seed> {
         ("entry-size-max", of(&[Word(3, 4, u64::MAX), Word(3, 12, u64::MAX), Word(3, 20, u64::MAX)])),
         ("entry-of-no-kind", of(&[Word(3, 7, u64::MAX), Word(3, 15, 0)])),
         ("entry-of-no-device", of(&[Word(3, 6, u64::MAX)])),
+        (
+            "two-accounts-near-2-62",
+            of(&[
+                Apply(alloc(Memory::Dram, 0, 50, 1 << 61)),
+                Apply(alloc(Memory::L1, 0, 51, 3 << 60)),
+                Apply(alloc(Memory::L1, 1, 52, 3 << 60)),
+            ]),
+        ),
         ("entries-of-one-key", of(&[Word(3, 10, 9), Word(3, 18, 9), Word(3, 26, 9)])),
     ]
 }
