@@ -31,6 +31,10 @@ loom *ARGS:
 miri *ARGS:
     .ci/miri {{ARGS}}
 
+# The fuzz targets; e.g. `just fuzz 600 drain`
+fuzz *ARGS:
+    .ci/fuzz {{ARGS}}
+
 # Format, in place
 fmt:
     cargo fmt --all

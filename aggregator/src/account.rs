@@ -1,5 +1,6 @@
 //! One account: what a process holds of one memory kind on one device.
 
+use crate::books::MOST_BYTES;
 use crate::chips::{ChipIndex, Chips};
 use shm_layout::event::{Event, Memory, flags};
 use shm_layout::ledger::Account;
@@ -31,26 +32,27 @@ impl Live {
         Self { account, chip, asked: 0, taken: 0, blocks: 0, fabric: 0, dispatch: 0 }
     }
 
-    /// Bytes taken, entries and unlisted; never below zero.
+    /// Bytes taken, entries and unlisted; never below zero, and no more than a process may reach.
     pub fn footprint(&self) -> u64 {
-        self.taken.saturating_add_signed(self.account.unlisted_bytes)
+        self.taken.saturating_add_signed(self.account.unlisted_bytes).min(MOST_BYTES)
     }
 
     /// Blocks, entries and unlisted.
     pub fn all_blocks(&self) -> u64 {
-        self.blocks.saturating_add_signed(self.account.unlisted_blocks)
+        self.blocks.saturating_add_signed(self.account.unlisted_blocks).min(MOST_BYTES)
     }
 
     /// The figures to be shown; `resident` is for circular buffers.
     pub fn figures(&self, resident: u64, capacity: u64) -> Figures {
         Figures {
-            live_bytes: self.asked.saturating_add_signed(self.account.unlisted_bytes),
+            live_bytes: self.asked.saturating_add_signed(self.account.unlisted_bytes).min(MOST_BYTES),
             footprint_bytes: self.footprint(),
             blocks: self.all_blocks(),
-            peak_footprint_bytes: self.account.peak.max(self.footprint()),
+            peak_footprint_bytes: self.account.peak.max(self.footprint()).min(MOST_BYTES),
             capacity_bytes: capacity,
-            allocated_bytes_total: self.account.allocated,
-            freed_bytes_total: self.account.freed,
+            // What was dropped is counted as the process tells it.
+            allocated_bytes_total: self.account.allocated.min(MOST_BYTES),
+            freed_bytes_total: self.account.freed.min(MOST_BYTES),
             resident_bytes: resident,
             fabric_bytes: self.fabric,
             dispatch_bytes: self.dispatch,

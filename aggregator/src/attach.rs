@@ -18,6 +18,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Most slots that a section may have: 1 GiB of records.
 pub const MOST_SLOTS: u64 = 1 << 24;
 
+/// Drops above this that a process claims are a lie: a hundred million a second would take a month. It is what a lie can add to
+/// the host's sum, and far enough from every true one to be recognised for it.
+pub const MOST_DROPS: u64 = 1 << 48;
+
 /// Why a ring is not read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -225,11 +229,12 @@ impl AttachedRing {
         self.header().clock.store(monotonic_ns, Relaxed);
     }
 
-    /// Records that did not fit, so far.
+    /// Records that did not fit, so far; at most [`MOST_DROPS`]. Not cut to what the drop table adds up to: that one is the
+    /// process's word as well, and a release of no told number of blocks is one record of no block.
     pub fn dropped(&self) -> u64 {
         // SYNC(ring.dropped): the cells that these records were counted in are visible; pairs with the Release in the
         // producer's ring.rs `count_lost`.
-        self.header().dropped.load(Acquire)
+        self.header().dropped.load(Acquire).min(MOST_DROPS)
     }
 
     /// Of these, records other than allocations and frees.

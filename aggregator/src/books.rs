@@ -5,6 +5,7 @@
 
 mod devices;
 mod lost;
+mod recovered;
 mod unlisted;
 
 use crate::account::Live;
@@ -15,7 +16,7 @@ use shm_layout::ledger::{Counters, Device, LedgerState, MAX_ACCOUNTS, MAX_DEVICE
 use shm_layout::stats::UNKNOWN;
 
 /// A sum that a process may reach: what is above is no size but an attack or a fault.
-const MOST_BYTES: u64 = 1 << 62;
+pub const MOST_BYTES: u64 = 1 << 62;
 /// Keys remembered as freed, to tell a double free from a free of something unknown.
 const REMEMBERED_FREES: usize = 256;
 
@@ -64,6 +65,7 @@ pub struct Books {
 impl Books {
     /// The books of a ledger that was found: sums from its state block, live figures from its entries.
     pub fn recover(state: LedgerState, ledger: &Ledger, chips: &mut Chips) -> Self {
+        let state = recovered::believable(state);
         let mut books = Self { counters: state.counters, devices: state.devices, ..Self::default() };
         for device in books.devices.clone() {
             books.introduce(&device, chips);

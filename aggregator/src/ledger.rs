@@ -28,19 +28,22 @@ mod tests;
 
 pub use batch::{Batch, Entered};
 
+use crate::books::MOST_BYTES;
 use crate::sigbus::Fault;
 use adopt::Adopted;
 use batch::Held;
 use core::sync::atomic::AtomicU64;
 use file::{File, Found};
-use shm_layout::event::{Event, Kind};
+use shm_layout::event::{Event, Kind, MAX_DEVICE, Memory, flags};
 use shm_layout::ledger::{DYING, Entries, Identity, IdentityError, LedgerState};
 use shm_layout::names::{Prefix, ProcessFile, Role};
 use shm_layout::ring::Slot;
 use shm_layout::segment::SegmentError;
+use std::collections::HashMap;
 
 /// Live allocations up to which a processor's own caches hold them.
 const SMALL: usize = 2048;
+const ALLOC: u8 = Kind::Alloc as u8;
 
 /// The slots of all entries.
 type Slots = [Slot<AtomicU64>];
@@ -62,6 +65,25 @@ impl Key {
     pub const fn of(event: &Event) -> Self {
         Self { device: event.device, memory: event.memory, id: event.id }
     }
+}
+
+/// Bytes taken and asked for of the entries found so far, by device and memory kind.
+type Sums = HashMap<(u32, u8), (u64, u64)>;
+
+/// Whether an entry that was found can be one that an aggregator wrote: its numbers index what they may index, and with the entries
+/// before it, its account stays below what one may reach.
+fn is_believable(event: &Event, sums: &mut Sums) -> bool {
+    if Memory::from_u8(event.memory).is_none() || event.device > MAX_DEVICE || !matches!(event.kind, DYING | ALLOC) {
+        return false;
+    }
+    let asked = if event.flags & flags::GLOBALLY_ALLOCATED == 0 { event.size } else { 0 };
+    let sum = sums.entry((event.device, event.memory)).or_default();
+    let with = (sum.0.saturating_add(event.taken()), sum.1.saturating_add(asked));
+    let fits = with.0.max(with.1) <= MOST_BYTES;
+    if fits {
+        *sum = with;
+    }
+    fits
 }
 
 /// The live allocations of one process.
@@ -166,11 +188,11 @@ impl Ledger {
     fn recover(found: Found, identity: Identity) -> Self {
         let Found { file, applied, unsettled, .. } = found;
         let mut held = Held::default();
-        let (slots, entries) = (file.slots(), Entries(file.slots()));
+        let (slots, entries, mut sums) = (file.slots(), Entries(file.slots()), Sums::new());
         let live = (0..slots.len()).filter_map(|at| {
             let event = entries.get(at)?;
             let dying = event.kind == DYING;
-            if event.stamp > applied || dying && unsettled {
+            if event.stamp > applied || dying && unsettled || !is_believable(&event, &mut sums) {
                 entries.clear(at);
                 return None;
             }

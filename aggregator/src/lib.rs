@@ -42,3 +42,16 @@ pub use attach::AttachError;
 pub use daemon::Daemon;
 pub use host::Now;
 pub use lines::bytes_text;
+
+/// What the fuzz targets (fuzz/) call: the daemon's own steps, one at a time, without its threads and sleeps. Behind a feature
+/// because none of it is an interface.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::attach::AttachedRing;
+    pub use crate::books::Books;
+    pub use crate::chips::Chips;
+    pub use crate::descriptors::Places;
+    pub use crate::ledger::{Batch, Ledger, Recovered};
+    pub use crate::wake::Wake;
+}

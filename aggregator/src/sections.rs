@@ -201,6 +201,22 @@ impl AttachedRing {
         end
     }
 
+    /// Records written and not read. A claim of more than a lap is impossible, since a slot is only claimed once it was returned:
+    /// whoever says so lags by nothing that could be known.
+    pub fn lag(&self, next: u64) -> u64 {
+        let possible = |ahead: u64, slots: u64| if ahead <= slots { ahead } else { 0 };
+        let claimed = |place: &Place| self.section(place.number).claimed();
+        let mut lag = possible(claimed(&self.place).saturating_sub(self.local(next)), self.place.slots);
+        let mut place = self.place;
+        while let Some(after) = self.after(&place) {
+            // Relaxed: as the claim.
+            let start = self.section(after.number).start.load(Relaxed);
+            lag += possible(claimed(&after).saturating_sub(start), after.slots);
+            place = after;
+        }
+        lag
+    }
+
     /// Reads records from `from` on; the number after the last.
     pub fn read(&self, from: u64, max: usize, into: &mut Vec<Event>) -> u64 {
         let base = self.place.base;

@@ -1,6 +1,6 @@
 //! One tracked process: its ring, its ledger, its books.
 
-use crate::attach::{AttachError, AttachedRing};
+use crate::attach::{AttachError, AttachedRing, MOST_DROPS};
 use crate::books::{Books, Removed};
 use crate::chips::{ChipIndex, Chips};
 use crate::clock::TickClock;
@@ -302,7 +302,10 @@ impl Tracked {
 
     fn absorb_all(&mut self, chips: &mut Chips) {
         self.absorb_at = None;
-        self.drops_seen = self.ring.dropped();
+        let before = core::mem::replace(&mut self.drops_seen, self.ring.dropped());
+        if before < MOST_DROPS && self.drops_seen == MOST_DROPS {
+            self.books.counters.anomalies.overflow += 1;
+        }
         absorb(&self.ring, &mut self.books, chips);
         let lost = self.ring.lost_controls();
         if lost != self.lost_controls_seen {
@@ -429,8 +432,7 @@ impl Tracked {
 
     /// Records claimed and not read.
     fn lag(&self) -> u64 {
-        let next = self.next();
-        self.ring.end(next) - next
+        self.ring.lag(self.next())
     }
 
     /// Its row in the snapshot, as of the last [`refresh`](Self::refresh).

@@ -82,13 +82,13 @@ impl Books {
         if live.account.outstanding == 0 {
             return false;
         }
-        let before = live.footprint();
+        let (before, taken) = (live.footprint(), event.taken().min(MOST_BYTES));
         live.account.outstanding = live.account.outstanding.saturating_sub(1);
-        live.shift_unlisted(-signed(event.taken()), -1);
-        live.account.freed = live.account.freed.saturating_add(event.taken());
+        live.shift_unlisted(-signed(taken), -1);
+        live.account.freed = live.account.freed.saturating_add(taken);
         let figures = chips.figures(live.chip, memory);
         figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(live.footprint());
-        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(event.taken());
+        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(taken);
         true
     }
 

@@ -17,6 +17,8 @@ const FIRST_ENTRIES: usize = 512;
 pub const MOST_ENTRIES: usize = 1 << 24;
 /// It grows by an eighth when its entries are used up, at most by these (1 MiB) at once: more would take longer than others can wait.
 const MOST_ADDED: usize = 1 << 14;
+/// No ring comes to this many records; a ledger that says so is not continued, for its next commits would not fit their word.
+const LAST: u64 = 1 << 62;
 /// Addresses are taken for 16 times what is needed when they do not suffice, so that pages hardly ever move.
 const ROOM: usize = 16;
 /// When it is tried again to grow, after /dev/shm was full.
@@ -121,6 +123,9 @@ impl File {
             return None;
         }
         let (applied, block) = header.committed();
+        if applied >= LAST {
+            return None;
+        }
         let unsettled = applied != header.settled();
         let state_words: Vec<u64> = opened
             .mapping
