@@ -53,6 +53,9 @@ pub struct Arguments {
     /// Nobody keeps within the ring, neither those that do what totals do not survive when records are dropped.
     #[arg(long)]
     pub unbounded: bool,
+    /// Runs the aggregator that this program was built with, and not the binary beside it.
+    #[arg(long)]
+    pub built_in: bool,
     /// Nobody drops anything: everybody keeps within the ring from one check to the next.
     #[arg(long, conflicts_with = "unbounded")]
     pub no_overflow: bool,
@@ -64,6 +67,15 @@ fn main() -> ExitCode {
         let played = producer::play(arguments.into_iter().skip(1));
         // A producer ends when its supervisor does, and there is nothing to be said about it.
         return if played.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    if arguments.get(1).is_some_and(|word| word == victim::ARGUMENT) {
+        return match victim::run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("aggregator: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
     }
     let arguments = Arguments::parse();
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));

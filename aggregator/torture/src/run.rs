@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments, seed: u64, prefix: &Prefix) -> anyhow::Result<
         rng: Rng::with_seed(seed),
         prefix: prefix.clone(),
         cast: Cast::new(prefix)?,
-        victim: Victim::new(prefix)?,
+        victim: Victim::new(prefix, arguments.built_in)?,
         tally: Tally { seed, ..Tally::default() },
         ratchet: Ratchet::default(),
         patience: Duration::try_from_secs_f64(arguments.patience)?,

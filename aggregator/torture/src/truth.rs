@@ -22,6 +22,8 @@ pub struct Truth {
     pub events: u64,
     /// Children forked so far.
     pub forks: u64,
+    /// It kept within its ring from one check to the next: nothing of it may have been dropped.
+    pub bounded: bool,
     /// Whether it has a ring.
     pub has_ring: bool,
     /// Its devices that were ever opened.

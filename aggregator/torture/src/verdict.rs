@@ -79,6 +79,9 @@ pub fn compare(seen: &Seen, members: &[Member], strict: bool) -> Verdict {
             verdict.wrong.push(format!("process {pid} is quiet, and {} events behind", process.lag_events));
         }
         let dropped = process.dropped_events_total;
+        if dropped > 0 && truth.bounded {
+            verdict.wrong.push(format!("process {pid} kept within its ring, and {dropped} of its events were dropped"));
+        }
         let rows: BTreeMap<(u32, u8), &Row> =
             snapshot.rows_of(at).map(|row| ((row.device, row.memory as u8), row)).collect();
         let incomplete = rows.values().any(|row| row.figures.detail_incomplete != 0);

@@ -1,20 +1,38 @@
 //! The aggregator: a child process that is started, killed, ended and stopped.
 
+use aggregator::Daemon;
 use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use shm_layout::names::Prefix;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// First argument of the command line of an aggregator that is this program itself.
+pub const ARGUMENT: &str = "aggregator";
 
 /// The aggregator of the moment, if there is one.
 #[derive(Debug)]
 pub struct Victim {
     program: PathBuf,
+    arguments: Option<&'static str>,
     prefix: Prefix,
     child: Option<Child>,
     stopped: bool,
+}
+
+/// An aggregator's whole life, in this program: as the binary's, without a log.
+///
+/// # Errors
+/// When it cannot begin.
+pub fn run() -> anyhow::Result<()> {
+    let (stop, write) = UnixStream::pair()?;
+    signal_hook::low_level::pipe::register(signal_hook::consts::SIGTERM, write)?;
+    Daemon::start(&Prefix::from_environment()?, stop.as_fd())?.run();
+    Ok(())
 }
 
 /// What an aggregator has of the system.
@@ -29,18 +47,20 @@ pub struct Resources {
 }
 
 impl Victim {
-    /// None runs yet.
+    /// None runs yet. `built_in`: it is to be this program itself, with the library that it was built with.
     ///
     /// # Errors
     /// When there is no `aggregator` beside this program.
-    pub fn new(prefix: &Prefix) -> anyhow::Result<Self> {
-        let program = std::env::current_exe()?.with_file_name("aggregator");
+    pub fn new(prefix: &Prefix, built_in: bool) -> anyhow::Result<Self> {
+        let me = std::env::current_exe()?;
+        let (program, arguments) =
+            if built_in { (me, Some(ARGUMENT)) } else { (me.with_file_name("aggregator"), None) };
         anyhow::ensure!(
             program.is_file(),
             "{} is not there: build it in the same way first (cargo build -p aggregator, with --release if this is)",
             program.display()
         );
-        Ok(Self { program, prefix: prefix.clone(), child: None, stopped: false })
+        Ok(Self { program, arguments, prefix: prefix.clone(), child: None, stopped: false })
     }
 
     /// Its process id, if it runs.
@@ -55,6 +75,7 @@ impl Victim {
     pub fn start(&mut self) -> anyhow::Result<()> {
         if self.child.is_none() {
             let child = Command::new(&self.program)
+                .args(self.arguments)
                 .env("TT_ALLOC_PREFIX", self.prefix.to_string())
                 .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "error".to_owned()))
                 .stdin(Stdio::null())

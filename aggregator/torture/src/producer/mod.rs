@@ -316,6 +316,7 @@ impl Player {
         let mut truth = Truth {
             events: self.events(),
             forks: self.forks,
+            bounded: self.part.budget.is_some(),
             has_ring: producer::process::ring_name().is_some(),
             devices: self.devices.iter().filter_map(|device| device.opened).collect(),
             accounts,
