@@ -91,6 +91,7 @@ impl Cast {
             .args([producer::ARGUMENT, "--socket", &part.socket, "--seed", &part.seed.to_string()])
             .args(["--threads", &part.threads.to_string(), "--devices", &part.devices.to_string()])
             .args(part.wild.then_some("--wild"))
+            .args(part.blind.then_some("--blind"))
             .args(part.budget.map(|budget| format!("--budget={budget}")))
             .env("TT_ALLOC_TRACKING_ENABLED", "1")
             .env("TT_ALLOC_PREFIX", self.prefix.to_string())

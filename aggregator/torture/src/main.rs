@@ -53,6 +53,11 @@ pub struct Arguments {
     /// Nobody keeps within the ring, neither those that do what totals do not survive when records are dropped.
     #[arg(long)]
     pub unbounded: bool,
+    /// Also does, and expects, what is known to go wrong still: releases that do not say what they free by producers that overflow
+    /// their rings (a dropped one marks nothing as incomplete), and rings that their process was killed while making (nobody
+    /// removes them while an aggregator runs).
+    #[arg(long)]
+    pub known_faults: bool,
     /// Runs the aggregator that this program was built with, and not the binary beside it.
     #[arg(long)]
     pub built_in: bool,

@@ -49,6 +49,7 @@ impl Ground {
             socket: self.cast.socket().to_owned(),
             seed: self.rng.u64(..),
             wild,
+            blind: wild && (bounded || self.arguments.known_faults),
             threads: [1, 1, 1, 2, 4, 8][self.rng.usize(..6)],
             devices: self.rng.u32(1..=4),
             budget: bounded.then_some(within),
@@ -86,37 +87,38 @@ impl Ground {
                 self.victim.go_on();
             }
             match self.rng.u8(0..100) {
-                0..24 => {
+                0..18 => {
                     let most = self.rng.usize(1..4);
                     self.start_producers(most)?;
                 }
-                24..40 => self.kill_some(),
-                40..50 => self.stop_or_continue_one(),
-                50..55 => self.tell_one(producer::FORK),
-                55..58 => self.tell_one(producer::EXIT),
-                58..59 => self.tell_one(producer::ABORT),
-                59..62 if !gently => self.kill_aggregator()?,
-                62..64 if !gently => {
+                18..24 => self.kill_some(),
+                24..34 => self.stop_or_continue_one(),
+                34..39 => self.tell_one(producer::FORK),
+                39..41 => self.tell_one(producer::EXIT),
+                41 => self.tell_one(producer::ABORT),
+                42..46 if !gently => self.kill_aggregator()?,
+                46..54 if !gently => self.kill_aggregator_at_work()?,
+                54..56 if !gently => {
                     self.kill_aggregator()?;
                     // Rarely for so long that everybody fills the ring.
                     let most = if self.rng.u8(0..10) == 0 { 800 } else { 60 };
                     absent_until = Some(Instant::now() + self.milliseconds(most));
                 }
-                64 if !gently => {
+                56 if !gently => {
                     for _ in 0..self.rng.u8(2..6) {
                         self.victim.start()?;
                         std::thread::sleep(self.milliseconds(8));
                         self.kill_aggregator()?;
                     }
                 }
-                65 if !gently => self.end_aggregator()?,
-                66 => {
+                57 if !gently => self.end_aggregator()?,
+                58..60 => {
                     let most = if self.rng.u8(0..8) == 0 { 500 } else { 60 };
                     self.victim.stop();
                     stopped_until = Some(Instant::now() + self.milliseconds(most));
                     self.tally.aggregator_stops += u64::from(self.victim.is_stopped());
                 }
-                67..70 => self.look()?,
+                60..63 => self.look()?,
                 _ => {}
             }
             let pause = self.milliseconds(16);
@@ -129,6 +131,15 @@ impl Ground {
     fn kill_aggregator(&mut self) -> anyhow::Result<()> {
         self.tally.aggregator_kills += u64::from(self.victim.kill()?);
         Ok(())
+    }
+
+    /// It is held up until there is much to read, and killed while it reads.
+    fn kill_aggregator_at_work(&mut self) -> anyhow::Result<()> {
+        self.victim.stop();
+        std::thread::sleep(self.milliseconds(12));
+        self.victim.go_on();
+        std::thread::sleep(Duration::from_micros(self.rng.u64(0..1500)));
+        self.kill_aggregator()
     }
 
     fn end_aggregator(&mut self) -> anyhow::Result<()> {
@@ -147,7 +158,7 @@ impl Ground {
     fn kill_some(&mut self) {
         let share = match self.rng.u8(0..20) {
             0 => 100,
-            1..5 => 40,
+            1..4 => 40,
             _ => 0,
         };
         let one = self.rng.usize(0..self.cast.members.len().max(1));

@@ -84,12 +84,14 @@ pub fn compare(seen: &Seen, members: &[Member], strict: bool) -> Verdict {
         }
         let rows: BTreeMap<(u32, u8), &Row> =
             snapshot.rows_of(at).map(|row| ((row.device, row.memory as u8), row)).collect();
-        let incomplete = rows.values().any(|row| row.figures.detail_incomplete != 0);
-        let excused = !strict && dropped > 0 && truth.wildness.any() && incomplete;
+        let may_be_wrong = !strict && dropped > 0 && truth.wildness.any();
         for account in &truth.accounts {
             let chip = chip_of(truth, account.device);
             let row = rows.get(&(account.device, account.memory)).copied();
+            // Nothing excuses a figure that is said to be complete.
+            let excused = may_be_wrong && row.is_some_and(|row| row.figures.detail_incomplete != 0);
             if excused {
+                verdict.excused.insert(pid);
                 unsure.insert((chip, account.memory));
                 // Figures may be anywhere then: also where the truth has nothing any more.
                 if let Some(row) = row {
@@ -106,9 +108,6 @@ pub fn compare(seen: &Seen, members: &[Member], strict: bool) -> Verdict {
                     .wrong
                     .push(format!("process {pid} has a row for device {device}, memory {memory}, it never had"));
             }
-        }
-        if excused {
-            verdict.excused.insert(pid);
         }
     }
     for (pid, truth) in &truths {

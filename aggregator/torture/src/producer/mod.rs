@@ -51,6 +51,9 @@ pub struct Part {
     /// It also does what totals do not survive once records are dropped.
     #[arg(long)]
     pub wild: bool,
+    /// Its releases do not always say what they free.
+    #[arg(long)]
+    pub blind: bool,
     /// Threads that write.
     #[arg(long)]
     pub threads: u64,
@@ -107,7 +110,8 @@ fn connect(name: &str) -> anyhow::Result<UnixStream> {
 impl Player {
     fn new(part: Part, stream: UnixStream) -> Self {
         let mut rng = Rng::with_seed(part.seed);
-        let workers = (0..part.threads).map(|n| Worker::new(n, rng.u64(..), part.devices, part.wild)).collect();
+        let workers =
+            (0..part.threads).map(|n| Worker::new(n, rng.u64(..), part.devices, (part.wild, part.blind))).collect();
         let devices = vec![Device { opened: None, open: false }; part.devices as usize];
         Self {
             part,

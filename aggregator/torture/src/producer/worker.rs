@@ -44,6 +44,8 @@ pub struct Worker {
     devices: u32,
     /// Whether it does what totals do not survive once records are dropped.
     wild: bool,
+    /// Whether its releases do not always say what they free.
+    blind: bool,
     next: u64,
     live: Vec<Event>,
     programs: Vec<Program>,
@@ -58,8 +60,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// One that holds nothing.
-    pub fn new(number: u64, seed: u64, devices: u32, wild: bool) -> Self {
+    /// One that holds nothing. `wild` and `blind` are told at the fields.
+    pub fn new(number: u64, seed: u64, devices: u32, (wild, blind): (bool, bool)) -> Self {
         let address = |n: u64| {
             // The same address in two memories of two devices.
             let memory = if n.is_multiple_of(2) { Memory::Dram } else { Memory::L1 };
@@ -78,6 +80,7 @@ impl Worker {
             number,
             devices,
             wild,
+            blind,
             next: 0,
             live: Vec::new(),
             programs: Vec::new(),
@@ -242,7 +245,7 @@ impl Worker {
         }
         let Program { device, memory, context, blocks } = self.programs.swap_remove(at);
         let mut release = Event { context, ..Event::new(Kind::FreeAll, memory, device) };
-        if self.wild && self.rng.bool() {
+        if self.blind && self.rng.bool() {
             self.wildness.sizeless = true;
         } else {
             release.size = blocks.iter().map(Event::taken).sum();
