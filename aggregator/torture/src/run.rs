@@ -25,7 +25,7 @@ const LIFE_SHARE: f64 = 0.2;
 /// Of a long life, so much is warming up: its memory is compared from then on.
 const WARM_SHARE: f64 = 0.5;
 /// What the resident memory of an aggregator may grow by between two moments at which it tracks nobody.
-const MOST_GROWTH_KIB: i64 = 4096;
+const MOST_GROWTH_KIB: i64 = 8192;
 /// A ring may be young and unfinished for so long.
 const UNFINISHED: Duration = Duration::from_secs(3);
 /// Between two lines that say how it goes.

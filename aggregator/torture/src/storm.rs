@@ -43,7 +43,7 @@ impl Ground {
         // 4 KiB to 2 MiB.
         let ring_bytes = 1_u64 << self.rng.u32(smallest..=largest);
         let within = ring_bytes / EVENT_BYTES as u64 * 9 / 10;
-        let within_it = self.rng.u8(0..8) < if wild { 7 } else { 4 };
+        let within_it = self.rng.u8(0..8) < if wild { 7 } else { 6 };
         let bounded = self.arguments.no_overflow || within_it && !self.arguments.unbounded;
         let part = Part {
             socket: self.cast.socket().to_owned(),
