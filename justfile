@@ -35,6 +35,11 @@ miri *ARGS:
 fuzz *ARGS:
     .ci/fuzz {{ARGS}}
 
+# Break producers and aggregators at random for so many seconds, and check every total; e.g. `just torture 60 --seed 7`
+torture SECONDS *ARGS:
+    cargo build --release -p aggregator --bin aggregator
+    cargo run --release -p torture -- {{SECONDS}} {{ARGS}}
+
 # Format, in place
 fmt:
     cargo fmt --all

@@ -20,9 +20,10 @@ use crate::tracked::{BATCH, Met, Tracked};
 use crate::turns::Turns;
 use crate::wake::{Token, Wake};
 use shm_layout::event::{Event, Memory};
+use shm_layout::leftover::{self, Fate};
 use shm_layout::names::{Prefix, ProcessFile};
 use shm_layout::procfs;
-use shm_layout::segment::SegmentError;
+use shm_layout::segment::{SegmentError, remove_if_same};
 use shm_layout::stats::{Gone, Health, Parts, Severity};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -227,8 +228,17 @@ impl Host {
         if matches!(error, AttachError::Segment(SegmentError::NotFound { .. })) {
             return self.arrivals.forget(&file);
         }
-        if error.is_not_ready() && self.arrivals.wait(file, moment) {
-            return;
+        if error.is_not_ready() {
+            // Its process may have been killed while it made it: nobody else removes it while an aggregator runs.
+            let fate = leftover::fate(&self.prefix, &file);
+            if let Ok(Fate::Leftover { inode }) = fate
+                && remove_if_same(&file.name(&self.prefix), inode)
+            {
+                return self.arrivals.forget(&file);
+            }
+            if self.arrivals.wait(file, moment) {
+                return;
+            }
         }
         if !self.arrivals.refuse(file, error.may_pass(), moment) {
             // Told before.
