@@ -314,7 +314,11 @@ fn a_snapshot_half_written_leaves_the_one_before() {
 #[test]
 fn what_cannot_be_believed_is_replaced_with_a_line() {
     begins_anew(
-        |_, segment| (0..2).for_each(|buffer| drop(sequence(segment, buffer).fetch_or(1, Relaxed))),
+        |_, segment| {
+            for buffer in 0..2 {
+                sequence(segment, buffer).fetch_or(1, Relaxed);
+            }
+        },
         "no whole snapshot",
     );
     begins_anew(
