@@ -168,6 +168,27 @@ fn what_a_killed_aggregator_published_is_continued() {
 }
 
 #[test]
+fn killed_while_it_begins_it_has_changed_nothing() {
+    let ground = Ground::new();
+    let mut first = Daemon::start(&ground);
+    let stays = a_past(&ground);
+    let before = ground.look().unwrap();
+    first.kill();
+    for round in 0..60 {
+        let mut next = Daemon::spawn(&ground);
+        std::thread::sleep(Duration::from_micros(round * 400));
+        next.kill();
+        assert!(stats_segment(&ground, Access::Read).is_some(), "there always is one");
+    }
+    let last = Daemon::start(&ground);
+    is_continued(&ground, &before);
+    stays.close();
+    ground.see("nobody", |s| s.processes.is_empty());
+    last.stop();
+    ground.must_be_clean();
+}
+
+#[test]
 fn an_end_in_good_order_keeps_the_past_while_somebody_lives() {
     let ground = Ground::new();
     let first = Daemon::start(&ground);
