@@ -647,8 +647,9 @@ fn stopped_for_ten_seconds_and_woken_it_is_right_again() {
     assert_eq!(ground.look().unwrap().health.live_allocations, 100, "it was stopped");
     player.kill();
     daemon.signal(Signal::SIGCONT);
-    let seen = ground.see("the truth", |s| s.health.deaths_total == 1 && s.health.lag_events == 0);
-    assert_eq!((seen.processes.len(), seen.health.live_allocations), (1, 100));
+    let seen = ground
+        .see("the truth", |s| s.health.deaths_total == 1 && s.processes.len() == 1 && s.health.live_allocations == 100);
+    assert_eq!(seen.processes[0].pid, other.pid());
     let dram = seen.chips[0].memory[DRAM];
     assert_eq!((dram.allocated_bytes_total, dram.freed_bytes_total), (200 * 64, 100 * 64));
     other.close();
