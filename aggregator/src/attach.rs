@@ -1,6 +1,7 @@
 //! Attaching to a ring: every check before the first byte is believed.
 
 use crate::sigbus::Guarded;
+use crate::unlinked;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use nix::errno::Errno;
@@ -105,7 +106,10 @@ impl AttachedRing {
     pub fn attach(prefix: &Prefix, file: &ProcessFile) -> Result<Self, AttachError> {
         let name = file.name(prefix);
         let expect = Expect { owners: &[file.uid], least: ring_bytes(1), most: ring_bytes(MOST_SLOTS) };
-        let opened = segment::open(&name, Access::ReadWrite, expect)?;
+        let opened = segment::open(&name, Access::ReadWrite, expect).or_else(|error| match error {
+            SegmentError::NotFound { .. } => unlinked::open(prefix, file, Access::ReadWrite, expect),
+            other => Err(other),
+        })?;
         let file_bytes = opened.mapping.len() as u64;
         let opened = Guarded::new(opened).ok_or_else(|| AttachError::System {
             name: name.clone(),

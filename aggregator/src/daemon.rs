@@ -72,6 +72,8 @@ impl Daemon {
         let host = Host::new(prefix.clone(), Places::make());
         let mut daemon = Self { host, discovery, publisher, wake, _instance: instance };
         daemon.host.announce(daemon.discovery.scan());
+        // Who comes later is known before its name can go.
+        daemon.host.announce(daemon.discovery.scan_unlinked());
         daemon.host.welcome(&daemon.wake, WELCOME_AT_START, now);
         daemon.host.drain(now);
         daemon.host.sweep(now);

@@ -32,6 +32,7 @@ mod sheet;
 mod sigbus;
 mod tracked;
 mod turns;
+mod unlinked;
 mod wake;
 
 pub use attach::AttachError;
