@@ -45,13 +45,13 @@ fn one_pid_in_two_namespaces_is_two_processes() {
     let ground = Ground::new();
     let aggregator = ground.aggregator();
     let (mut one, mut two) = (player_in_its_own_namespace(&ground), player_in_its_own_namespace(&ground));
+    one.alloc(0, Memory::Dram, 1, 100, 0);
+    two.alloc(0, Memory::Dram, 1, 7, 0);
     let me = nix::unistd::geteuid();
     for player in [&mut one, &mut two] {
         let ring = player.tell("ring");
         assert!(ring.starts_with(&format!("{}.ring.{me}.1.", ground.prefix)), "it takes itself for pid 1: {ring}");
     }
-    one.alloc(0, Memory::Dram, 1, 100, 0);
-    two.alloc(0, Memory::Dram, 1, 7, 0);
     let seen = ground.see("both", |s| s.health.live_allocations == 2);
     assert_eq!(seen.processes.len(), 2);
     // By the pids that they have where the aggregator is.
@@ -93,7 +93,8 @@ fn an_aggregator_that_cannot_see_its_producers_declares_none_dead_before_its_end
     let (mut one, mut two) = (Player::start(&ground), Player::start(&ground));
     one.alloc(0, Memory::Dram, 1, 100, 0);
     two.alloc(0, Memory::Dram, 1, 7, 0);
-    let total = |s: &shm_layout::stats::Snapshot| s.chips.first().map(|c| c.memory[Memory::Dram as usize].footprint_bytes);
+    let total =
+        |s: &shm_layout::stats::Snapshot| s.chips.first().map(|c| c.memory[Memory::Dram as usize].footprint_bytes);
     ground.see("both", |s| total(s) == Some(107));
     // Several sweeps long.
     std::thread::sleep(std::time::Duration::from_millis(1500));

@@ -86,8 +86,8 @@ pub fn open_unlinked(
         Access::ReadWrite => OFlag::O_RDWR,
     };
     let path = format!("/proc/self/fd/{}", seen.as_raw_fd());
-    let file = open_path(path.as_str(), mode | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty())
-        .map_err(system("open"))?;
+    let file =
+        open_path(path.as_str(), mode | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty()).map_err(system("open"))?;
     map_checked(file, name, 0, access, expect)
 }
 
