@@ -153,6 +153,9 @@ fn a_ring_without_a_name_is_read_on_until_its_process_ends() {
     player.alloc(0, Memory::Dram, 2, 10, 0);
     let seen = ground.see("the next", |s| figures(s, player.pid(), 0, Memory::Dram).footprint_bytes == 110);
     assert_eq!(seen.health.deaths_total, 0);
+    // Several sweeps long.
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert_eq!(ground.look().unwrap().health.deaths_total, 0);
     player.kill();
     ground.see("its death", |s| s.processes.is_empty() && s.health.deaths_total == 1);
     drop(aggregator);
