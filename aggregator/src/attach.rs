@@ -2,6 +2,7 @@
 
 use crate::sections::Place;
 use crate::sigbus::Guarded;
+use crate::unlinked;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use nix::errno::Errno;
@@ -127,7 +128,10 @@ impl AttachedRing {
         let name = file.name(prefix);
         let expect =
             Expect { owners: &[file.uid], least: ring_bytes(1), most: ring_bytes(MOST_SLOTS) * SECTIONS as u64 };
-        let opened = segment::open(&name, Access::ReadWrite, expect)?;
+        let opened = segment::open(&name, Access::ReadWrite, expect).or_else(|error| match error {
+            SegmentError::NotFound { .. } => unlinked::open(prefix, file, Access::ReadWrite, expect),
+            other => Err(other),
+        })?;
         let file_bytes = opened.mapping.len() as u64;
         let opened = Guarded::new(opened).ok_or_else(|| AttachError::System {
             name: name.clone(),

@@ -94,6 +94,8 @@ impl Daemon {
         }
         let mut daemon = Self { prefix: prefix.clone(), host, discovery, publisher, wake, _instance: instance };
         daemon.host.announce(daemon.discovery.scan());
+        // Who comes later is known before its name can go.
+        daemon.host.announce(daemon.discovery.scan_unlinked());
         daemon.host.welcome(&daemon.wake, WELCOME_AT_START, now);
         daemon.host.miss(now);
         daemon.host.drain(now);

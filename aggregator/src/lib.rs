@@ -36,6 +36,7 @@ pub mod sigbus;
 mod succession;
 mod tracked;
 mod turns;
+mod unlinked;
 mod wake;
 
 pub use attach::AttachError;

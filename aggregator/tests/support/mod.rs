@@ -284,9 +284,14 @@ impl Player {
         self.child.id()
     }
 
+    /// Says a line.
+    pub fn say(&mut self, line: &str) {
+        writeln!(self.input, "{line}").unwrap();
+    }
+
     /// Says a line and waits for the answer.
     pub fn tell(&mut self, line: &str) -> String {
-        writeln!(self.input, "{line}").unwrap();
+        self.say(line);
         let mut answer = String::new();
         self.output.read_line(&mut answer).unwrap();
         answer.strip_prefix("ok").unwrap_or_else(|| panic!("{line}: {answer:?}")).trim().to_owned()

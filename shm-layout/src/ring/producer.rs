@@ -70,9 +70,9 @@ impl<'a, W: Word64> Producer<'a, W> {
             let stamp = slot.stamp().load(Acquire);
             if stamp == free_for(seq, slots) {
                 // Relaxed, Relaxed: whoever wins owns the slot alone; what it writes is published by the stamp.
-                match self.claim.compare_exchange_weak(seq, seq + 1, Relaxed, Relaxed) {
+                match self.claim.compare_exchange_weak(seq, seq.wrapping_add(1), Relaxed, Relaxed) {
                     Ok(_) => {
-                        prefetch_for_write(&self.slots[((seq + AHEAD) & (slots - 1)) as usize]);
+                        prefetch_for_write(&self.slots[(seq.wrapping_add(AHEAD) & (slots - 1)) as usize]);
                         slot.fill(&event.to_words());
                         // SYNC(ring.stamp): publishes the seven words above; pairs with the Acquire in
                         // consumer.rs `read`.

@@ -9,7 +9,7 @@ mod open;
 
 pub use create::{Created, create, create_in_part, grow};
 pub use mapping::{Mapping, SharedWords};
-pub use open::{Access, Expect, Opened, open, remove_if_same, remove_own};
+pub use open::{Access, Expect, Opened, open, open_unlinked, remove_if_same, remove_own};
 
 use std::io;
 

@@ -7,7 +7,8 @@ use crate::names::DIRECTORY;
 use memmap2::MmapOptions;
 use nix::fcntl::{OFlag, open as open_path};
 use nix::sys::stat::{Mode, SFlag, fstat, lstat};
-use std::os::fd::OwnedFd;
+use nix::unistd::Pid;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// What the mapping is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,47 @@ pub fn open(name: &str, access: Access, expect: Expect<'_>) -> Result<Opened, Se
     let flags = mode | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let file = open_path(format!("{DIRECTORY}/{name}").as_str(), flags, Mode::empty())
         .map_err(|errno| SegmentError::from_errno(name, "open", errno))?;
+    map_checked(file, name, 1, access, expect)
+}
+
+/// Opens and maps what process `pid` has open as `fd`: a file of /dev/shm that was called `name` and has no name any more.
+///
+/// # Errors
+/// One for each way in which the file is not what was expected; [`SegmentError::Linked`] if it has a name.
+pub fn open_unlinked(
+    name: &str,
+    pid: Pid,
+    fd: i32,
+    access: Access,
+    expect: Expect<'_>,
+) -> Result<Opened, SegmentError> {
+    let system = |doing| move |errno| SegmentError::from_errno(name, doing, errno);
+    // Looked at before it is opened: the process may have anything there by now, and opening a device does something.
+    let seen = open_path(format!("/proc/{pid}/fd/{fd}").as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(system("open"))?;
+    let stat = fstat(&seen).map_err(system("fstat"))?;
+    let home = nix::sys::stat::stat(DIRECTORY).map_err(system("stat"))?;
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG || stat.st_dev != home.st_dev {
+        return Err(SegmentError::NotRegular { name: name.to_owned() });
+    }
+    let mode = match access {
+        Access::Read => OFlag::O_RDONLY,
+        Access::ReadWrite => OFlag::O_RDWR,
+    };
+    let path = format!("/proc/self/fd/{}", seen.as_raw_fd());
+    let file =
+        open_path(path.as_str(), mode | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty()).map_err(system("open"))?;
+    map_checked(file, name, 0, access, expect)
+}
+
+/// Checks what was opened, and maps it.
+fn map_checked(
+    file: OwnedFd,
+    name: &str,
+    links: u64,
+    access: Access,
+    expect: Expect<'_>,
+) -> Result<Opened, SegmentError> {
     let stat = fstat(&file).map_err(|errno| SegmentError::from_errno(name, "fstat", errno))?;
     let name = name.to_owned();
     if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
@@ -65,9 +107,10 @@ pub fn open(name: &str, access: Access, expect: Expect<'_>) -> Result<Opened, Se
     if !expect.owners.is_empty() && !expect.owners.contains(&stat.st_uid) {
         return Err(SegmentError::Owner { name, found: stat.st_uid });
     }
-    if stat.st_nlink != 1 {
-        #[allow(clippy::unnecessary_cast, reason = "the field's type differs by architecture")]
-        return Err(SegmentError::Linked { name, found: stat.st_nlink as u64 });
+    #[allow(clippy::unnecessary_cast, reason = "the field's type differs by architecture")]
+    let found = stat.st_nlink as u64;
+    if found != links {
+        return Err(SegmentError::Linked { name, found });
     }
     let bytes = u64::try_from(stat.st_size).unwrap_or(0);
     if !(expect.least..=expect.most).contains(&bytes) || bytes == 0 {
