@@ -70,10 +70,9 @@ impl Daemon {
     pub fn start(prefix: &Prefix, stop: BorrowedFd<'_>) -> anyhow::Result<Self> {
         let instance = Instance::take(prefix)?;
         let now = Now::read();
-        let mut heritage = Heritage::find(prefix).unwrap_or_else(|refusal| {
-            tracing::warn!("peaks, history and counters begin anew: {}: {refusal}", prefix.stats());
-            None
-        });
+        let found = Heritage::find(prefix);
+        let refusal = found.as_ref().err().map(ToString::to_string);
+        let mut heritage = found.unwrap_or_default();
         let create = |heritage: Option<&Heritage>| Publisher::create(prefix, heritage, now.monotonic_ns, now.unix_ns);
         let mut publisher = create(heritage.as_ref());
         if matches!(publisher, Err(SegmentError::NoSpace { .. })) {
@@ -85,6 +84,9 @@ impl Daemon {
             }
         }
         let publisher = publisher.context("the stats segment")?;
+        if let Some(refusal) = refusal {
+            tracing::warn!("peaks, history and counters begin anew: {}: {refusal}", prefix.stats());
+        }
         remove_orphaned_ledgers(prefix);
         let discovery = Discovery::new(prefix.clone());
         let wake = Wake::new(stop, discovery.fd()).context("epoll")?;

@@ -322,7 +322,11 @@ fn a_user_s_aggregator_after_root_s_says_what_it_cannot_know() {
     assert!(refused(&ground, USER).contains("belongs to user 0"));
     let daemon = Daemon::start(&ground, ROOT);
     daemon.stop();
-    // Ended: its ledger is there, which is not this user's to go on with.
+    // Ended: its segment is there for its successor, as long as somebody lives that it has read.
+    let said = refused(&ground, USER);
+    assert!(said.contains("the stats segment") && said.contains("belongs to user 0"), "{said}");
+    // With that gone, its ledger is there, which is not this user's to go on with.
+    std::fs::remove_file(format!("/dev/shm/{}", ground.prefix.stats())).unwrap();
     let _daemon = Daemon::start(&ground, USER);
     player.tell("burst 100 10 64");
     let seen = ground.see("the second part", |s| figures(s, player.pid(), 0, Memory::Dram).blocks == 10);
