@@ -108,10 +108,6 @@ impl State {
         self.live.iter().filter(|event| key(event) == of).count()
     }
 
-    fn twins(&self) -> Option<Event> {
-        self.live.iter().find(|event| self.count(key(event)) > 1).copied()
-    }
-
     /// The live records, of each key the oldest first.
     fn sorted(&self) -> Vec<Event> {
         let mut live = self.live.clone();
@@ -261,21 +257,6 @@ impl World {
         if hand_back {
             self.consumer().release(from, to);
         }
-        while self.hole.is_none()
-            && let Some(twin) = self.reader.twins()
-        {
-            let free = Event { id: twin.id, flags: twin.flags, ..Event::new(Kind::Free, Memory::Dram, twin.device) };
-            let pushed = self.push(&Event { memory: twin.memory, ..free });
-            self.consumer().release_unreturned(self.read);
-            if pushed || self.push(&Event { memory: twin.memory, ..free }) {
-                let at = self.read;
-                let mut seen = Vec::new();
-                let to = self.consumer().read(at, usize::MAX, |event| seen.push(event));
-                seen.iter().for_each(|event| self.reader.apply(event));
-                self.consumer().release(at, to);
-                self.read = to;
-            }
-        }
     }
 
     /// Bits of everything, to see that nothing changes.
@@ -286,9 +267,6 @@ impl World {
     }
 
     fn compact(&mut self) -> Option<Compacted> {
-        if self.history() && self.reader.twins().is_some() {
-            return None;
-        }
         let history = self.history();
         let before = self.left();
         let (bits, from) = (self.bits(), self.position());
@@ -390,7 +368,7 @@ impl World {
         Some(match bits >> 56 & 31 {
             0..=10 => {
                 // The rules of ids hold once there is a history; without one, anything goes.
-                if live > 1 || live == 1 && address == 0 && (self.strict || pick(40, 4) != 0) {
+                if live > 2 || live > 0 && address == 0 && (self.strict || pick(40, 4) != 0) {
                     return None;
                 }
                 let footprint = if pick(40, 2) == 0 { 0 } else { size * 2 };

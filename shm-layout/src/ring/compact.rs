@@ -63,11 +63,11 @@ impl<W: Word64> Compactor<'_, W> {
     /// sections before this one, or records that were *dropped*: the free of a dropped allocation has to reach the reader, or its
     /// total keeps the allocation for ever.
     ///
-    /// With `history`, what is left may come to something else than all of it in two cases: an id that is no address, alive before and
-    /// announced again here; and an address alive more than once when the reader left off. The table's peaks are upper bounds then: a
+    /// With `history`, what is left comes to the same as all of it unless an id that is no address was alive before and is announced
+    /// again here, or an address was alive more than [`TWINS`] times when the reader left off. The table's peaks are upper bounds then: a
     /// free without size, or a close, does not say how much of what was read before ends with it. With addresses as ids they may also be
-    /// too low, at most by the difference of two blocks at one address. What stays for good then: of each address one
-    /// allocation and one free; frees that find nothing; of each group one release without a count.
+    /// too low, at most by the difference of two blocks at one address. What stays for good then: of each address up to [`TWINS`]
+    /// allocations and frees; frees that find nothing; of each group one release without a count.
     pub fn compact(&self, read: u64, history: bool, scratch: &mut [u64]) -> Option<Compacted> {
         let lap = self.slots.len() as u64;
         // Relaxed: only written under the lock, which the caller has.
@@ -176,9 +176,9 @@ struct Sums {
     gone: u64,
 }
 
-/// A free that stays, because it may be for something that was read before: what that says of later frees of its key.
-const DOUBTFUL: u32 = 1;
-const CERTAIN: u32 = 2;
+/// So often an address that was read before may be alive at once: its next use is told before its free is, by another thread.
+/// As many frees of it stay.
+const TWINS: usize = 3;
 
 fn has(set: &[u64], at: usize) -> bool {
     set[at / 64] & 1 << (at % 64) != 0
@@ -191,22 +191,16 @@ fn put(set: &mut [u64], at: usize) {
 /// What a free finds of its key.
 #[derive(Default)]
 struct Found {
-    /// The oldest live allocation, and the one after it.
+    /// The oldest live allocation, and the oldest that no free that stays may have meant.
     oldest: Option<(usize, Event)>,
-    second: Option<(usize, Event)>,
-    /// The oldest free that may have been for something else.
-    doubtful: Option<usize>,
-    doubts: usize,
+    uncovered: Option<(usize, Event)>,
+    /// The oldest free that stays, and how many do.
+    kept: Option<usize>,
+    frees: usize,
     /// Nothing that was read before has this key any more.
     certain: bool,
     /// Something that ended with its device and was not freed since.
     late: Option<usize>,
-}
-
-impl Found {
-    fn add(&mut self, at: usize, event: Event) {
-        self.second = self.oldest.replace((at, event));
-    }
 }
 
 /// Which records vanish. Indices count from the first record.
@@ -222,7 +216,7 @@ struct Marks<'a, W> {
     /// By hash of the group: the first release of it.
     group_buckets: &'a mut [u32],
     /// Of an allocation: the next older one of its group; once it is released, its release. Of the first release of a group: the
-    /// youngest live member. Of a free that stays: what it says.
+    /// youngest live member.
     link: &'a mut [u32],
     /// Of an allocation: the next older one on its device.
     older: &'a mut [u32],
@@ -433,13 +427,14 @@ impl<'a, W: Word64> Marks<'a, W> {
                 if at + 1 < device.doubt as usize {
                     before_doubt = Some((at, other));
                 } else {
-                    found.add(at, other);
+                    found.oldest = Some((at, other));
+                    if !has(self.covered, at) {
+                        found.uncovered = found.oldest;
+                    }
                 }
-            } else if self.link[at] == CERTAIN {
-                found.certain = true;
             } else {
-                found.doubtful = Some(at);
-                found.doubts += 1;
+                found.kept = Some(at);
+                found.frees += 1;
             }
         }
         (found, before_doubt)
@@ -450,37 +445,29 @@ impl<'a, W: Word64> Marks<'a, W> {
         let Some((oldest, alloc)) = found.oldest.or(before_doubt) else { return self.free_nothing(at, event, &found) };
         let by_address = (event.flags | alloc.flags) & flags::ID_IS_ADDRESS != 0;
         let two_sides = found.oldest.is_some() && before_doubt.is_some();
+        if let Some((uncovered, event)) = found.uncovered {
+            self.cover(uncovered, &event);
+        }
         if !two_sides && (!self.history || !by_address || found.certain) {
             self.kill(at);
-            if found.doubts == 1
-                && let Some((second, event)) = found.second
-            {
-                self.cover(second, &event);
-            }
             return self.end(oldest, &alloc);
         }
         // What was read before (or came before an introduction that may be a close) may be alive, too, and then be what is freed.
-        // Which of them, the reader knows: the youngest allocation and one free stay.
-        match (found.doubtful, found.second) {
-            (None, _) => self.cover(oldest, &alloc),
-            (Some(doubtful), Some((second, event))) => {
-                if found.doubts == 1 {
-                    self.cover(second, &event);
-                }
-                self.kill(doubtful);
-                self.end(oldest, &alloc);
-            }
-            (Some(_), None) => {}
+        // Which of them, the reader knows: of `f` frees and `a` allocations the last `TWINS` frees stay, and all but the first
+        // `f - TWINS` allocations. However many up to `TWINS` were alive before, the same ones are alive in the end.
+        if let Some(kept) = found.kept.filter(|_| !two_sides && found.frees >= TWINS) {
+            self.kill(kept);
+            self.end(oldest, &alloc);
         }
-        self.stay(at, event, DOUBTFUL);
+        self.chain(at, event);
     }
 
     fn free_nothing(&mut self, at: usize, event: &Event, found: &Found) {
         if let Some(late) = found.late {
             put(self.ended, late);
         } else if self.history {
-            // It frees what was read before: from here on nothing older has this key.
-            self.stay(at, event, CERTAIN);
+            // It frees what was read before.
+            self.chain(at, event);
             if self.devices[event.device as usize].ended == 0 {
                 let taken = event.taken();
                 let sums = self.sums(event);
@@ -490,11 +477,6 @@ impl<'a, W: Word64> Marks<'a, W> {
         }
         self.unknown_frees += 1;
         self.kill(at);
-    }
-
-    fn stay(&mut self, at: usize, event: &Event, says: u32) {
-        self.link[at] = says;
-        self.chain(at, event);
     }
 
     /// The first release of an event's group.
