@@ -150,7 +150,8 @@ impl Tracked {
             drops_shown: 0,
             open_chips: Vec::new(),
         };
-        let history_lost = if continued { 0 } else { told };
+        // One that has ended in good order takes its ledger away itself, when nobody seems to read it.
+        let history_lost = if continued || tracked.ring.closed() { 0 } else { told };
         tracked.books.history_lost = history_lost > 0;
         tracked.prepare_jump();
         Ok(Met { tracked, continued, without_ledger, history_lost, unreadable })

@@ -235,7 +235,7 @@ impl World {
         let from = self.position();
         let mut to = from;
         while let Some(event) = self.consumer().read_one(to) {
-            if to - from >= most as u64 && self.reader.twins().is_none() {
+            if to - from >= most as u64 {
                 break;
             }
             if to == from {
