@@ -67,7 +67,12 @@ impl AttachedRing {
         self.section(number).claimed().clamp(read, read.saturating_add(slots))
     }
 
-    /// The place after this one, if the producer has gone on there.
+    /// As [`after`](Self::after), once it is certain where that begins.
+    fn after_seal(&self, place: &Place) -> Option<Place> {
+        self.section(place.number).sealed_at().and_then(|_| self.after(place))
+    }
+
+    /// The place after this one, if there is one. Before this one is sealed, it may come to begin later.
     fn after(&self, place: &Place) -> Option<Place> {
         let number = place.number + 1;
         if number >= self.section_count() {
@@ -87,7 +92,7 @@ impl AttachedRing {
     /// `NotReady` when the producer is at work in it; others when the sections cannot be as they say.
     pub fn turn_to(&mut self, applied: u64) -> Result<(), AttachError> {
         let mut place = Place::first(self.identity.slots);
-        while let Some(next) = self.after(&place) {
+        while let Some(next) = self.after_seal(&place) {
             if applied < next.base {
                 break;
             }
@@ -257,7 +262,7 @@ impl AttachedRing {
         // Relaxed: a claim of the other side, compared with others and then only used to find stamps.
         let cursor = self.header().cursor.load(Relaxed);
         let mut place = Place::first(self.identity.slots);
-        while let Some(next) = self.after(&place).filter(|next| next.base <= cursor) {
+        while let Some(next) = self.after_seal(&place).filter(|next| next.base <= cursor) {
             place = next;
         }
         let section = self.section(place.number);

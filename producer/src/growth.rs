@@ -242,7 +242,7 @@ impl Ring {
             return None;
         }
         let words = scratch_words(usize::try_from(reach.slots).ok()?);
-        // Mapped, not allocated: a signal handler may have interrupted the allocator.
+        // Mapped, not allocated: it goes back to the kernel at once, and is zero.
         let mut scratch = MmapMut::map_anon(words * size_of::<u64>()).ok()?;
         let scratch = bytemuck::try_cast_slice_mut(&mut scratch[..]).ok()?;
         let table = reach.mapping.one::<VanishedTable<AtomicU64>>(reach.offset)?;
