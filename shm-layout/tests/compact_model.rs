@@ -304,7 +304,7 @@ impl World {
         };
         let free_before = free(self);
         let mut scratch = vec![0; scratch_words(self.slots.len())];
-        let compactor = Compactor { section: &*self.section, table: &*self.table, slots: &self.slots };
+        let compactor = Compactor { section: &*self.section, table: &self.table.cells, slots: &self.slots };
         let Some(done) = compactor.compact(self.read, history, &mut scratch) else {
             assert_eq!(self.bits(), bits, "given up, and something changed");
             return None;
@@ -518,7 +518,7 @@ fn churn(world: &World, history: bool, events: impl Iterator<Item = Event>) -> u
     for event in events {
         if producer.push(&event) == Push::Full {
             scratch.fill(0);
-            let compactor = Compactor { section: &*world.section, table: &*world.table, slots: &world.slots };
+            let compactor = Compactor { section: &*world.section, table: &world.table.cells, slots: &world.slots };
             most = most.max(compactor.compact(0, history, &mut scratch).expect("within its steps").kept);
             assert!(matches!(producer.push(&event), Push::Written(_)), "no room was made");
         }
@@ -544,7 +544,8 @@ fn churn_leaves_only_what_is_alive() {
             let alloc = Event { id: n + 1, size: 64, ..Event::new(Kind::Alloc, Memory::Dram, n as u32 % 4) };
             let free = freed.map(|n| Event { id: n + 1, ..Event::new(Kind::Free, Memory::Dram, n as u32 % 4) });
             let door = [Kind::DeviceInfo, Kind::Capacity, Kind::ProgramResident, Kind::FreeAll, Kind::DeviceClose];
-            let door = door.map(|kind| Event::new(kind, Memory::Cb, 9)).into_iter().filter(move |_| n.is_multiple_of(500));
+            let door =
+                door.map(|kind| Event::new(kind, Memory::Cb, 9)).into_iter().filter(move |_| n.is_multiple_of(500));
             [Some(alloc), free].into_iter().flatten().chain(door)
         };
         let most = churn(&world, history, (0..count / 2).flat_map(events));
@@ -569,7 +570,11 @@ fn pause() {
     let equal = |n: u64| if n < 30_000 { alloc(1) } else { free(1) };
     let storm = |n: u64| Event { context: n as u32, ..Event::new(Kind::FreeAll, Memory::Cb, 0) };
     let doors = |n: u64| {
-        Event::new(if n.is_multiple_of(2) { Kind::DeviceInfo } else { Kind::DeviceClose }, Memory::Dram, (n / 2 % 1024) as u32)
+        Event::new(
+            if n.is_multiple_of(2) { Kind::DeviceInfo } else { Kind::DeviceClose },
+            Memory::Dram,
+            (n / 2 % 1024) as u32,
+        )
     };
     let cases: [(&str, &dyn Fn(u64) -> Event); 6] = [
         ("churn", &churn),
@@ -587,7 +592,7 @@ fn pause() {
                 let world = World::new(N as usize, false, false, false, false);
                 assert_eq!(churn_fill(&world, event, N), N);
                 let mut scratch = vec![0; scratch_words(N as usize)];
-                let compactor = Compactor { section: &*world.section, table: &*world.table, slots: &world.slots };
+                let compactor = Compactor { section: &*world.section, table: &world.table.cells, slots: &world.slots };
                 let begin = std::time::Instant::now();
                 done = compactor.compact(0, history, &mut scratch);
                 times.push(begin.elapsed());
