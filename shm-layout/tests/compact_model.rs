@@ -554,6 +554,71 @@ fn churn_leaves_only_what_is_alive() {
     }
 }
 
+/// A world in which these were pushed, and what is left of them after a compaction.
+fn compacted(history: bool, events: &[Event]) -> (Vec<Event>, u64) {
+    let world = World::new(16, true, history, false, true);
+    assert_eq!(churn_fill(&world, &|n| events[n as usize], events.len() as u64), events.len() as u64);
+    let compactor = Compactor { section: &*world.section, table: &world.table.cells, slots: &world.slots };
+    compactor.compact(0, history, &mut vec![0; scratch_words(16)]).expect("it can be done");
+    (world.left(), world.section.unknown_frees.load(Relaxed))
+}
+
+/// What was dropped was in no section: its free has to reach the reader, though nobody has read anything.
+#[test]
+fn frees_of_what_was_dropped_stay() {
+    let dropped = Event { id: 7, size: 64, ..Event::new(Kind::Free, Memory::Dram, 0) };
+    let (left, unknown) = compacted(true, &[dropped]);
+    assert_eq!((left.len(), unknown), (1, 0));
+    assert_eq!((left[0].id, left[0].kind), (7, Kind::Free as u8));
+    assert_eq!(compacted(false, &[dropped]), (vec![], 1));
+}
+
+/// Of five, three were freed by records that were dropped: the release says two. Only all six together tell what is alive.
+#[test]
+fn a_release_of_fewer_than_are_there_stays_with_its_members() {
+    let member = |id| Event { id, size: 64, context: 3, ..Event::new(Kind::Alloc, Memory::Cb, 0) };
+    let release = Event { id: 2, size: 128, context: 3, ..Event::new(Kind::FreeAll, Memory::Cb, 0) };
+    let events: Vec<Event> = (1..6).map(member).chain([release]).collect();
+    let (left, _) = compacted(true, &events);
+    assert_eq!(left.iter().map(|event| Event { stamp: 0, ..*event }).collect::<Vec<_>>(), events);
+}
+
+/// A number that a broken ledger may say: nothing is moved by it.
+#[test]
+fn nothing_is_done_for_a_reader_that_is_ahead_of_what_was_claimed() {
+    let mut world = World::new(8, true, false, false, true);
+    for id in 1..4 {
+        assert!(world.push(&Event { id, size: 64, ..Event::new(Kind::Alloc, Memory::Dram, 0) }));
+        assert!(world.push(&Event { id, ..Event::new(Kind::Free, Memory::Dram, 0) }));
+    }
+    let bits = world.bits();
+    let compactor = Compactor { section: &*world.section, table: &world.table.cells, slots: &world.slots };
+    for read in [7, 8, 100, u64::MAX] {
+        assert_eq!(compactor.compact(read, true, &mut vec![0; scratch_words(8)]), None);
+        assert_eq!(world.bits(), bits, "something changed");
+    }
+    assert!(compactor.compact(6, true, &mut vec![0; scratch_words(8)]).is_some());
+}
+
+/// The device was open when the reader left off, or it was not: the introduction ends the first block, or the free does.
+#[test]
+fn an_introduction_that_may_be_a_close_leaves_frees_in_doubt() {
+    let new = |kind, id, address| Event { id, address, size: 64, ..Event::new(kind, Memory::Dram, 0) };
+    let info = Event { id: 0, ..Event::new(Kind::DeviceInfo, Memory::Dram, 0) };
+    let events = [new(Kind::Alloc, 5, 64), info, new(Kind::Alloc, 5, 128), new(Kind::Free, 5, 0)];
+    let (left, _) = compacted(true, &events);
+    for open in [false, true] {
+        let mut before = State::default();
+        if open {
+            before.apply(&info);
+        }
+        let mut late = before.clone();
+        events.iter().for_each(|event| before.apply(event));
+        left.iter().for_each(|event| late.apply(event));
+        assert_eq!(late.sorted(), before.sorted(), "open {open}");
+    }
+}
+
 /// How long it takes: `cargo test --release --test compact_model -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measure, no test"]
