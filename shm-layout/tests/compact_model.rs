@@ -619,6 +619,29 @@ fn an_introduction_that_may_be_a_close_leaves_frees_in_doubt() {
     }
 }
 
+/// What was read before was freed, then its group released: a later free of its address is for a block of this section.
+#[test]
+fn a_free_does_not_stand_for_one_before_a_release() {
+    let new = |kind, id, context| {
+        let flags = flags::ID_IS_ADDRESS;
+        Event { id, context, flags, ..Event::new(kind, Memory::Dram, 0) }
+    };
+    let (old, release) = (new(Kind::Alloc, 2, 1), Event { flags: 0, ..new(Kind::FreeAll, 0, 1) });
+    let alloc = |context| Event { address: u64::from(context) * 64, size: 64, ..new(Kind::Alloc, 2, context) };
+    let events = [alloc(3), new(Kind::Free, 2, 0), alloc(4), release, new(Kind::Free, 2, 3)];
+    let (left, _) = compacted(true, &events);
+    for was_alive in [false, true] {
+        let mut all = State::default();
+        if was_alive {
+            all.apply(&old);
+        }
+        let mut late = all.clone();
+        events.iter().for_each(|event| all.apply(event));
+        left.iter().for_each(|event| late.apply(event));
+        assert_eq!(late.sorted(), all.sorted(), "alive before: {was_alive}");
+    }
+}
+
 /// How long it takes: `cargo test --release --test compact_model -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measure, no test"]

@@ -96,8 +96,11 @@ impl<W: Word64> Marks<'_, W> {
                 if found.doubts == 1 {
                     self.cover(second, &event);
                 }
-                self.kill(doubtful);
-                self.end(oldest, &alloc);
+                // A release in between may have ended what was read before: the later free cannot stand for the earlier one.
+                if doubtful >= self.devices[alloc.device as usize].release as usize {
+                    self.kill(doubtful);
+                    self.end(oldest, &alloc);
+                }
             }
             (Some(_), None) => {}
         }

@@ -83,12 +83,12 @@ impl<W: Word64> Marks<'_, W> {
         // After the first one nothing of the group is left that was read before.
         let again = has(self.ended, first) || device.ended != 0;
         put(self.ended, first);
-        if whole {
-            return;
+        let told = if event.id == 0 { again } else { event.id == blocks };
+        if !whole && !unsure && (!self.history || told) {
+            return self.kill(at);
         }
-        if !unsure && (!self.history || if event.id == 0 { again } else { event.id == blocks }) {
-            self.kill(at);
-        } else if !again {
+        self.devices[event.device as usize].release = at as u32 + 1;
+        if !whole && !again {
             let sums = self.sums(event);
             sums.live = sums.live.saturating_sub_unsigned(left);
         }

@@ -107,10 +107,12 @@ impl<W: Word64> Compactor<'_, W> {
         // Relaxed, all of these: published by the Release at the end, and by the lock.
         if !again {
             for cell in self.table.iter().flatten() {
+                // Relaxed, Relaxed: as above.
                 cell.bytes.store(0, Relaxed);
                 cell.peak.store(0, Relaxed);
             }
             self.section.unknown_frees.store(0, Relaxed);
+            // Relaxed: as above.
             self.section.moved_from.store(from, Relaxed);
         }
         marks.settle_releases();
