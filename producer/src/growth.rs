@@ -245,7 +245,7 @@ impl Ring {
         // Mapped, not allocated: it goes back to the kernel at once, and is zero.
         let mut scratch = MmapMut::map_anon(words * size_of::<u64>()).ok()?;
         let scratch = bytemuck::try_cast_slice_mut(&mut scratch[..]).ok()?;
-        let table = reach.mapping.one::<VanishedTable<AtomicU64>>(reach.offset)?;
+        let table = &reach.mapping.one::<VanishedTable<AtomicU64>>(reach.offset)?.cells;
         // Relaxed: what was dropped before this thread found the ring full is in the counter.
         let history = base + read > 0 || header.dropped.load(Relaxed) > 0;
         Compactor { section, table, slots: reach.records()? }.compact(read, history, scratch)

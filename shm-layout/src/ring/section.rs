@@ -94,17 +94,6 @@ pub const fn section_end(section_offset: usize, slots: u64) -> Option<usize> {
     records_offset(section_offset).checked_add(bytes as usize)
 }
 
-impl<W: Word64> VanishedTable<W> {
-    /// Forgets everything: what it told is in a ledger now.
-    pub fn clear(&self) {
-        for cell in self.cells.iter().flatten() {
-            // Relaxed: read under the section's lock.
-            cell.bytes.store(0, Relaxed);
-            cell.peak.store(0, Relaxed);
-        }
-    }
-}
-
 impl<W: Word64> Section<W> {
     /// Ends the section: nothing more is claimed in it. The number of its records.
     pub fn seal(&self) -> u64 {
