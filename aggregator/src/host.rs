@@ -532,8 +532,9 @@ impl Host {
         if tracked.ring.owner_is_dead() {
             return self.end(seat, now);
         }
-        if tracked.has_drops() {
-            // Counted after the last record was read: no stamp will tell.
+        if tracked.has_drops() || tracked.is_at_seal() {
+            // Counted after the last record was read, or sealed after it (by a process that was stopped between its look and the
+            // seal): no stamp will tell.
             self.rouse(seat, now);
         }
         // Again, where there was no room for a new one.

@@ -414,7 +414,12 @@ impl Tracked {
         self.drops_seen != self.drops_shown
             || self.ring.dropped() != self.row.dropped_events_total
             || self.lag() != self.row.lag_events
-            || self.ring.is_at_seal(self.next())
+            || self.is_at_seal()
+    }
+
+    /// Whether everything in its section is read and the next one is there.
+    pub fn is_at_seal(&self) -> bool {
+        self.ring.is_at_seal(self.next())
     }
 
     /// Whether the ring has counted drops that are not in the books.

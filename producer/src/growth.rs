@@ -254,26 +254,37 @@ impl Ring {
     /// Goes on in a further section, twice as large.
     fn grow(&self, number: usize, reach: &Reach<'_>) -> Option<()> {
         let next = number + 1;
+        if self.growth.further.get(number)?.get().is_none() {
+            self.prepare(number, reach)?;
+        }
+        let header = self.header();
+        // SYNC(ring.sections): the section is laid out; pairs with the Acquire in the aggregator's sections.rs `section_count`.
+        header.section_count.store(next as u64 + 1, Release);
+        if !reach.producer(header, number)?.has_room() {
+            header.sections[number].seal();
+            // SYNC(growth.newest): publishes the section; pairs with the Acquire in `push_newest`.
+            self.growth.newest.store(next, Release);
+        }
+        // Otherwise all was read meanwhile, and the next section waits until it is needed: a reader that has nothing to read looks
+        // for records here, and only now and then for a seal.
+        Some(())
+    }
+
+    /// Lays the section after this one out.
+    fn prepare(&self, number: usize, reach: &Reach<'_>) -> Option<()> {
         let slots = reach.slots.checked_mul(2)?;
         let offset = section_end(reach.offset, reach.slots)?;
         let end = section_end(offset, slots)?;
         // Each is twice the one before.
         let all = slots.checked_mul(2)? - self.first().slots;
-        if next == SECTIONS || all > self.growth.most_slots {
+        if all > self.growth.most_slots {
             return None;
         }
         let mapping = self.created().extend(offset, end).ok()?;
         mapping.prefault(offset, records_offset(0) + 2 * STRIDE as usize * EVENT_BYTES);
         let touched = Touched(AtomicU64::new(2 * STRIDE));
-        let header = self.header();
         // Relaxed: published by the count.
-        header.sections[next].slots.store(slots, Relaxed);
-        self.growth.further[number].set(Further { mapping, offset, slots, touched }).ok()?;
-        // SYNC(ring.sections): the section is laid out; pairs with the Acquire in the aggregator's sections.rs `next`.
-        header.section_count.store(next as u64 + 1, Release);
-        header.sections[number].seal();
-        // SYNC(growth.newest): publishes the section; pairs with the Acquire in `push_newest`.
-        self.growth.newest.store(next, Release);
-        Some(())
+        self.header().sections[number + 1].slots.store(slots, Relaxed);
+        self.growth.further.get(number)?.set(Further { mapping, offset, slots, touched }).ok()
     }
 }

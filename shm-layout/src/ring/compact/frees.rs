@@ -61,8 +61,9 @@ impl<W: Word64> Marks<'_, W> {
                         found.uncovered = found.oldest;
                     }
                 }
-            } else if at >= device.release as usize {
-                // A release in between may have ended what was read before: a later free cannot stand for an earlier one then.
+            } else if at >= device.release.max(device.doubt) as usize {
+                // A release or a doubtful introduction in between may have ended what was read before: a later free cannot stand
+                // for an earlier one then.
                 found.kept = Some(at);
                 found.frees += 1;
             }
