@@ -88,6 +88,7 @@ impl AttachError {
         matches!(
             self,
             Self::Busy { .. }
+                | Self::Compacting { .. }
                 | Self::Full { .. }
                 | Self::System { .. }
                 | Self::Segment(SegmentError::Io { .. } | SegmentError::Permission { .. })
