@@ -33,6 +33,16 @@ pub fn stat(pid: &str) -> Option<Stat> {
     Some(Stat { state, start_ticks })
 }
 
+/// Whether nobody has this pid here; always so of pid 0, a process in a namespace that cannot be seen from here. Asks the kernel and not
+/// /proc, which may hide a process (hidepid).
+pub fn is_gone(pid: u32) -> bool {
+    match i32::try_from(pid) {
+        // Signals to these mean groups.
+        Ok(0) | Err(_) => true,
+        Ok(pid) => nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None) == Err(nix::errno::Errno::ESRCH),
+    }
+}
+
 /// The boot's id; zeros when it cannot be read.
 pub fn boot_id() -> [u8; 16] {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();

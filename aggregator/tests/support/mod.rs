@@ -215,6 +215,12 @@ pub fn play_if_asked() {
                 panic!("{}", Command::new("sleep").arg("20").exec());
             }
             "fork" => fork_and_allocate(words[0]),
+            "lose_lock" => {
+                // A process loses its record locks on a file when it closes any descriptor of it.
+                let ring = producer::process::ring_name().unwrap();
+                drop(std::fs::File::open(format!("{DIRECTORY}/{ring}")).unwrap());
+                String::new()
+            }
             "ring" => producer::process::ring_name().unwrap_or("none").to_owned(),
             "close" => {
                 producer::process::close();
