@@ -117,6 +117,7 @@ fn inside(test: &str) {
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env("TEST_INSIDE", "1")
+        .env("TEST_GROUND", Ground::new().prefix.to_string())
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");

@@ -1,4 +1,7 @@
-"""A process with an open device that makes children of every sort; none of them touches tt-metal, and none changes a figure."""
+"""A process with an open device that makes children of every sort; none of them touches tt-metal, and none changes a figure.
+
+None of them ends with handlers and destructors: tt-metal's own wait in a forked child for threads that are not there, tracked or not.
+"""
 import os
 import subprocess
 import sys

@@ -2,8 +2,9 @@
 
   multiprocess.py fork | spawn
 
-The parent has imported ttnn and opened nothing: a device does not survive a fork. Children compare what tt-alloc shows of
-them with their own allocators, the parent that each has a row of its own with just its figures and that they end without a trace.
+The parent has had a device, and has one afterwards, but none meanwhile: an open device does not survive a fork. Children compare what
+tt-alloc shows of them with their own allocators, the parent that each has a row of its own with just its figures and that they end
+without a trace.
 """
 import multiprocessing
 import os
@@ -66,8 +67,19 @@ def wait_for(expected, what):
         time.sleep(0.01)
 
 
+def have_a_device(truth, label):
+    device = truth.open()
+    held = [tensor(device) for _ in range(5)]
+    truth.check(f"the parent's own {label}")
+    held.clear()
+    truth.close(device)
+    truth.check(f"the parent has closed it {label}")
+
+
 def main(method):
     context = multiprocessing.get_context(method)
+    truth = Truth()
+    have_a_device(truth, "before")
     children = []
     for number in range(CHILDREN):
         here, there = context.Pipe()
@@ -81,7 +93,7 @@ def main(method):
             pipe.send("go on")
         answers = [pipe.recv() for _, pipe in children]
         assert [pid for pid, _, _ in answers] == [process.pid for process, _ in children]
-        assert os.getpid() not in rows(), "the parent has allocated nothing"
+        assert os.getpid() not in rows(), "the parent holds nothing"
         wait_for({pid: without_empty(table) for pid, table, _ in answers}, f"step {step}")
         samples += 1
     for process, pipe in children:
@@ -89,7 +101,8 @@ def main(method):
         process.join(PATIENCE * 3)
         assert process.exitcode == 0, (process.pid, process.exitcode)
     wait_for({}, "all children ended")
-    print("SAMPLES", samples + sum(count for _, _, count in answers), flush=True)
+    have_a_device(truth, "afterwards")
+    print("SAMPLES", samples + truth.samples + sum(count for _, _, count in answers), flush=True)
 
 
 if __name__ == "__main__":
