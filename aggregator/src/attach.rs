@@ -272,7 +272,8 @@ impl AttachedRing {
         }
         // The lock is free. A process loses it by closing any descriptor of the file, too: ask who has the pid now.
         match procfs::stat(&self.pid.to_string()) {
-            None => !std::path::Path::new(&format!("/proc/{}", self.pid)).exists(),
+            // Not seen is not dead: /proc may hide it (hidepid).
+            None => procfs::is_gone(self.pid),
             Some(stat) if stat.state == b'Z' || stat.start_ticks != self.identity.start_ticks => true,
             Some(_) => self.owner_has_unmapped(),
         }

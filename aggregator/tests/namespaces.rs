@@ -4,6 +4,9 @@
 mod support;
 
 use shm_layout::event::Memory;
+use shm_layout::leftover::Fate;
+use shm_layout::names::ProcessFile;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use support::{Ground, Player, figures, play_if_asked, wait};
 
@@ -66,10 +69,10 @@ fn one_pid_in_two_namespaces_is_two_processes() {
     ground.must_be_clean();
 }
 
-/// An aggregator that sees no process but its own.
-struct Secluded(Child);
+/// A process that ends with the test.
+struct Reaped(Child);
 
-impl Drop for Secluded {
+impl Drop for Reaped {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -88,7 +91,7 @@ fn an_aggregator_that_cannot_see_its_producers_declares_none_dead_before_its_end
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let _secluded = Secluded(child);
+    let _secluded = Reaped(child);
     wait("its segment", || ground.look()).unwrap();
     let (mut one, mut two) = (Player::start(&ground), Player::start(&ground));
     one.alloc(0, Memory::Dram, 1, 100, 0);
@@ -107,25 +110,76 @@ fn an_aggregator_that_cannot_see_its_producers_declares_none_dead_before_its_end
     ground.see("nobody", |s| s.processes.is_empty());
 }
 
-#[test]
-fn a_pid_used_again_does_not_inherit() {
-    if !may_unshare("a pid used again") {
-        return;
-    }
+/// Runs a test of this file where pids can be given: in a pid namespace of its own.
+fn inside(test: &str) {
     let output = Command::new("unshare")
         .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "inside", "--nocapture", "--test-threads=1"])
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env("TEST_INSIDE", "1")
+        .env("TEST_GROUND", Ground::new().prefix.to_string())
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("seen inside"), "{output:?}");
 }
 
-/// Where pids can be given: in a pid namespace of its own.
+/// Has the next process that is started get this pid.
+fn give_next(pid: u32) {
+    std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).unwrap();
+}
+
 #[test]
-fn inside() {
+fn a_pid_used_again_does_not_inherit() {
+    if !may_unshare("a pid used again") {
+        return;
+    }
+    inside("a_pid_used_again");
+}
+
+#[test]
+fn a_pid_used_again_by_another_user_is_told_by_its_start() {
+    if !may_unshare("a pid used again by another user") {
+        return;
+    }
+    inside("a_pid_used_again_by_another_user");
+}
+
+/// Nothing but its start tells this process from the one before: a user may not see what another's maps.
+#[test]
+fn a_pid_used_again_by_another_user() {
+    if std::env::var_os("TEST_INSIDE").is_none() {
+        return;
+    }
+    const USER: u32 = 61001;
+    let ground = Ground::new();
+    let mut old = Player::start_as(&ground, USER);
+    old.alloc(0, Memory::Dram, 1, 100, 0);
+    let (pid, ring) = (old.pid(), old.tell("ring"));
+    // By the clock of the kernel: the next process starts at another of its ticks.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    old.kill();
+    let root_s = wait("the pid", || {
+        give_next(pid);
+        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let child = Reaped(child);
+        (child.0.id() == pid).then_some(child)
+    })
+    .unwrap();
+    let file = ProcessFile::parse(&ring, &ground.prefix).unwrap();
+    let fate = shm_layout::leftover::fate(&ground.prefix, &file).unwrap();
+    assert!(matches!(fate, Fate::Leftover { .. }), "{fate:?}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aggregator"));
+    command.env("TT_ALLOC_PREFIX", ground.prefix.to_string()).stderr(Stdio::null()).uid(USER).gid(USER);
+    let daemon = Reaped(command.spawn().unwrap());
+    ground.see("the death", |s| s.health.deaths_total == 1 && s.processes.is_empty());
+    ground.must_be_clean_but_for_stats();
+    drop((root_s, daemon));
+    println!("seen inside");
+}
+
+#[test]
+fn a_pid_used_again() {
     if std::env::var_os("TEST_INSIDE").is_none() {
         return;
     }
@@ -144,7 +198,7 @@ fn inside() {
         std::fs::hard_link(&ring, &kept).unwrap();
         old.kill();
         let mut new = wait("the pid", || {
-            std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).unwrap();
+            give_next(pid);
             Some(Player::start(&ground)).filter(|new| new.pid() == pid)
         })
         .unwrap();

@@ -52,6 +52,59 @@ fn end(way: &str) {
                 }
             }
         }
+        "fork_and_close" => {
+            for _ in 0..5 {
+                // SAFETY: as above.
+                match unsafe { fork() }.unwrap() {
+                    ForkResult::Parent { child } => {
+                        nix::sys::wait::waitpid(child, None).unwrap();
+                    }
+                    ForkResult::Child => {
+                        // What the hooks do at the end of a process; this one never had an event.
+                        producer::process::close();
+                        std::process::exit(0);
+                    }
+                }
+            }
+            allocate(2, 10);
+            answer_and_wait("ok");
+        }
+        "raw_clone" => {
+            // As fork, but no handler of the C library hears of it.
+            // SAFETY: no memory is shared and no stack given, as with fork; the child leaves by exit_group.
+            let child = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+            if child == 0 {
+                allocate(1, 50);
+                allocate(3, 7);
+                // SAFETY: leaves without anything that the parent's threads may hold.
+                unsafe { libc::_exit(if producer::process::ring_name().is_some() { 7 } else { 1 }) };
+            }
+            let child = Pid::from_raw(i32::try_from(child).unwrap());
+            let status = nix::sys::wait::waitpid(child, None).unwrap();
+            assert!(matches!(status, nix::sys::wait::WaitStatus::Exited(_, 7)), "{status:?}");
+            allocate(2, 10);
+            answer_and_wait("ok");
+        }
+        "main_thread_ends" => {
+            extern "C" fn end_this_thread(_: libc::c_int) {
+                // SAFETY: ends this thread and not the process; what its frames hold is never used again.
+                unsafe { libc::syscall(libc::SYS_exit, 0) };
+            }
+            let handler = nix::sys::signal::SigHandler::Handler(end_this_thread);
+            // SAFETY: the handler is one system call.
+            unsafe { nix::sys::signal::signal(Signal::SIGUSR1, handler) }.unwrap();
+            // The main thread, which waits for this one.
+            let me = libc::pid_t::try_from(std::process::id()).unwrap();
+            // SAFETY: a signal to a thread of this process.
+            assert_eq!(unsafe { libc::syscall(libc::SYS_tgkill, me, me, libc::SIGUSR1) }, 0);
+            // /proc says of the whole process that it is a zombie.
+            wait("its end", || std::fs::read_to_string("/proc/self/stat").unwrap().contains(") Z ").then_some(()))
+                .unwrap();
+            // Nor does its owner lock speak for it any more.
+            drop(std::fs::File::open(format!("/dev/shm/{}", producer::process::ring_name().unwrap())).unwrap());
+            allocate(2, 10);
+            answer_and_wait("ok");
+        }
         "spawns" => {
             // Both by vfork or posix_spawn, as std does it.
             for _ in 0..100 {
@@ -119,6 +172,58 @@ fn a_forked_child_that_exits_leaves_its_parent_s_ring_alone() {
     ground.see("nobody", |s| s.processes.is_empty());
     drop(aggregator);
     ground.must_be_clean();
+}
+
+/// A player that does something with children and allocates 10 bytes more than the 100 that it had: nothing of it may go, and nobody else
+/// stay.
+fn is_itself_afterwards(way: &str) {
+    let ground = Ground::new();
+    let aggregator = ground.aggregator();
+    let mut player = Player::start_with(&ground, &[("TEST_END", way)]);
+    ground.see("it", |s| figures(s, player.pid(), 0, Memory::Dram).footprint_bytes == 100);
+    player.tell("now");
+    let alone = |s: &shm_layout::stats::Snapshot| {
+        s.processes.len() == 1 && figures(s, player.pid(), 0, Memory::Dram).footprint_bytes == 110
+    };
+    ground.see("it alone, still counting", alone);
+    // Several sweeps long.
+    std::thread::sleep(std::time::Duration::from_millis(1000));
+    let seen = ground.look().unwrap();
+    assert!(alone(&seen), "{seen:#?}");
+    assert_eq!(seen.chips[0].memory[Memory::Dram as usize].footprint_bytes, 110);
+    assert_eq!(seen.health.anomalies, Default::default());
+    player.kill();
+    // A death, not an end in good order: nobody has closed its ring for it. The other one is a child of its own that had a ring.
+    let deaths = 1 + u64::from(way == "raw_clone");
+    ground.see("nobody", |s| s.processes.is_empty() && s.health.deaths_total == deaths);
+    drop(aggregator);
+    ground.must_be_clean();
+}
+
+#[test]
+fn a_forked_child_without_an_event_closes_nothing_at_its_end() {
+    is_itself_afterwards("fork_and_close");
+    // Where nobody reads it, closing a ring removes it.
+    let ground = Ground::new();
+    let mut player = Player::start_with(&ground, &[("TEST_END", "fork_and_close")]);
+    player.tell("now");
+    assert_eq!(ground.files().len(), 1, "its parent's ring has its name");
+    let aggregator = ground.aggregator();
+    ground.see("the parent", |s| figures(s, player.pid(), 0, Memory::Dram).footprint_bytes == 110);
+    player.kill();
+    ground.see("its death", |s| s.processes.is_empty() && s.health.deaths_total == 1);
+    drop(aggregator);
+    ground.must_be_clean();
+}
+
+#[test]
+fn a_child_of_a_raw_clone_has_a_ring_of_its_own() {
+    is_itself_afterwards("raw_clone");
+}
+
+#[test]
+fn a_process_whose_main_thread_has_ended_lives_on() {
+    is_itself_afterwards("main_thread_ends");
 }
 
 #[test]

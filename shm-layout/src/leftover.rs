@@ -48,10 +48,9 @@ pub fn fate(prefix: &Prefix, file: &ProcessFile) -> Result<Fate, SegmentError> {
     let identity = read_identity(&opened);
     let (namespace, ticks) = identity.map_or((0, 0), |id| (id.pid_namespace, id.start_ticks));
     let ours = namespace == 0 || namespace == procfs::pid_namespace("self");
-    let there = procfs::stat(&file.pid.to_string());
     // A ring without its magic is being made right now, if its maker lives.
     let announced = identity.is_some_and(|id| id.magic != 0);
-    let running = there.is_some_and(|s| s.state != b'Z' && (!announced || s.start_ticks == ticks));
+    let running = runs(file.pid, announced.then_some(ticks));
     // In a namespace that is not ours the lock alone tells, and a maker that has not locked yet cannot be told by it.
     let alive = if ours && announced { running } else { !announced && (running || is_young(&name)) };
     Ok(if alive { Fate::Alive } else { Fate::Leftover { inode: opened.inode } })
@@ -59,7 +58,7 @@ pub fn fate(prefix: &Prefix, file: &ProcessFile) -> Result<Fate, SegmentError> {
 
 /// A file whose maker was killed before it had reserved the blocks, or has not come that far yet.
 fn unfinished(name: &str, file: &ProcessFile) -> Fate {
-    let running = procfs::stat(&file.pid.to_string()).is_some_and(|s| s.state != b'Z');
+    let running = runs(file.pid, None);
     match nix::sys::stat::lstat(format!("{DIRECTORY}/{name}").as_str()) {
         Ok(stat) if stat.st_uid == file.uid && !running && !is_young(name) => {
             #[allow(clippy::unnecessary_cast, reason = "the fields' types differ by architecture")]
@@ -67,6 +66,14 @@ fn unfinished(name: &str, file: &ProcessFile) -> Fate {
             Fate::Leftover { inode }
         }
         _ => Fate::Alive,
+    }
+}
+
+/// Whether a process with this pid runs, one that started then, as far as that is known. One that /proc hides may be it.
+fn runs(pid: u32, start_ticks: Option<u64>) -> bool {
+    match procfs::stat(&pid.to_string()) {
+        Some(stat) => stat.state != b'Z' && start_ticks.is_none_or(|ticks| stat.start_ticks == ticks),
+        None => !procfs::is_gone(pid),
     }
 }
 
@@ -112,7 +119,7 @@ pub fn collect_in_passing(prefix: &Prefix, uid: u32) {
     }
     let names = entries.flatten().map(|entry| entry.file_name()).take_while(|_| begin.elapsed() < MOMENT);
     let files = names.filter_map(|name| ProcessFile::parse(&name.to_string_lossy(), prefix));
-    for file in files.filter(|file| file.role == Role::Ring && file.uid == uid && is_gone(file.pid)) {
+    for file in files.filter(|file| file.role == Role::Ring && file.uid == uid && procfs::is_gone(file.pid)) {
         if let Ok(Fate::Leftover { inode }) = fate(prefix, &file) {
             remove_if_same(&file.name(prefix), inode);
         }
@@ -130,12 +137,6 @@ fn aggregator_runs(prefix: &Prefix, uid: u32) -> bool {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
     let now = now.map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64);
     heartbeat != 0 && now.saturating_sub(heartbeat) < FRESH_NS
-}
-
-/// Whether nobody has this pid here. A ring's process in another pid namespace may live all the same.
-fn is_gone(pid: u32) -> bool {
-    let pid = i32::try_from(pid).map(nix::unistd::Pid::from_raw);
-    pid.is_ok_and(|pid| nix::sys::signal::kill(pid, None) == Err(nix::errno::Errno::ESRCH))
 }
 
 /// Whether no ring is there that an aggregator would drain: then nobody needs what an earlier one published.

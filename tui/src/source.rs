@@ -428,8 +428,11 @@ fn connection(identity: &Identity, heartbeat_ns: u64, now_ns: u64) -> Connection
     if age_ns <= GONE_AFTER_NS {
         return Connection::Live;
     }
-    let gone = procfs::stat(&identity.pid.to_string())
-        .is_none_or(|stat| stat.start_ticks != identity.start_ticks || stat.state == b'Z');
+    let gone = match procfs::stat(&identity.pid.to_string()) {
+        Some(stat) => stat.start_ticks != identity.start_ticks || stat.state == b'Z',
+        // Not seen is not dead: /proc may hide it (hidepid).
+        None => procfs::is_gone(identity.pid),
+    };
     if gone || age_ns > STALE_AFTER_NS { Connection::Stale { age_ns, gone } } else { Connection::Live }
 }
 

@@ -23,7 +23,9 @@ impl Ground {
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { prefix: Prefix::new(&format!("test_{}_{n}", std::process::id())).unwrap() }
+        // In a pid namespace of its own every test has the same pid.
+        let outer = std::env::var("TEST_GROUND").unwrap_or_else(|_| format!("test_{}", std::process::id()));
+        Self { prefix: Prefix::new(&format!("{outer}_{n}")).unwrap() }
     }
 
     pub fn files(&self) -> Vec<String> {
@@ -215,6 +217,12 @@ pub fn play_if_asked() {
                 panic!("{}", Command::new("sleep").arg("20").exec());
             }
             "fork" => fork_and_allocate(words[0]),
+            "lose_lock" => {
+                // A process loses its record locks on a file when it closes any descriptor of it.
+                let ring = producer::process::ring_name().unwrap();
+                drop(std::fs::File::open(format!("{DIRECTORY}/{ring}")).unwrap());
+                String::new()
+            }
             "ring" => producer::process::ring_name().unwrap_or("none").to_owned(),
             "close" => {
                 producer::process::close();

@@ -25,6 +25,9 @@ macro_rules! with_ttnn {
     )*};
 }
 
+#[path = "ttnn_suite/processes.rs"]
+mod processes;
+
 /// A workload under an aggregator, on one cluster; afterwards nothing of it is left.
 macro_rules! workloads {
     ($($name:ident: $workload:literal on $cluster:literal;)*) => { with_ttnn! {$(

@@ -142,6 +142,9 @@ impl Session {
 
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
+        for inherited in ["LD_PRELOAD", "TT_ALLOC_TRACKING_ENABLED", "TT_ALLOC_PRELOAD", "PYTHONPATH", "RUST_LOG"] {
+            command.env_remove(inherited);
+        }
         command
             .current_dir(&self.directory)
             .env("TT_ALLOC_PREFIX", &self.prefix)
@@ -151,9 +154,6 @@ impl Session {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
-        for inherited in ["LD_PRELOAD", "TT_ALLOC_TRACKING_ENABLED", "TT_ALLOC_PRELOAD", "PYTHONPATH", "RUST_LOG"] {
-            command.env_remove(inherited);
-        }
         command
     }
 
@@ -169,6 +169,10 @@ impl Session {
 
     pub fn hooks(&self) -> String {
         self.bench.hooks.display().to_string()
+    }
+
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// Runs a workload through `tt-alloc run`.
