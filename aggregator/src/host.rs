@@ -532,7 +532,7 @@ impl Host {
         if tracked.ring.owner_is_dead() {
             return self.end(seat, now);
         }
-        if tracked.has_drops() || tracked.is_at_seal() {
+        if tracked.has_drops() || tracked.has_news() {
             // Counted after the last record was read, or sealed after it (by a process that was stopped between its look and the
             // seal): no stamp will tell.
             self.rouse(seat, now);

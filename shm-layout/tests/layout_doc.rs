@@ -208,7 +208,7 @@ fn rings(out: &mut String) {
     let table = table!(&section, "Section", Section<AtomicU64>; claim slots moved_from start compacting unknown_frees);
     write_sparse(&table, &[8; 6], "`Section`", out);
     table!(&section, "VanishedCell", VanishedCell<AtomicU64>; bytes peak).write("`VanishedCell`", out);
-    writeln!(out, "```text\n{}```\n", Source::new("ring/compact.rs").diagram()).expect("a string");
+    writeln!(out, "```text\n{}```\n", Source::new("ring/compact/mod.rs").diagram()).expect("a string");
     writeln!(out, "```text\n{}```\n", drops.diagram()).expect("a string");
     type Cell = DropCell<AtomicU64>;
     table!(&drops, "DropCell", Cell; allocated_bytes allocated_blocks freed_bytes freed_blocks)
