@@ -30,9 +30,9 @@ const MOST_GROWTH_KIB: i64 = 8192;
 const UNFINISHED: Duration = Duration::from_secs(3);
 /// Between two lines that say how it goes.
 const TELL_EVERY: Duration = Duration::from_secs(5);
-/// Between two looks at the figures.
 /// Looks at an aggregator's resources.
 const LOOKS: u32 = 50;
+/// Between two looks at the figures.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// Runs for as long as asked, and says how it was.
