@@ -77,7 +77,7 @@ fn aggregator(connection: &Connection, seen: &Observation, users: &Users) -> Fin
             what,
             Verdict::Good,
             format!(
-                "{who} runs since {}, last beat {beat} ms ago, {:.1} s of CPU ({:.1} %), {} events read",
+                "{who} runs for {}, last beat {beat} ms ago, {:.1} s of CPU ({:.1} %), {} events read",
                 age(up),
                 health.cpu_ns as f64 / 1e9,
                 health.cpu_ns as f64 * 100.0 / ran as f64,
@@ -143,7 +143,7 @@ fn one_refused(refusal: &Refusal, seen: &Observation, users: &Users) -> Finding 
     let name = refusal.file().name(&seen.prefix);
     let since = age(seen.unix_ns.saturating_sub(refusal.since_unix_ns));
     let owner = user(refusal.owner, users);
-    let text = format!("{DIRECTORY}/{} (of user {owner}, since {since})", degraded::refused(refusal, seen));
+    let text = format!("{DIRECTORY}/{} (of user {owner}, for {since})", degraded::refused(refusal, seen));
     let pid = refusal.pid;
     let (verdict, next) = match Reason::of(refusal.reason) {
         Reason::Permission => (Verdict::Bad, format!("user {owner} or root: `chmod u+rw {DIRECTORY}/{name}`")),
@@ -288,6 +288,11 @@ fn processes(seen: &Observation) -> Vec<Finding> {
     troubled
 }
 
+/// Whether so much is not read yet that figures are noticeably behind.
+pub const fn is_behind(seen: &Observation) -> bool {
+    seen.snapshot.health.lag_events > BEHIND
+}
+
 fn lag(seen: &Observation) -> Finding {
     let snapshot = &seen.snapshot;
     let lag = snapshot.health.lag_events;
@@ -299,14 +304,14 @@ fn lag(seen: &Observation) -> Finding {
     if let Some(process) = worst {
         let waited = age(seen.unix_ns.saturating_sub(process.last_event_unix_ns));
         let text = format!(
-            "{}: {} events wait since {waited}: one of its threads stands still in the middle of a record",
+            "{}: {} events wait for {waited}: one of its threads stands still in the middle of a record",
             degraded::who(process),
             count(process.lag_events)
         );
         return Finding::new("lag", Verdict::Note, text)
             .next(format!("`kill -CONT {}` if it was stopped; its figures go on when that thread does", process.pid));
     }
-    if lag > BEHIND {
+    if is_behind(seen) {
         let text = format!("{} events are written and not read yet: figures are that much behind", count(lag));
         return Finding::new("lag", Verdict::Note, text)
             .next("if it stays so, give the aggregator a processor (nice, cpuset)");
@@ -376,7 +381,7 @@ mod tests {
         has(Verdict::Bad, "PID 41207 (python3): details are incomplete (dropped): its ring was full");
         has(Verdict::Note, "PID 41893 (vllm): 2 frees of what was freed before");
         has(Verdict::Note, "processes that are gone: 40 dropped");
-        has(Verdict::Note, "PID 52011 (ttnn_bench): 3 events wait since 9s");
+        has(Verdict::Note, "PID 52011 (ttnn_bench): 3 events wait for 9s");
         has(Verdict::Bad, "0 processes and 1 rows do not fit");
     }
 
