@@ -4,7 +4,7 @@ use crate::books::MOST_BYTES;
 use crate::chips::{ChipIndex, Chips};
 use shm_layout::event::{Event, Memory, flags};
 use shm_layout::ledger::Account;
-use shm_layout::stats::Figures;
+use shm_layout::stats::{Figures, incomplete};
 
 /// One account: the persistent sums, and those that are derived from the entries.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,7 @@ impl Live {
             resident_bytes: resident,
             fabric_bytes: self.fabric,
             dispatch_bytes: self.dispatch,
-            detail_incomplete: self.account.incomplete,
+            detail_incomplete: (self.account.incomplete != 0).into(),
             reserved: 0,
         }
     }
@@ -88,6 +88,11 @@ impl Live {
         }
     }
 
+    /// Single allocations may be missing from now on, for this reason: bits of [`incomplete`].
+    pub fn lose_detail(&mut self, reason: u32) {
+        self.account.incomplete |= u64::from(reason);
+    }
+
     /// Changes what is live without an entry.
     pub fn shift_unlisted(&mut self, bytes: i64, blocks: i64) {
         self.account.unlisted_bytes = self.account.unlisted_bytes.saturating_add(bytes);
@@ -102,7 +107,7 @@ impl Live {
         let signed = |amount| i64::try_from(amount).unwrap_or(i64::MAX);
         self.shift_unlisted(signed(self.taken), signed(self.blocks));
         self.account.outstanding = self.account.outstanding.saturating_add(self.blocks);
-        self.account.incomplete = 1;
+        self.lose_detail(incomplete::LEDGER_LOST);
         (self.asked, self.taken, self.blocks, self.fabric, self.dispatch) = (0, 0, 0, 0, 0);
     }
 

@@ -14,6 +14,7 @@ use shm_layout::ring::{
     CLOSED_CLEAN, DropTable, HEADER_BYTES, Identity, IdentityError, RingHeader, SECTIONS, ring_bytes,
 };
 use shm_layout::segment::{self, Access, Expect, Mapping, SegmentError, remove_if_same};
+use shm_layout::stats::Reason;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Most slots that a section may have: 1 GiB of records.
@@ -93,6 +94,29 @@ impl AttachError {
                 | Self::System { .. }
                 | Self::Segment(SegmentError::Io { .. } | SegmentError::Permission { .. })
         )
+    }
+
+    /// Its kind, for viewers.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Segment(SegmentError::Permission { .. }) => Reason::Permission,
+            Self::Segment(SegmentError::NotRegular { .. }) => Reason::NotRegular,
+            Self::Segment(SegmentError::Owner { .. }) => Reason::Owner,
+            Self::Segment(SegmentError::Size { .. }) => Reason::Size,
+            Self::Segment(SegmentError::Sparse { .. }) => Reason::Sparse,
+            Self::Segment(SegmentError::Linked { .. }) => Reason::Linked,
+            Self::Segment(SegmentError::Io { .. }) | Self::System { .. } => Reason::System,
+            Self::Segment(_) => Reason::Other,
+            Self::Identity { reason: IdentityError::NotReady, .. } => Reason::NotReady,
+            Self::Identity { reason: IdentityError::Magic | IdentityError::Endian, .. } => Reason::NotARing,
+            Self::Identity { reason: IdentityError::Version { .. }, .. } => Reason::Version,
+            Self::Identity { reason: IdentityError::Geometry, .. } | Self::Sections { .. } => Reason::Geometry,
+            Self::Impostor { .. } => Reason::Impostor,
+            Self::Compacting { .. } => Reason::Compacting,
+            Self::Busy { .. } => Reason::Busy,
+            Self::Full { .. } => Reason::NoRoom,
+            Self::Identity { .. } => Reason::Other,
+        }
     }
 
     /// Whether the ring may be ready in a moment.

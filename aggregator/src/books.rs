@@ -13,7 +13,7 @@ use crate::chips::Chips;
 use crate::ledger::{Batch, Entered, Key, Ledger};
 use shm_layout::event::{Event, Kind, MAX_DEVICE, MEMORY_KINDS, Memory, flags};
 use shm_layout::ledger::{Counters, Device, LedgerState, MAX_ACCOUNTS, MAX_DEVICES};
-use shm_layout::stats::UNKNOWN;
+use shm_layout::stats::{UNKNOWN, incomplete};
 
 /// A sum that a process may reach: what is above is no size but an attack or a fault.
 pub const MOST_BYTES: u64 = 1 << 62;
@@ -133,13 +133,25 @@ impl Books {
             chips.describe(chip, 0, 0, 0, device);
         }
         let mut live = Live::new(device, memory, chip);
-        live.account.incomplete = u64::from(self.history_lost);
+        if self.history_lost {
+            live.lose_detail(incomplete::HISTORY_LOST);
+        }
         self.accounts.push(live);
         if (device as usize) < MAX_DEVICES {
             self.numbers.resize(MAX_DEVICES * MEMORY_KINDS, 0);
             self.numbers[device as usize * MEMORY_KINDS + memory as usize] = self.accounts.len() as u16;
         }
         Some(self.accounts.len() - 1)
+    }
+
+    /// Why single allocations are missing, or totals too small: bits of [`incomplete`].
+    pub fn why_incomplete(&self) -> u32 {
+        let of_accounts =
+            self.accounts.iter().fold(0, |all, live| all | incomplete::believable(live.account.incomplete));
+        // What passed a limit is in no account, as long as the process lives.
+        let overflow = if self.counters.anomalies.overflow > 0 { incomplete::OVERFLOW } else { 0 };
+        let lost = if self.history_lost { incomplete::HISTORY_LOST } else { 0 };
+        of_accounts | overflow | lost
     }
 
     /// What is live of a device's memory kind.
@@ -223,9 +235,10 @@ impl Books {
             live.taken.max(live.account.allocated).saturating_add(taken).max(live.asked.saturating_add(event.size));
         if most > MOST_BYTES {
             self.counters.anomalies.overflow += 1;
-            live.account.incomplete = 1;
+            live.lose_detail(incomplete::OVERFLOW);
             return;
         }
+        let without = if ledger.is_none() { incomplete::NO_LEDGER } else { incomplete::LEDGER_FULL };
         let Entered { listed, again } =
             ledger.map_or(Entered { listed: false, again: false }, |ledger| ledger.insert(event));
         if again && event.flags & flags::ID_IS_ADDRESS == 0 {
@@ -236,7 +249,7 @@ impl Books {
         } else {
             live.shift_unlisted(signed(taken), 1);
             live.account.outstanding = live.account.outstanding.saturating_add(1);
-            live.account.incomplete = 1;
+            live.lose_detail(without);
         }
         live.account.allocated += taken;
         let footprint = live.footprint();

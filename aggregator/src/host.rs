@@ -12,6 +12,7 @@ use crate::heritage::Heritage;
 use crate::lines::{Lines, bytes_text};
 use crate::lookout::Lookout;
 use crate::refusals::{Refusals, Telling};
+use crate::refused::Why;
 use crate::seats::{Ending, Seats};
 use crate::sheet::{Sheet, add_anomalies};
 use crate::sigbus;
@@ -24,7 +25,7 @@ use shm_layout::leftover::{self, Fate};
 use shm_layout::names::{Prefix, ProcessFile};
 use shm_layout::procfs;
 use shm_layout::segment::{SegmentError, remove_if_same};
-use shm_layout::stats::{Gone, Health, Parts, Severity};
+use shm_layout::stats::{Gone, Health, Parts, Reason, Severity};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -240,7 +241,8 @@ impl Host {
                 return;
             }
         }
-        if !self.arrivals.refuse(file, error.may_pass(), moment) {
+        let why = Why::of(error, &file.name(&self.prefix));
+        if !self.arrivals.refuse(&self.prefix, file, why, moment, now.unix_ns) {
             // Told before.
             return;
         }
@@ -449,7 +451,9 @@ impl Host {
             let ending = Ending { end: 0, how: "shrank its ring under the reader; detached" };
             state.ending = Some(ending);
             self.rejected_total += 1;
-            self.arrivals.refuse(tracked.file, false, Instant::now());
+            let words = "it was cut short while it was read".to_owned();
+            let why = Why { reason: Reason::Shrunk, passing: false, words };
+            self.arrivals.refuse(&self.prefix, tracked.file, why, Instant::now(), now.unix_ns);
             self.read_to_end(seat, ending, now);
         }
     }
@@ -504,6 +508,7 @@ impl Host {
 
     /// Looks for dead processes that no pidfd tells of, and for what else shows in no stamp. True if some were dead.
     pub fn sweep(&mut self, now: Now) -> bool {
+        self.arrivals.sweep(&self.prefix);
         let (places, deadline) = (self.seats.places(), Instant::now() + SWEEP);
         let mut some = false;
         for _ in 0..places {
@@ -606,7 +611,7 @@ impl Host {
 
     /// Whether something happened in some process since the last [`snapshot`](Self::snapshot).
     pub fn has_news(&self) -> bool {
-        self.sheet.is_behind()
+        self.sheet.is_behind() || self.arrivals.refused.has_news()
     }
 
     /// This moment, for everybody to see.
@@ -623,6 +628,10 @@ impl Host {
             torn_events_total: self.gone.torn,
             cpu_ns,
             deaths_total: self.gone.deaths,
+            places: self.places.all as u64,
+            open_files_limit: self.places.open_files,
+            refused_rings: self.arrivals.refused.len() as u64,
+            hidden_refusals: (self.arrivals.refused.len() - self.arrivals.refused.rows().len()) as u64,
             anomalies: self.gone.anomalies,
             ..Health::default()
         };
@@ -637,6 +646,7 @@ impl Host {
             processes: self.sheet.processes(),
             rows: self.sheet.rows(),
             lines: self.lines.as_slices(),
+            refusals: self.arrivals.refused.rows(),
         }
     }
 }

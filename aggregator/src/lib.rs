@@ -29,6 +29,7 @@ mod lines;
 pub mod lookout;
 mod publish;
 mod refusals;
+mod refused;
 mod seats;
 mod sections;
 mod sheet;

@@ -16,7 +16,7 @@ use shm_layout::names::{Prefix, ProcessFile, Role};
 use shm_layout::procfs;
 use shm_layout::ring::{DROP_DEVICES, DropTable};
 use shm_layout::segment::SegmentError;
-use shm_layout::stats::{Process, Source, State};
+use shm_layout::stats::{Anomalies, Process, Source, State, incomplete};
 use shm_layout::text;
 
 /// Records read, applied and committed together.
@@ -128,7 +128,9 @@ impl Tracked {
             lag_events: 0,
             nonce: file.nonce,
             ring_pid: file.pid,
-            reserved: 0,
+            incomplete: 0,
+            torn_events_total: 0,
+            anomalies: Anomalies::default(),
             name: text::store(name.as_bytes()),
             command_line: text::store(command_line.trim_ascii_end()),
         };
@@ -167,7 +169,7 @@ impl Tracked {
             }
             if jump.history_lost {
                 self.books.history_lost = true;
-                self.books.accounts.iter_mut().for_each(|live| live.account.incomplete = 1);
+                self.books.accounts.iter_mut().for_each(|live| live.lose_detail(incomplete::HISTORY_LOST));
             }
         }
     }
@@ -296,7 +298,7 @@ impl Tracked {
             // Relaxed: counters that only grow.
             let counted = cell.allocated_blocks.load(Relaxed).saturating_add(cell.freed_blocks.load(Relaxed));
             if counted > live.account.drops_seen[1].saturating_add(live.account.drops_seen[3]) {
-                live.account.incomplete = 1;
+                live.lose_detail(incomplete::DROPPED);
             }
         }
     }
@@ -313,7 +315,7 @@ impl Tracked {
             // A device's open or close was among them: single allocations can no longer be trusted to be all.
             self.lost_controls_seen = lost;
             self.controls_lost = true;
-            self.books.accounts.iter_mut().for_each(|live| live.account.incomplete = 1);
+            self.books.accounts.iter_mut().for_each(|live| live.lose_detail(incomplete::CONTROLS_LOST));
         }
     }
 
@@ -434,6 +436,9 @@ impl Tracked {
         self.row.events_total = self.books.counters.events;
         self.row.dropped_events_total = self.ring.dropped();
         self.row.lag_events = self.lag();
+        self.row.torn_events_total = self.books.counters.torn;
+        self.row.anomalies = self.books.counters.anomalies;
+        self.row.incomplete = self.books.why_incomplete();
     }
 
     /// Records claimed and not read.

@@ -347,7 +347,7 @@ fn what_cannot_be_believed_is_replaced_with_a_line() {
             let active = view.header.active.load(Relaxed) & 1;
             // The peak of the first chip's DRAM is more than there is in the world.
             let header = segment.mapping.len() - (2 - active as usize) * view.identity().buffer_words as usize * 8;
-            let at = header + (2 + 4) * 8 + size_of::<stats::Health>() + 64 + 24;
+            let at = header + (2 + 5) * 8 + size_of::<stats::Health>() + 64 + 24;
             let peak = segment.mapping.one::<AtomicU64>(at).unwrap();
             assert_eq!(peak.swap(1 << 63, Relaxed), 6000);
         },

@@ -151,6 +151,7 @@ impl Bench {
             processes: parts.processes.to_vec(),
             rows: parts.rows.to_vec(),
             lines: parts.lines.concat(),
+            refusals: parts.refusals.to_vec(),
         }
     }
 }

@@ -161,11 +161,12 @@ fn first(counts: u8) -> Snapshot {
         processes: (0..processes).map(process).collect(),
         rows: (0..rows).map(row).collect(),
         lines: vec![zeroed.2; lines],
+        refusals: vec![bytemuck::Zeroable::zeroed(); lines],
     }
 }
 
 fn put_text(snapshot: &mut Snapshot, place: u8, at: u8, text: &[u8]) {
-    let field: &mut [u8] = match place % 4 {
+    let field: &mut [u8] = match place % 5 {
         0 => match snapshot.processes.get_mut(usize::from(at % 4)) {
             Some(process) => &mut process.name,
             None => return,
@@ -176,6 +177,10 @@ fn put_text(snapshot: &mut Snapshot, place: u8, at: u8, text: &[u8]) {
         },
         2 => match snapshot.chips.get_mut(usize::from(at % 4)) {
             Some(chip) => &mut chip.board,
+            None => return,
+        },
+        3 => match snapshot.refusals.get_mut(usize::from(at % 4)) {
+            Some(refusal) => &mut refusal.text,
             None => return,
         },
         _ => match snapshot.lines.get_mut(usize::from(at % 4)) {

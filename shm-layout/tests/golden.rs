@@ -18,8 +18,8 @@ use shm_layout::ring::{
     RECORDS_OFFSET, RingHeader, Slot, VERSION, ring_bytes,
 };
 use shm_layout::stats::{
-    self, Anomalies, Chip, Figures, Health, Line, Process, Row, Severity, Snapshot, Source, State, StatsHeader,
-    StatsView, UNKNOWN, stats_bytes,
+    self, Anomalies, Chip, Figures, Health, Line, Process, Reason, Refusal, Row, Severity, Snapshot, Source, State,
+    StatsHeader, StatsView, UNKNOWN, stats_bytes,
 };
 use shm_layout::{ring, text};
 use std::path::Path;
@@ -320,6 +320,10 @@ fn snapshot() -> Snapshot {
             hidden_rows: 12,
             cpu_ns: 13,
             deaths_total: 14,
+            refused_rings: 15,
+            hidden_refusals: 14,
+            places: 16,
+            open_files_limit: 17,
             reserved: [0; 2],
             anomalies: ledger_state().counters.anomalies,
         },
@@ -348,7 +352,9 @@ fn snapshot() -> Snapshot {
             lag_events: 24,
             nonce: 0xFEED_FACE_CAFE_BEEF,
             ring_pid: 42,
-            reserved: 0,
+            incomplete: stats::incomplete::DROPPED | stats::incomplete::OVERFLOW,
+            torn_events_total: 25,
+            anomalies: ledger_state().counters.anomalies,
             name: text::store(b"python3"),
             command_line: text::store(b"python3 train.py"),
         }],
@@ -358,6 +364,17 @@ fn snapshot() -> Snapshot {
             severity: Severity::Warning as u32,
             pid: 4242,
             text: text::store("removed 5 buffers — 15.2 MB".as_bytes()),
+        }],
+        refusals: vec![Refusal {
+            nonce: 0xFEED_FACE_CAFE_BEEF,
+            pid: 42,
+            uid: 1000,
+            owner: 1001,
+            reason: Reason::Owner as u32,
+            passing: 1,
+            reserved: 0,
+            since_unix_ns: 31,
+            text: text::store(b"owned by user 1001, which is not who may write it"),
         }],
     }
 }

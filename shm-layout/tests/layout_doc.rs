@@ -17,8 +17,8 @@ use shm_layout::ring::{
 };
 use shm_layout::seqlock::BUFFER_HEADER_WORDS;
 use shm_layout::stats::{
-    self, Anomalies, Chip, Figures, HISTORY_SAMPLES, Health, Line, MAX_CHIPS, MAX_LINES, MAX_PROCESSES, MAX_ROWS,
-    Process, Row, Snapshot, StatsHeader, StatsView, stats_bytes,
+    self, Anomalies, Chip, Figures, HISTORY_SAMPLES, Health, Line, MAX_CHIPS, MAX_LINES, MAX_PROCESSES, MAX_REFUSALS,
+    MAX_ROWS, Process, Reason, Refusal, Row, Snapshot, StatsHeader, StatsView, stats_bytes,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -280,10 +280,11 @@ fn ledgers(out: &mut String) {
 }
 
 fn segments(out: &mut String) {
-    let (module, segment, figures, snapshot, seqlock) = (
+    let (module, segment, figures, refusal, snapshot, seqlock) = (
         Source::new("stats/mod.rs"),
         Source::new("stats/segment.rs"),
         Source::new("stats/figures.rs"),
+        Source::new("stats/refusal.rs"),
         Source::new("stats/snapshot.rs"),
         Source::new("seqlock.rs"),
     );
@@ -325,13 +326,14 @@ fn segments(out: &mut String) {
     writeln!(out, "Snapshot:\n\n```text\n{}```\n", snapshot.diagram()).expect("a string");
     writeln!(
         out,
-        "At most {MAX_CHIPS} chips, {MAX_PROCESSES} processes, {MAX_ROWS} rows and {MAX_LINES} lines: {} words.\n",
+        "At most {MAX_CHIPS} chips, {MAX_PROCESSES} processes, {MAX_ROWS} rows, {MAX_LINES} lines and {MAX_REFUSALS} refused rings: {} words.\n",
         Snapshot::MAX_WORDS
     )
     .expect("a string");
     table!(&figures, "Health", Health;
         monotonic_ns unix_ns generation rings rejected_rings_total events_total dropped_events_total torn_events_total
-        lag_events live_allocations hidden_processes hidden_rows cpu_ns deaths_total reserved anomalies)
+        lag_events live_allocations hidden_processes hidden_rows cpu_ns deaths_total refused_rings hidden_refusals places
+        open_files_limit reserved anomalies)
     .write("`Health`", out);
     table!(&figures, "Anomalies", Anomalies;
         free_unknown double_free invalid_record alloc_live overflow size_mismatch reserved)
@@ -345,10 +347,16 @@ fn segments(out: &mut String) {
     .write("`Chip`", out);
     table!(&figures, "Process", Process;
         pid uid state source start_ticks start_unix_ns last_event_unix_ns events_total dropped_events_total lag_events
-        nonce ring_pid reserved name command_line)
+        nonce ring_pid incomplete torn_events_total anomalies name command_line)
     .write("`Process`", out);
+    let bits = stats::incomplete::ALL.map(|(bit, name)| format!("{bit:#x} {name}"));
+    writeln!(out, "Bits of `incomplete`: {}.\n", bits.join(", ")).expect("a string");
     table!(&figures, "Row", Row; process chip device memory figures).write("`Row`", out);
     table!(&figures, "Line", Line; unix_ns severity pid text).write("`Line`", out);
+    table!(&refusal, "Refusal", Refusal; nonce pid uid owner reason passing reserved since_unix_ns text)
+        .write("`Refusal`", out);
+    let reasons = Reason::ALL.map(|reason| format!("{} {}", reason as u32, reason.name()));
+    writeln!(out, "Reasons: {}.\n", reasons.join(", ")).expect("a string");
 }
 
 fn document() -> String {
@@ -397,6 +405,7 @@ fn no_byte_is_unnamed() {
     check::<Process>("Process", offset_of!(Process, command_line), 200);
     check::<Row>("Row", offset_of!(Row, figures), 96);
     check::<Line>("Line", offset_of!(Line, text), 240);
+    check::<Refusal>("Refusal", offset_of!(Refusal, text), 120);
     check::<Anomalies>("Anomalies", offset_of!(Anomalies, reserved), 16);
     check::<Health>("Health", offset_of!(Health, anomalies), 64);
 }

@@ -158,6 +158,8 @@ pub struct History {
 /// What was read at one poll.
 #[derive(Clone, Debug)]
 pub struct Observation {
+    /// Of the files' names.
+    pub prefix: Prefix,
     /// The figures.
     pub snapshot: Snapshot,
     /// By chip, as in the snapshot. Shared by the looks between two samples.
@@ -177,6 +179,11 @@ pub struct Observation {
 impl Observation {
     /// Time that a history sample stands for, s.
     pub const SECONDS_PER_SAMPLE: u64 = HISTORY_SECONDS_PER_SAMPLE;
+
+    /// Whether the aggregator runs, at the moment of the poll.
+    pub fn connection(&self) -> Connection {
+        connection(&self.identity, self.heartbeat_ns, self.now_ns)
+    }
 }
 
 /// The answer to one poll.
@@ -296,6 +303,7 @@ fn identity(opened: &Opened) -> Option<Identity> {
 
 /// A reader of the stats segment.
 pub struct Source {
+    prefix: Prefix,
     name: String,
     owners: Vec<u32>,
     attached: Option<Attached>,
@@ -316,7 +324,7 @@ impl Source {
 
     /// Of this prefix, believing these owners.
     pub fn trusting(prefix: &Prefix, owners: Vec<u32>) -> Self {
-        Self { name: prefix.stats(), owners, attached: None, words: Vec::new() }
+        Self { prefix: prefix.clone(), name: prefix.stats(), owners, attached: None, words: Vec::new() }
     }
 
     /// Looks once. Never waits: what is not there now is an answer, too.
@@ -383,7 +391,8 @@ impl Source {
         attached.read_history(snapshot.chips.len());
         let Pulse { history, history_head, heartbeat_ns, now_ns, unix_ns } = attached.pulse().ok_or_else(geometry)?;
         let identity = attached.identity;
-        let seen = Observation { snapshot, history, history_head, identity, heartbeat_ns, now_ns, unix_ns };
+        let prefix = self.prefix.clone();
+        let seen = Observation { prefix, snapshot, history, history_head, identity, heartbeat_ns, now_ns, unix_ns };
         let connection = connection(&identity, heartbeat_ns, now_ns);
         Ok(News::Feed(Box::new(Feed { connection, seen: Some(seen) })))
     }

@@ -4,7 +4,7 @@
 use super::MOST_BYTES;
 use shm_layout::event::{MAX_DEVICE, Memory};
 use shm_layout::ledger::{Account, Counters, Device, LedgerState};
-use shm_layout::stats::{Anomalies, UNKNOWN};
+use shm_layout::stats::{Anomalies, UNKNOWN, incomplete};
 
 /// The state with every sum at most [`MOST_BYTES`], and each device and account there once.
 pub fn believable(state: LedgerState) -> LedgerState {
@@ -41,7 +41,7 @@ pub fn believable(state: LedgerState) -> LedgerState {
                 unlisted_bytes: account.unlisted_bytes.clamp(-limit, limit),
                 unlisted_blocks: account.unlisted_blocks.clamp(-limit, limit),
                 outstanding: most(account.outstanding),
-                incomplete: account.incomplete.min(1),
+                incomplete: incomplete::believable(account.incomplete).into(),
                 ..account
             });
         }

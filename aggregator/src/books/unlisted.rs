@@ -7,6 +7,7 @@ use crate::ledger::{Key, Ledger};
 use crate::sections::Jump;
 use shm_layout::event::{Event, Memory};
 use shm_layout::ledger::Account;
+use shm_layout::stats::incomplete;
 
 impl Books {
     #[cold]
@@ -149,7 +150,7 @@ impl Books {
         live.account.outstanding = live.account.outstanding.saturating_add(allocated_blocks);
         live.account.allocated = live.account.allocated.saturating_add(allocated);
         live.account.freed = live.account.freed.saturating_add(freed);
-        live.account.incomplete = 1;
+        live.lose_detail(incomplete::DROPPED);
         live.account.peak = live.account.peak.max(live.footprint());
         let figures = chips.figures(live.chip, memory);
         figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(live.footprint());

@@ -13,7 +13,7 @@ use shm_layout::ledger::{
 };
 use shm_layout::ring::Slot;
 use shm_layout::segment::{self, Access, Expect};
-use shm_layout::stats::{Anomalies, UNKNOWN};
+use shm_layout::stats::{Anomalies, UNKNOWN, incomplete};
 
 /// Entries above which a ledger is not taken over (64 MiB): copying it would hold others up.
 const MOST_ENTRIES: usize = 1 << 20;
@@ -107,7 +107,7 @@ fn within_bounds(mut state: LedgerState) -> LedgerState {
         }
         account.unlisted_bytes = account.unlisted_bytes.clamp(least, -least);
         account.unlisted_blocks = account.unlisted_blocks.clamp(least, -least);
-        account.incomplete = account.incomplete.min(1);
+        account.incomplete = incomplete::believable(account.incomplete).into();
     }
     state
 }

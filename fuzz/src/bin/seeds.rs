@@ -171,18 +171,21 @@ fn stats_seeds() -> Vec<Seed> {
     let escapes = b"\x1b[2J\x1b]0;x\x07\xe2\x80\xae\xc2\x9b31m\xff\r\n\t";
     let text = |place| Text(place, 0, escapes.to_vec());
     let many = 0xFF;
+    // Words before the chips.
+    const COUNTS: u16 = 5;
+    const HEALTH: u16 = (size_of::<stats::Health>() / 8) as u16;
     vec![
         ("nobody", of(0, &[Look])),
         ("three-of-each", of(many, &[Look, LookAgain, Look])),
-        ("escapes", of(many, &[text(0), text(1), text(2), text(3), Look])),
-        ("text-without-end", of(many, &(0..4).map(|n| Text(n, 0, vec![b'x'; 240])).collect::<Vec<_>>())),
-        ("wide-text", of(many, &(0..4).map(|n| Text(n, 0, "メモリ".repeat(20).into_bytes())).collect::<Vec<_>>())),
+        ("escapes", of(many, &[text(0), text(1), text(2), text(3), text(4), Look])),
+        ("text-without-end", of(many, &(0..5).map(|n| Text(n, 0, vec![b'x'; 240])).collect::<Vec<_>>())),
+        ("wide-text", of(many, &(0..5).map(|n| Text(n, 0, "メモリ".repeat(20).into_bytes())).collect::<Vec<_>>())),
         ("counts-max", of(many, &[Payload(0, u64::MAX)])),
         ("counts-within-limits", of(many, &[Payload(2, stats::MAX_ROWS as u64)])),
-        ("row-points-outside", of(many, &[Payload(4 + 24 + 3 * 104 + 3 * 39, u64::MAX)])),
-        ("figures-max", of(many, &(0..20).map(|n| Payload(4 + 24 + 8 + n, u64::MAX)).collect::<Vec<_>>())),
-        ("health-max", of(many, &(0..24).map(|n| Payload(4 + n, u64::MAX)).collect::<Vec<_>>())),
-        ("chip-numbers-max", of(many, &(0..8).map(|n| Payload(28 + n, u64::MAX)).collect::<Vec<_>>())),
+        ("row-points-outside", of(many, &[Payload(COUNTS + HEALTH + 3 * 104 + 3 * 48, u64::MAX)])),
+        ("figures-max", of(many, &(0..20).map(|n| Payload(COUNTS + HEALTH + 8 + n, u64::MAX)).collect::<Vec<_>>())),
+        ("health-max", of(many, &(0..HEALTH).map(|n| Payload(COUNTS + n, u64::MAX)).collect::<Vec<_>>())),
+        ("chip-numbers-max", of(many, &(0..8).map(|n| Payload(COUNTS + HEALTH + n, u64::MAX)).collect::<Vec<_>>())),
         ("writer-died-in-the-middle", of(many, &[Look, Header(3, 3), Header(5, 3), LookAgain])),
         ("length-lies", of(many, &[Look, Header(4, u64::MAX), Header(6, 3), LookAgain])),
         ("other-buffer", of(many, &[Look, Look, Header(0, 7), LookAgain])),

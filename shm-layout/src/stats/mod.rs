@@ -19,13 +19,16 @@
 
 mod figures;
 mod gone;
+pub mod incomplete;
+mod refusal;
 mod segment;
 mod snapshot;
 
 pub use figures::{Anomalies, Chip, Figures, Health, Line, Process, Row, Severity, Source, State, UNKNOWN};
 pub use gone::Gone;
+pub use refusal::{Reason, Refusal};
 pub use segment::{
     HISTORY_SAMPLES, HISTORY_SECONDS_PER_SAMPLE, Identity, IdentityError, MAGIC, MAX_CHIPS, MAX_LINES, MAX_PROCESSES,
-    MAX_ROWS, StatsHeader, StatsView, VERSION, stats_bytes,
+    MAX_REFUSALS, MAX_ROWS, StatsHeader, StatsView, VERSION, stats_bytes,
 };
 pub use snapshot::{DecodeError, Parts, Snapshot};
