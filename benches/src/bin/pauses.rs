@@ -2,8 +2,8 @@
 //!
 //!     cargo build --release && cargo run --release -p benches --bin pauses -- [--quick] [--json FILE]
 //!
-//! A pause is an event that took more than 30 µs. Those during which the kernel took the processor away are told apart as far as
-//! the kernel tells (a hypervisor does not), and a control does the same without a ring.
+//! A pause is an event that took more than 30 µs. What the thread was without a processor meanwhile is taken out, as far as the
+//! kernel tells (a hypervisor does not); the whole is told beside it, and a control does the same without a ring.
 
 use anyhow::Context;
 use benches::pauses::{grown, runs, watch};
@@ -26,7 +26,7 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let mut report = Report::new("pauses");
     let aggregator = std::env::current_exe().context("where this program lies")?.with_file_name("aggregator");
-    let repeats = if args.quick { 2 } else { 12 };
+    let repeats = if args.quick { 2 } else { 10 };
     match watch::ticks_per_us() {
         Some(ticks) => runs::measure(repeats, 2_000_000, ticks, &aggregator, &mut report),
         None => {

@@ -1,7 +1,7 @@
 //! The cases in turn, and what came of them.
 
 use super::cases::{Case, Run, run};
-use super::watch::Pause;
+use super::watch::{LEAST_US, Pause};
 use crate::host::Outcome;
 use crate::report::Report;
 use crate::sample::Sample;
@@ -20,10 +20,10 @@ pub mod measures {
     pub const MEAN: &str = "full ring: an event, mean";
     /// Pauses of a run.
     pub const COUNT: &str = "full ring: pauses over 30 µs";
-    /// Pauses of all runs during which the thread kept its processor.
+    /// Pauses of all runs, without what the thread was without a processor.
     pub const PAUSE: &str = "full ring: a pause";
-    /// All pauses of all runs.
-    pub const TAKEN: &str = "full ring: a pause, the processor taken away or not";
+    /// All of them, as they were.
+    pub const TAKEN: &str = "full ring: a pause, waits for a processor included";
     /// Events of a run.
     pub const EVENTS: &str = "full ring: events";
     /// The ring's file at the end.
@@ -80,9 +80,10 @@ fn tell(runs: &[(Case, Vec<Run>)], report: &mut Report) {
         }
     };
     each(measures::MEAN, "ns/event", &|run| vec![run.took.as_nanos() as f64 / run.events.max(1) as f64]);
-    each(measures::COUNT, "a run", &|run| vec![run.pauses.len() as f64]);
-    let kept = |run: &Run| run.pauses.iter().filter(|pause| !pause.interrupted).map(|pause| pause.us).collect();
-    each(measures::PAUSE, "µs", &kept);
+    let own =
+        |run: &Run| -> Vec<f64> { run.pauses.iter().map(|pause| pause.own_us).filter(|us| *us > LEAST_US).collect() };
+    each(measures::COUNT, "a run", &|run| vec![own(run).len() as f64]);
+    each(measures::PAUSE, "µs", &own);
     each(measures::TAKEN, "µs", &|run| run.pauses.iter().map(|pause| pause.us).collect());
     each(measures::EVENTS, "a run", &|run| vec![run.events as f64]);
     each(measures::BYTES, "MiB", &|run| vec![run.bytes as f64 / MIB]);
@@ -92,8 +93,8 @@ fn tell(runs: &[(Case, Vec<Run>)], report: &mut Report) {
     let alone = runs.iter().filter(|(case, _)| !matches!(case, Case::Threads(_)));
     let all: Vec<&Pause> = alone.flat_map(|(_, runs)| runs).flat_map(|run| &run.pauses).collect();
     for mib in [4, 8, 16, 32] {
-        let this = |pause: &&&Pause| !pause.interrupted && pause.grew >> 20 == mib;
-        let mut sample: Sample = all.iter().filter(this).map(|pause| pause.us).collect();
+        let this = |pause: &&&Pause| pause.grew >> 20 == mib;
+        let mut sample: Sample = all.iter().filter(this).map(|pause| pause.own_us).collect();
         report.add_point(measures::GROWN, "its section", ("MiB", mib as f64), "µs", &mut sample);
     }
     let mut drops: Sample = runs.iter().flat_map(|(_, runs)| runs).filter_map(|run| run.ns_per_drop).collect();

@@ -1,6 +1,6 @@
 //! Times events, and keeps those that took long.
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::time::{ClockId, clock_gettime};
 use shm_layout::ticks;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ pub const LEAST_US: f64 = 30.0;
 pub struct Pause {
     /// How long, µs.
     pub us: f64,
-    /// The kernel gave the processor to somebody else since the last pause of this thread: most likely now.
-    pub interrupted: bool,
+    /// The same without what this thread was without a processor, since its last pause, µs. What a hypervisor takes is in it.
+    pub own_us: f64,
     /// The ring's file grew by so much meanwhile, bytes.
     pub grew: u64,
 }
@@ -35,7 +35,8 @@ pub struct Watch {
     /// What may grow meanwhile. Asked by name: to open and close it would give up this process's locks of it.
     file: Option<PathBuf>,
     bytes: u64,
-    switches: i64,
+    /// At the last pause: the counter, and the time that this thread had a processor, µs.
+    then: (u64, f64),
     pauses: Vec<Pause>,
 }
 
@@ -44,8 +45,9 @@ impl Watch {
     pub fn new(ticks_per_us: f64, file: Option<&Path>) -> Self {
         let long = (ticks_per_us * LEAST_US) as u64;
         let file = file.map(Path::to_owned);
-        let mut watch = Self { ticks_per_us, long, file, bytes: 0, switches: 0, pauses: Vec::with_capacity(1 << 16) };
-        (watch.bytes, watch.switches) = (watch.bytes_now(), switches());
+        let mut watch =
+            Self { ticks_per_us, long, file, bytes: 0, then: (0, 0.0), pauses: Vec::with_capacity(1 << 16) };
+        (watch.bytes, watch.then) = (watch.bytes_now(), now());
         watch
     }
 
@@ -63,11 +65,14 @@ impl Watch {
     #[cold]
     #[inline(never)]
     fn note(&mut self, took: u64) {
-        let (bytes, switches) = (self.bytes_now(), switches());
+        let (ticks, had) = now();
         let us = took as f64 / self.ticks_per_us;
-        let (interrupted, grew) = (switches > self.switches, bytes.saturating_sub(self.bytes));
-        self.pauses.push(Pause { us, interrupted, grew });
-        (self.bytes, self.switches) = (bytes, switches);
+        let passed = ticks.wrapping_sub(self.then.0) as f64 / self.ticks_per_us;
+        let without = (passed - (had - self.then.1)).max(0.0);
+        let bytes = self.bytes_now();
+        self.pauses.push(Pause { us, own_us: (us - without).max(0.0), grew: bytes.saturating_sub(self.bytes) });
+        self.bytes = bytes;
+        self.then = now();
     }
 
     fn bytes_now(&self) -> u64 {
@@ -80,7 +85,9 @@ impl Watch {
     }
 }
 
-/// How often this thread lost its processor against its will.
-fn switches() -> i64 {
-    getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.involuntary_context_switches())
+/// The counter, and the time that this thread had a processor, µs.
+fn now() -> (u64, f64) {
+    let had = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+        .map_or(0.0, |time| time.tv_sec() as f64 * 1e6 + time.tv_nsec() as f64 / 1e3);
+    (ticks::now(), had)
 }

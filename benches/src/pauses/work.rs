@@ -61,7 +61,7 @@ impl Steady {
             self.random ^= self.random << 17;
             let at = (self.random % self.live.len() as u64) as usize;
             let id = self.live.swap_remove(at);
-            return Event { id, size: SIZE, ..Event::new(Kind::Free, Memory::Dram, 0) };
+            return Event { id, size: SIZE, ..Event::new(Kind::Free, Memory::L1, 0) };
         }
         let id = self.next;
         self.next += 1;
@@ -69,7 +69,7 @@ impl Steady {
         if self.most != usize::MAX {
             self.live.push(id);
         }
-        Event { id, size: SIZE, ..Event::new(Kind::Alloc, Memory::Dram, 0) }
+        Event { id, size: SIZE, ..Event::new(Kind::Alloc, Memory::L1, 0) }
     }
 }
 
