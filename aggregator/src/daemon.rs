@@ -4,7 +4,7 @@ use crate::descriptors::Places;
 use crate::discover::Discovery;
 use crate::heritage::Heritage;
 use crate::host::{Host, Now};
-use crate::instance::Instance;
+use crate::instance::{Instance, InstanceError};
 use crate::publish::Publisher;
 use crate::wake::Wake;
 use anyhow::Context;
@@ -58,7 +58,7 @@ pub struct Daemon {
     discovery: Discovery,
     publisher: Publisher,
     wake: Wake,
-    _instance: Instance,
+    instance: Instance,
 }
 
 impl Daemon {
@@ -94,7 +94,7 @@ impl Daemon {
         if let Some(heritage) = heritage {
             host.inherit(&heritage, now);
         }
-        let mut daemon = Self { prefix: prefix.clone(), host, discovery, publisher, wake, _instance: instance };
+        let mut daemon = Self { prefix: prefix.clone(), host, discovery, publisher, wake, instance };
         daemon.host.announce(daemon.discovery.scan());
         // Who comes later is known before its name can go.
         daemon.host.announce(daemon.discovery.scan_unlinked());
@@ -105,6 +105,17 @@ impl Daemon {
         daemon.publish(now);
         daemon.publisher.show().context("the stats segment")?;
         Ok(daemon)
+    }
+
+    /// Whether this is the only one still: who finds no lock file starts another. That one's figures are then the newer ones.
+    fn is_the_one(&mut self) -> bool {
+        match self.instance.keep(&self.prefix) {
+            Err(error @ (InstanceError::Running { .. } | InstanceError::Foreign { .. })) => {
+                tracing::error!("the lock file was taken away: {error}");
+                false
+            }
+            _ => true,
+        }
     }
 
     /// Makes the segment again if somebody has damaged it.
@@ -182,6 +193,9 @@ impl Daemon {
             self.publisher.sample(self.host.chips().all(), now.monotonic_ns);
             if kept.elapsed() >= KEEP_EVERY {
                 kept = Instant::now();
+                if !self.is_the_one() {
+                    break;
+                }
                 self.keep_segment(now);
             }
             // Deaths that are still to be shown come first.
