@@ -135,6 +135,12 @@ fn whole(view: &StatsView<'_, AtomicU64>, buffer: usize) -> Option<(Snapshot, Go
     (gone.generation == snapshot.health.generation).then_some((snapshot, gone))
 }
 
+/// Whether a successor would take these over: no process may bring about figures that are not.
+#[cfg(feature = "fuzzing")]
+pub fn believable(snapshot: &Snapshot, gone: &Gone) -> bool {
+    check(snapshot, gone).is_ok()
+}
+
 fn check(snapshot: &Snapshot, gone: &Gone) -> Result<(), Refusal> {
     let counters: [u64; 16] = bytemuck::must_cast(*gone);
     let health = &snapshot.health;
