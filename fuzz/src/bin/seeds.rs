@@ -137,10 +137,8 @@ fn drain_seeds() -> Vec<Seed> {
         ("restart-in-the-middle", of(4, &[info, dram(1, 64), cb(3), Drain, dram(2, 64), Restart, Drain, Restart, Die])),
         ("shrunk-under-the-reader", of(4, &[dram(1, 64), Drain, Shrink(4096), dram(2, 64), Drain])),
         // An honest push at a claim whose successor is no number of the signed kind, and at the last of all.
-        ("push-at-claim-2-62", of(3, &[Header(CLAIM, 1 << 62), Record(0, 0, !((1 << 62) - 7)), dram(1, 64), Drain, Die])),
-        ("push-at-the-last-claim", {
-            of(0, &[Header(CLAIM, u64::MAX), Record(0, 0, 0), Record(0, 0, u64::MAX), Record(0, 0, 1), dram(1, 64), Drain])
-        }),
+        ("push-at-claim-2-62", of(0, &[Header(CLAIM, 1 << 62), Record(0, 0, !(1 << 62)), dram(1, 64), Drain, Die])),
+        ("push-at-the-last-claim", of(0, &[Header(CLAIM, u64::MAX), dram(1, 64), dram(2, 64), Drain, Restart, Die])),
         ("grown", {
             let flood = |id| Flood(8, alloc(Memory::L1, 0, id, 64));
             of(3, &[flood(1), Grow(0), flood(11), Drain, flood(21), Grow(0), flood(31), Drain, Restart, Drain, Die])
@@ -270,6 +268,8 @@ fn stats_seeds() -> Vec<Seed> {
         ("chip-numbers-max", of(many, &(0..8).map(|n| Payload(28 + n, u64::MAX)).collect::<Vec<_>>())),
         ("writer-died-in-the-middle", of(many, &[Look, Header(3, 3), Header(5, 3), LookAgain])),
         ("length-lies", of(many, &[Look, Header(4, u64::MAX), Header(6, 3), LookAgain])),
+        ("gone-max", of(many, &(0..32).map(|n| Header(7 + 8 * n, u64::MAX)).collect::<Vec<_>>())),
+        ("gone-events-max", of(many, &[Header(7 + 8, u64::MAX), Header(7 + 8 * 17, u64::MAX), Look])),
         ("other-buffer", of(many, &[Look, Look, Header(0, 7), LookAgain])),
         ("ended", of(many, &[Look, Header(1, 0), LookAgain])),
         ("stale", of(many, &[Look, Header(1, 1), LookAgain])),
