@@ -218,6 +218,7 @@ fn ledger_seeds() -> Vec<Seed> {
         ("capacity-zero", of(&[Word(0, capacity, 0)])),
         ("cut-short", of(&[Cut(40)])),
         ("commit-max", of(&[Word(0, commit, u64::MAX)])),
+        ("commit-goes-on-to-2-62", of(&[Word(0, commit, u64::MAX >> 1), Apply(alloc(Memory::Dram, 0, 1, 1))])),
         ("commit-max-goes-on", of(&[Word(0, commit, u64::MAX), Apply(alloc(Memory::Dram, 0, 1, 1))])),
         ("gone-max", of(&[Word(0, gone, u64::MAX)])),
         ("unsettled", of(&[Word(0, settled, 3), Word(3, 7, 0xFF << 32)])),
@@ -302,5 +303,11 @@ fn main() {
             }
         }
         println!("{target}: {} seeds", seeds.len());
+        let mut kept: Vec<_> = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|file| file.path()).collect();
+        kept.sort();
+        for path in kept.iter().filter(|_| check) {
+            println!("{target}: {}", path.display());
+            run(&std::fs::read(path).expect("a seed"));
+        }
     }
 }
