@@ -269,7 +269,8 @@ impl AttachedRing {
         let (local, claimed) = (cursor.saturating_sub(place.base), section.claimed());
         // Relaxed: as above.
         let moved = local == section.moved_from.load(Relaxed);
-        let sound = claimed < MOST_RECORDS - place.base && local <= claimed && (moved || claimed - local <= place.slots);
+        let sound =
+            claimed < MOST_RECORDS - place.base && local <= claimed && (moved || claimed - local <= place.slots);
         if sound { cursor } else { 0 }
     }
 }

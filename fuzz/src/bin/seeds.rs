@@ -54,12 +54,18 @@ fn attach_seeds() -> Vec<Seed> {
         ("section-beyond-the-file", attach::changed(8, 4, &[sealed(16), (CURSOR, 16), (second(SLOTS), 1 << 24)])),
         ("section-of-no-power", attach::changed(8, 4, &[sealed(16), (CURSOR, 16), (second(SLOTS), 100)])),
         ("sealed-at-the-most", attach::changed(8, 4, &[sealed(u64::MAX), (CURSOR, u64::MAX)])),
-        ("sealed-near-2-61", attach::changed(24, 4, &{
-            let near = ring::SEALED | 0xFFFF << 45;
-            [(first(CLAIM), near), (second(CLAIM), near), (of_section(2, CLAIM), near), (CURSOR, 0xFFFF << 45)]
-        })),
+        (
+            "sealed-near-2-61",
+            attach::changed(24, 4, &{
+                let near = ring::SEALED | 0xFFFF << 45;
+                [(first(CLAIM), near), (second(CLAIM), near), (of_section(2, CLAIM), near), (CURSOR, 0xFFFF << 45)]
+            }),
+        ),
         ("compacted", attach::changed(0, 4, &[(first(CLAIM), 16), (first(START), 12)])),
-        ("compacted-elsewhere", attach::changed(0, 4, &[(first(CLAIM), 16), (first(MOVED_FROM), 4), (first(START), 12)])),
+        (
+            "compacted-elsewhere",
+            attach::changed(0, 4, &[(first(CLAIM), 16), (first(MOVED_FROM), 4), (first(START), 12)]),
+        ),
         ("start-max", attach::changed(0, 4, &[(first(CLAIM), u64::MAX), (first(START), u64::MAX)])),
         ("start-2-62", {
             attach::changed(0, 4, &[(first(CLAIM), 1 << 62), (first(START), 1 << 62), (first(UNKNOWN_FREES), u64::MAX)])
@@ -150,9 +156,13 @@ fn drain_seeds() -> Vec<Seed> {
             let sealed = Section(0, section::CLAIM, u64::MAX);
             of(3, &[dram(1, 64), Grow(0), dram(2, 64), sealed, Drain, Restart, Drain, Die])
         }),
-        ("sealed-twice", of(3, &[dram(1, 64), Grow(0), Drain, Section(1, section::CLAIM, ring::SEALED | 9), Drain, Die])),
+        (
+            "sealed-twice",
+            of(3, &[dram(1, 64), Grow(0), Drain, Section(1, section::CLAIM, ring::SEALED | 9), Drain, Die]),
+        ),
         ("section-beyond-the-file", {
-            let lies = [Section(1, section::SLOTS, 1 << 24), Header(SECTION_COUNT, 2), Section(0, section::CLAIM, 1 << 63)];
+            let lies =
+                [Section(1, section::SLOTS, 1 << 24), Header(SECTION_COUNT, 2), Section(0, section::CLAIM, 1 << 63)];
             of(3, &[&lies[..], &[Drain, Restart, Drain, Die]].concat())
         }),
         ("compacted-under-the-reader", {
@@ -164,12 +174,22 @@ fn drain_seeds() -> Vec<Seed> {
             of(5, &[&storm[..], &[Compact(0, 0, 0), Restart, Drain, Die]].concat())
         }),
         ("vanished-max", {
-            let jump = [Section(0, section::CLAIM, 4), Section(0, section::START, 4), Section(0, section::UNKNOWN_FREES, u64::MAX)];
+            let jump = [
+                Section(0, section::CLAIM, 4),
+                Section(0, section::START, 4),
+                Section(0, section::UNKNOWN_FREES, u64::MAX),
+            ];
             let cells = [Vanished(0, 0, 0, u64::MAX), Vanished(0, 0, 1, u64::MAX), Vanished(0, 63, 15, u64::MAX)];
             of(3, &[&cells[..], &jump, &[Restart, Drain, Restart, Die]].concat())
         }),
         ("vanished-max-twice", {
-            let jump = |at| [Section(0, section::MOVED_FROM, at), Section(0, section::CLAIM, at + 4), Section(0, section::START, at + 4)];
+            let jump = |at| {
+                [
+                    Section(0, section::MOVED_FROM, at),
+                    Section(0, section::CLAIM, at + 4),
+                    Section(0, section::START, at + 4),
+                ]
+            };
             let cells = [Vanished(0, 0, 0, u64::MAX), Vanished(0, 0, 1, u64::MAX)];
             of(3, &[&cells[..], &jump(0), &[Restart, Drain], &jump(4), &[Restart, Drain, Die]].concat())
         }),
@@ -188,7 +208,10 @@ fn drain_seeds() -> Vec<Seed> {
             let lies: Vec<_> = claims.chain([Header(CURSOR, 0xFFFF << 46)]).collect();
             of(3, &[&[Grow(0), Grow(0), Grow(0)], &lies[..], &[Restart, Drain, Restart, Die]].concat())
         }),
-        ("honest-beside", of(3, &[Honest(32, 0), dram(1, 64), Header(CLAIM, 1 << 61), Honest(32, 9), Restart, Honest(20, 3)])),
+        (
+            "honest-beside",
+            of(3, &[Honest(32, 0), dram(1, 64), Header(CLAIM, 1 << 61), Honest(32, 9), Restart, Honest(20, 3)]),
+        ),
         ("honest-compacts", of(3, &[Away(250, 0), Honest(20, 1), Away(100, 5), Drain])),
         ("honest-grows", of(3, &[Away(60, 255), Honest(20, 1), Away(10, 0), Drain])),
         ("honest-drops", of(3, &[Away(255, 255), Honest(20, 0), Away(255, 0), Drain])),
@@ -269,6 +292,11 @@ fn stats_seeds() -> Vec<Seed> {
         ("chip-numbers-max", of(many, &(0..8).map(|n| Payload(28 + n, u64::MAX)).collect::<Vec<_>>())),
         ("writer-died-in-the-middle", of(many, &[Look, Header(3, 3), Header(5, 3), LookAgain])),
         ("length-lies", of(many, &[Look, Header(4, u64::MAX), Header(6, 3), LookAgain])),
+        // The third process's count of events, too: four of 2^62 are one too many for a sum.
+        ("inherited-events-add-up-past-all", {
+            let words = (0..200).map(|n| Payload(4 + 24 + 3 * 104 + n, 0xFFFF << 46));
+            of(many, &words.take(60).collect::<Vec<_>>())
+        }),
         ("gone-max", of(many, &(0..32).map(|n| Header(7 + 8 * n, u64::MAX)).collect::<Vec<_>>())),
         ("gone-events-max", of(many, &[Header(7 + 8, u64::MAX), Header(7 + 8 * 17, u64::MAX), Look])),
         ("other-buffer", of(many, &[Look, Look, Header(0, 7), LookAgain])),
@@ -303,7 +331,8 @@ fn main() {
             }
         }
         println!("{target}: {} seeds", seeds.len());
-        let mut kept: Vec<_> = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|file| file.path()).collect();
+        let mut kept: Vec<_> =
+            std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|file| file.path()).collect();
         kept.sort();
         for path in kept.iter().filter(|_| check) {
             println!("{target}: {}", path.display());
