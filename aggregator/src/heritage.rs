@@ -14,7 +14,7 @@ use shm_layout::stats::{
 };
 use shm_layout::text;
 
-/// A figure above this is no count of anything that was here.
+/// A figure above this is no count of anything that was here: what adds to it must not overflow.
 const MOST: u64 = 1 << 62;
 
 /// Why nothing is continued.
@@ -81,7 +81,7 @@ impl Heritage {
         let view = view(&segment).ok_or(Refusal::Pages)?;
         // Relaxed, here and below: their writer is dead, its lock is ours.
         let shown = (view.header.active.load(Relaxed) & 1) as usize;
-        let (snapshot, gone) =
+        let (mut snapshot, mut gone) =
             [shown, 1 - shown].into_iter().find_map(|buffer| whole(&view, buffer)).ok_or(Refusal::Torn)?;
         let since_ns = match view.header.since.load(Relaxed) {
             0 => identity.started_monotonic_ns,
@@ -92,7 +92,8 @@ impl Heritage {
         if segment.faulted() {
             return Err(Refusal::Pages);
         }
-        check(&snapshot, &gone)?;
+        bound(&mut snapshot, &mut gone);
+        check(&snapshot)?;
         let mut found = Self { snapshot, gone, pid: identity.pid, ended, since_ns, segment: Some(segment) };
         found.clean();
         Ok(Some(found))
@@ -135,24 +136,44 @@ fn whole(view: &StatsView<'_, AtomicU64>, buffer: usize) -> Option<(Snapshot, Go
     (gone.generation == snapshot.health.generation).then_some((snapshot, gone))
 }
 
-fn check(snapshot: &Snapshot, gone: &Gone) -> Result<(), Refusal> {
-    let counters: [u64; 16] = bytemuck::must_cast(*gone);
-    let health = &snapshot.health;
+/// Whether a successor would take these over: no process may bring about figures that are not.
+#[cfg(feature = "fuzzing")]
+pub fn believable(snapshot: &Snapshot, gone: &Gone) -> bool {
+    let (mut snapshot, mut gone) = (snapshot.clone(), *gone);
+    bound(&mut snapshot, &mut gone);
+    check(&snapshot).is_ok()
+}
+
+/// Cuts every sum to what can be. Not a reason to refuse them: a process that lies about sizes drives a chip's sums as high as
+/// it likes, and a successor would forget everybody's peaks and history for it.
+fn bound(snapshot: &mut Snapshot, gone: &mut Gone) {
+    let mut counters: [u64; 16] = bytemuck::must_cast(*gone);
+    // The first is the generation, which is no sum but has to be what it is in the snapshot.
+    counters.iter_mut().skip(1).for_each(|n| *n = (*n).min(MOST));
+    *gone = bytemuck::must_cast(counters);
+    let health = &mut snapshot.health;
+    let processes = snapshot.processes.iter_mut();
+    let of_processes = processes.flat_map(|process| [&mut process.events_total, &mut process.dropped_events_total]);
+    let figures = snapshot.chips.iter_mut().flat_map(|chip| &mut chip.memory);
+    let figures = figures.chain(snapshot.rows.iter_mut().map(|row| &mut row.figures)).flat_map(|figures| {
+        let Figures { peak_footprint_bytes, allocated_bytes_total, freed_bytes_total, footprint_bytes, .. } = figures;
+        [peak_footprint_bytes, allocated_bytes_total, freed_bytes_total, footprint_bytes]
+    });
+    let of_health = [&mut health.events_total, &mut health.rejected_rings_total];
+    of_processes.chain(figures).chain(of_health).for_each(|n| *n = (*n).min(MOST));
+}
+
+fn check(snapshot: &Snapshot) -> Result<(), Refusal> {
     let chips = &snapshot.chips;
     let once = chips.iter().enumerate().all(|(at, chip)| {
         !chips[..at].iter().any(|other| (other.chip_id, other.id_is_logical) == (chip.chip_id, chip.id_is_logical))
     });
-    let sound = counters.iter().chain([&health.events_total, &health.rejected_rings_total]).all(|n| *n < MOST)
-        && once
+    let sound = once
         && chips.iter().flat_map(|chip| &chip.memory).chain(snapshot.rows.iter().map(|row| &row.figures)).all(can_be)
-        && snapshot.processes.iter().all(|process| process.events_total < MOST && process.dropped_events_total < MOST)
         && snapshot.lines.iter().all(|line| line.severity <= Severity::Error as u32);
     if sound { Ok(()) } else { Err(Refusal::Figures) }
 }
 
 fn can_be(figures: &Figures) -> bool {
-    let Figures { peak_footprint_bytes, allocated_bytes_total, freed_bytes_total, .. } = *figures;
-    let Figures { capacity_bytes, footprint_bytes, .. } = *figures;
-    [peak_footprint_bytes, allocated_bytes_total, freed_bytes_total, footprint_bytes].iter().all(|n| *n < MOST)
-        && (capacity_bytes == UNKNOWN || capacity_bytes <= MOST)
+    figures.capacity_bytes == UNKNOWN || figures.capacity_bytes <= MOST
 }

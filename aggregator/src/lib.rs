@@ -54,6 +54,7 @@ pub mod fuzzing {
     pub use crate::books::Books;
     pub use crate::chips::Chips;
     pub use crate::descriptors::Places;
+    pub use crate::heritage::{Heritage, Refusal, believable};
     pub use crate::ledger::{Batch, Ledger, Recovered};
     pub use crate::wake::Wake;
 }

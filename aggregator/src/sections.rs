@@ -3,7 +3,7 @@
 //! What the header says of sections is the word of another process: every figure is copied once, checked against the file, and
 //! used from the copy.
 
-use crate::attach::{AttachError, AttachedRing, MOST_SLOTS};
+use crate::attach::{AttachError, AttachedRing, MOST_DROPS, MOST_SLOTS};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use shm_layout::event::{Event, MEMORY_KINDS, Memory};
@@ -81,9 +81,11 @@ impl AttachedRing {
         let claimed = self.section(place.number).claimed();
         // Relaxed: ordered by the count.
         let slots = self.section(number).slots.load(Relaxed);
-        let sound = slots.is_power_of_two() && (64..=MOST_SLOTS).contains(&slots) && claimed < MOST_RECORDS;
+        // The sum too: each may be a number and all of them together none.
+        let base = place.base.checked_add(claimed).filter(|base| *base < MOST_RECORDS)?;
+        let sound = slots.is_power_of_two() && (64..=MOST_SLOTS).contains(&slots);
         let offset = section_end(place.offset, place.slots)?;
-        sound.then_some(Place { number, base: place.base.checked_add(claimed)?, offset, slots, locked: false })
+        sound.then_some(Place { number, base, offset, slots, locked: false })
     }
 
     /// Goes to the section in which record `applied` lies, and takes its lock.
@@ -164,14 +166,17 @@ impl AttachedRing {
         // Relaxed, Relaxed: whoever stores them has had the section's lock, which is ours.
         let (moved_from, start) = (section.moved_from.load(Relaxed), section.start.load(Relaxed));
         let local = self.local(applied);
-        if local >= start || start > section.claimed() || moved_from > start {
+        // A ledger could not hold a number above that.
+        let most = section.claimed().min(MOST_RECORDS - self.place.base);
+        if local >= start || start > most || moved_from > start {
             return None;
         }
         let mut jump = Jump { to: self.place.base + start, history_lost: local != moved_from, ..Jump::default() };
         if jump.history_lost {
             return Some(jump);
         }
-        jump.records = start - moved_from;
+        // It is only counted: what a lie can add to the host's sum is bounded as it is for drops.
+        jump.records = (start - moved_from).min(MOST_DROPS);
         // Relaxed: as above.
         jump.unknown_frees = section.unknown_frees.load(Relaxed).min(jump.records);
         let Some(table) = self.mapping().one::<VanishedTable<AtomicU64>>(self.place.offset) else { return Some(jump) };
@@ -269,7 +274,8 @@ impl AttachedRing {
         let (local, claimed) = (cursor.saturating_sub(place.base), section.claimed());
         // Relaxed: as above.
         let moved = local == section.moved_from.load(Relaxed);
-        let sound = claimed < MOST_RECORDS && local <= claimed && (moved || claimed - local <= place.slots);
+        let sound =
+            claimed < MOST_RECORDS - place.base && local <= claimed && (moved || claimed - local <= place.slots);
         if sound { cursor } else { 0 }
     }
 }

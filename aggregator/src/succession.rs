@@ -85,7 +85,7 @@ impl Succession {
         });
         Self {
             awaited: awaited.collect(),
-            partial: snapshot.health.hidden_processes + snapshot.health.hidden_rows > 0,
+            partial: (snapshot.health.hidden_processes, snapshot.health.hidden_rows) != (0, 0),
             told_ns: Some((*since_ns, snapshot.health.monotonic_ns)),
             torn: snapshot.health.torn_events_total,
             anomalies: snapshot.health.anomalies,
@@ -151,7 +151,9 @@ impl Succession {
 
     /// What those that were not met yet add to events and dropped events.
     pub fn owing(&self) -> (u64, u64) {
-        self.awaited.values().fold((0, 0), |(events, dropped), one| (events + one.events, dropped + one.dropped))
+        self.awaited.values().fold((0, 0_u64), |(events, dropped), one| {
+            (one.events.saturating_add(events), dropped.saturating_add(one.dropped))
+        })
     }
 
     /// Brings counters up to what they were: nobody is told that there are fewer now. For want of a process, say.

@@ -13,6 +13,7 @@
 pub mod attach;
 pub mod drain;
 pub mod ground;
+pub mod honest;
 pub mod ledger_open;
 pub mod ring;
 pub mod script;

@@ -31,10 +31,11 @@ impl<'a> Reader<'a> {
         now
     }
 
-    /// A number of any size in three bytes: 16 bits, where they lie, and whether all are inverted.
+    /// A number of any size in three bytes: 16 bits, where they lie, whether the highest bit is set (as in the claim of a section
+    /// that is sealed), and whether all are inverted.
     pub fn number(&mut self) -> u64 {
         let (bits, place) = (u64::from(self.short()), self.byte());
-        let number = bits << (place & 63);
+        let number = bits << (place & 63) | if place & 0x40 == 0 { 0 } else { 1 << 63 };
         if place & 0x80 == 0 { number } else { !number }
     }
 
@@ -88,9 +89,11 @@ impl Writer {
             (bits >> place <= 0xFFFF).then_some((bits, place))
         };
         let plain = fits(number).map(|(bits, place)| (bits, place, 0));
-        let told = plain.or_else(|| fits(!number).map(|(bits, place)| (bits, place, 0x80)));
-        let (bits, place, inverted) = told.unwrap_or_else(|| panic!("{number:#x} takes more than three bytes"));
-        self.short((bits >> place) as u16).byte(place as u8 | inverted)
+        let inverse = || fits(!number).map(|(bits, place)| (bits, place, 0x80));
+        let sealed = || fits(number & !(1 << 63)).map(|(bits, place)| (bits, place, 0x40));
+        let told = plain.or_else(inverse).or_else(sealed);
+        let (bits, place, flag) = told.unwrap_or_else(|| panic!("{number:#x} takes more than three bytes"));
+        self.short((bits >> place) as u16).byte(place as u8 | flag)
     }
 
     /// A record.

@@ -1,9 +1,12 @@
-//! A stats segment that somebody has changed: found, checked, copied, decoded, and rendered in every way there is.
+//! A stats segment that somebody has changed: found, checked, copied, decoded, and rendered in every way there is; and inherited by
+//! the next aggregator.
 //!
 //! Byte 0: chips, processes, rows and event lines of the first snapshot, two bits each. Then one [`Op`] after the other.
 
-use crate::ground::{self, assert_harmless};
+use crate::ground::{self, MOST, assert_harmless};
 use crate::script::{Reader, Writer};
+use aggregator::fuzzing::{Heritage, Places};
+use aggregator::host::{Host, Now};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use shm_layout::procfs;
@@ -25,6 +28,14 @@ use tui::{degraded, json, screen, table};
 
 /// Steps that one input may take.
 const MOST_OPS: usize = 64;
+/// Of these, looks: each costs as much as all the rest.
+const MOST_LOOKS: usize = 3;
+/// Screens, and columns of the table: one of each at a look, in turn.
+const SCREENS: [(u16, u16); 3] = [(80, 24), (132, 43), (50, 12)];
+const COLUMNS: [Option<usize>; 3] = [None, Some(80), Some(20)];
+
+/// Room for a few processes; nobody is met here.
+const PLACES: Places = Places { all: 8, of_one_user: 8, open_files: 1024 };
 
 /// What changes next, or who looks.
 #[derive(Clone, Debug)]
@@ -35,7 +46,7 @@ pub enum Op {
     Payload(u16, u64),
     /// A text: where, of which, what.
     Text(u8, u8, Vec<u8>),
-    /// A word of the header or of a buffer's own.
+    /// A word of the header, of a buffer's own, or of the sums that are left for a successor.
     Header(u8, u64),
     /// A word of the identity.
     Identity(u8, u64),
@@ -112,6 +123,8 @@ impl Segment {
         view.header.heartbeat.store(clock::monotonic_ns(), Relaxed);
         view.header.active.store(0, Relaxed);
         view.header.history_head.store(0, Relaxed);
+        view.header.since.store(0, Relaxed);
+        view.header.gone.as_flattened().iter().for_each(|word| word.store(0, Relaxed));
         for (chip, at) in &self.samples {
             view.record_sample(usize::from(*chip), 0, u64::from(*at), 0);
         }
@@ -129,10 +142,11 @@ impl Segment {
 
     fn header_word(&self, which: u8, value: u64) {
         let view = self.view();
-        let word = match which % 7 {
+        let word = match which % 8 {
             0 => &view.header.active,
             1 => &view.header.heartbeat,
             2 => &view.header.history_head,
+            7 => &view.header.gone.as_flattened()[usize::from(which / 8)],
             n => &self.buffer(usize::from(n - 3) / 2)[usize::from(n - 3) % 2],
         };
         word.store(value, Relaxed);
@@ -208,14 +222,17 @@ fn play(segment: &mut Segment, data: &[u8]) {
     let mut source = Source::trusting(ground::prefix(), vec![ground::uid()]);
     let mut dashboard =
         Dashboard::new("fuzz".to_owned(), Zone::utc(), Theme::new(true, false), Selection::default(), 100);
+    let mut looks = 0;
     for _ in 0..MOST_OPS {
         if script.is_empty() {
             break;
         }
         match Op::read(&mut script) {
+            Op::Look | Op::LookAgain if looks == MOST_LOOKS => {}
             Op::Look => {
                 publish(segment, &snapshot, &changes);
-                look(&mut source, &mut dashboard);
+                looks += 1;
+                look(&mut source, &mut dashboard, looks);
             }
             Op::Payload(at, value) => changes.push((at, value)),
             Op::Text(place, at, text) => put_text(&mut snapshot, place, at, &text),
@@ -230,11 +247,38 @@ fn play(segment: &mut Segment, data: &[u8]) {
                 segment.view().record_sample(usize::from(chip), 0, u64::from(at), value);
                 segment.samples.push((chip, at));
             }
-            Op::LookAgain => look(&mut source, &mut dashboard),
+            Op::LookAgain => {
+                looks += 1;
+                look(&mut source, &mut dashboard, looks);
+            }
         }
     }
     publish(segment, &snapshot, &changes);
-    look(&mut source, &mut dashboard);
+    look(&mut source, &mut dashboard, usize::from(counts));
+    inherit();
+}
+
+/// A successor that finds it is not ended by it, and takes over nothing that it could not publish itself.
+fn inherit() {
+    let Ok(Some(heritage)) = Heritage::find(ground::prefix()) else { return };
+    let Heritage { snapshot, gone, .. } = &heritage;
+    let figures = snapshot.chips.iter().flat_map(|chip| chip.memory);
+    for figures in figures.chain(snapshot.rows.iter().map(|row| row.figures)) {
+        let Figures { footprint_bytes, peak_footprint_bytes, allocated_bytes_total, .. } = figures;
+        let most = footprint_bytes.max(peak_footprint_bytes).max(allocated_bytes_total).max(figures.freed_bytes_total);
+        assert!(most <= MOST, "{figures:?}");
+    }
+    assert!(gone.events.max(gone.dropped).max(gone.torn).max(gone.deaths) <= MOST, "{gone:?}");
+    snapshot.lines.iter().for_each(|line| assert_harmless(&shm_layout::text::load(&line.text)));
+    let mut host = Host::new(ground::prefix().clone(), PLACES);
+    host.inherit(&heritage, Now { monotonic_ns: 1 << 40, unix_ns: 1 << 60 });
+    host.miss(Now { monotonic_ns: 1 << 41, unix_ns: 1 << 60 });
+    let parts = host.snapshot(Now { monotonic_ns: 1 << 41, unix_ns: 1 << 60 }, 0, 1);
+    let seen = parts.to_snapshot();
+    let mut words = Vec::new();
+    seen.encode(&mut words);
+    assert_eq!(Snapshot::decode(&words).as_ref(), Ok(&seen), "what a successor publishes can be read");
+    assert!(heritage.history().is_some());
 }
 
 fn publish(segment: &Segment, snapshot: &Snapshot, changes: &[(u16, u64)]) {
@@ -247,25 +291,24 @@ fn publish(segment: &Segment, snapshot: &Snapshot, changes: &[(u16, u64)]) {
     segment.view().snapshots().publish(&words);
 }
 
-fn look(source: &mut Source, dashboard: &mut Dashboard) {
+fn look(source: &mut Source, dashboard: &mut Dashboard, turn: usize) {
     let feed = source.poll();
     assert_harmless(&feed.connection.to_string());
     if let Some(seen) = &feed.seen {
-        render(seen);
+        render(seen, COLUMNS[turn % COLUMNS.len()]);
         degraded::reasons(&feed.connection, seen).iter().for_each(|reason| assert_harmless(reason));
     }
     dashboard.update(feed);
     dashboard.look(source);
-    for (width, height) in [(132, 43), (70, 18)] {
-        let area = Rect::new(0, 0, width, height);
-        let mut buffer = Buffer::empty(area);
-        screen::draw(&mut buffer, area, dashboard);
-        // As one text: cell by cell it takes longer than everything else here.
-        assert_harmless(&buffer.content().iter().map(|cell| cell.symbol()).collect::<String>());
-    }
+    let (width, height) = SCREENS[turn % SCREENS.len()];
+    let area = Rect::new(0, 0, width, height);
+    let mut buffer = Buffer::empty(area);
+    screen::draw(&mut buffer, area, dashboard);
+    // As one text: cell by cell it takes longer than everything else here.
+    assert_harmless(&buffer.content().iter().map(|cell| cell.symbol()).collect::<String>());
 }
 
-fn render(seen: &Observation) {
+fn render(seen: &Observation, columns: Option<usize>) {
     let snapshot = &seen.snapshot;
     assert!(snapshot.chips.len() <= MAX_CHIPS && snapshot.processes.len() <= MAX_PROCESSES);
     assert!(snapshot.rows.len() <= MAX_ROWS && snapshot.lines.len() <= MAX_LINES);
@@ -277,9 +320,6 @@ fn render(seen: &Observation) {
     let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(report["processes"].as_array().map(Vec::len), Some(snapshot.processes.len()));
     assert_eq!(report["devices"].as_array().map(Vec::len), Some(snapshot.chips.len()));
-    for columns in [None, Some(80), Some(20)] {
-        let text = table::overview(seen, &users, columns);
-        assert_harmless(&text);
-    }
+    assert_harmless(&table::overview(seen, &users, columns));
     snapshot.lines.iter().for_each(|line| assert_harmless(&table::line_text(line)));
 }

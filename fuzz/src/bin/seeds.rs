@@ -6,27 +6,31 @@
 use shm_layout::event::{Event, Kind, Memory, flags};
 use shm_layout::{ledger, ring, stats};
 use std::path::Path;
-use tt_alloc_fuzz::drain::Op::{Cell, Die, Drain, Flood, Header, Push, PushRaw, Record, Restart, Shrink};
+use tt_alloc_fuzz::drain::Op::{
+    Away, Cell, Compact, Die, Drain, Flood, Grow, Header, Honest, Push, PushRaw, Record, Restart, Section, Shrink,
+    Vanished,
+};
+use tt_alloc_fuzz::ring::header::{CLAIM, CLOSED, CURSOR, DROPPED, LOST_CONTROLS, SECTION_COUNT};
+use tt_alloc_fuzz::ring::section;
 use tt_alloc_fuzz::script::{alloc, free};
 use tt_alloc_fuzz::{attach, drain, ledger_open, stats_read};
 
 type Seed = (&'static str, Vec<u8>);
-
-const CLAIM: u8 = 0;
-const CURSOR: u8 = 1;
-const CLOSED: u8 = 3;
-const DROPPED: u8 = 4;
-const LOST_CONTROLS: u8 = 5;
 
 fn event(kind: Kind, memory: Memory, device: u32) -> Event {
     Event::new(kind, memory, device)
 }
 
 fn attach_seeds() -> Vec<Seed> {
+    use attach::word::{
+        CLAIM, CLOSED, COMPACTING, CURSOR, MOVED_FROM, SECTION_COUNT, SLOTS, START, UNKNOWN_FREES, of_section,
+    };
+    let (first, second) = (|word| of_section(0, word), |word| of_section(1, word));
+    let sealed = |records: u64| (first(CLAIM), ring::SEALED | records);
     vec![
         ("fresh-ring", attach::changed(0, 6, &[])),
-        ("full-ring", attach::changed(0, 3, &[(32, 8)])),
-        ("one-slot", attach::changed(0, 0, &[(32, 1), (48, 1)])),
+        ("full-ring", attach::changed(0, 3, &[(first(CLAIM), 8)])),
+        ("one-slot", attach::changed(0, 0, &[(first(CLAIM), 1), (CURSOR, 1)])),
         ("empty-file", attach::raw(&[])),
         ("not-a-ring", attach::raw(b"GIF89a and more of it")),
         ("not-ready", attach::changed(0, 4, &[(0, 0)])),
@@ -36,10 +40,37 @@ fn attach_seeds() -> Vec<Seed> {
         ("slots-0", attach::changed(0, 4, &[(3, 0)])),
         ("cut-in-the-header", attach::changed(2, 4, &[])),
         ("with-holes", attach::changed(4, 4, &[])),
-        ("claim-2-61", attach::changed(0, 4, &[(32, 1 << 61)])),
-        ("cursor-ahead-of-claim", attach::changed(0, 4, &[(32, 3), (48, 9)])),
-        ("cursor-max", attach::changed(0, 4, &[(32, u64::MAX), (48, u64::MAX)])),
-        ("closed", attach::changed(0, 4, &[(64, ring::CLOSED_CLEAN)])),
+        ("claim-2-61", attach::changed(0, 4, &[(first(CLAIM), 1 << 61)])),
+        ("cursor-ahead-of-claim", attach::changed(0, 4, &[(first(CLAIM), 3), (CURSOR, 9)])),
+        ("cursor-max", attach::changed(0, 4, &[(first(CLAIM), u64::MAX), (CURSOR, u64::MAX)])),
+        ("closed", attach::changed(0, 4, &[(CLOSED, ring::CLOSED_CLEAN)])),
+        ("second-section", attach::changed(8, 4, &[sealed(16), (CURSOR, 16), (second(CLAIM), 3)])),
+        ("three-sections", {
+            let second = (second(CLAIM), ring::SEALED | 64);
+            attach::changed(16, 4, &[sealed(16), second, (of_section(2, CLAIM), 5), (CURSOR, 80)])
+        }),
+        ("section-count-lies", attach::changed(0, 4, &[(SECTION_COUNT, u64::MAX), sealed(16), (CURSOR, 16)])),
+        ("section-count-0", attach::changed(8, 4, &[(SECTION_COUNT, 0), sealed(16), (CURSOR, 16)])),
+        ("section-beyond-the-file", attach::changed(8, 4, &[sealed(16), (CURSOR, 16), (second(SLOTS), 1 << 24)])),
+        ("section-of-no-power", attach::changed(8, 4, &[sealed(16), (CURSOR, 16), (second(SLOTS), 100)])),
+        ("sealed-at-the-most", attach::changed(8, 4, &[sealed(u64::MAX), (CURSOR, u64::MAX)])),
+        (
+            "sealed-near-2-61",
+            attach::changed(24, 4, &{
+                let near = ring::SEALED | 0xFFFF << 45;
+                [(first(CLAIM), near), (second(CLAIM), near), (of_section(2, CLAIM), near), (CURSOR, 0xFFFF << 45)]
+            }),
+        ),
+        ("compacted", attach::changed(0, 4, &[(first(CLAIM), 16), (first(START), 12)])),
+        (
+            "compacted-elsewhere",
+            attach::changed(0, 4, &[(first(CLAIM), 16), (first(MOVED_FROM), 4), (first(START), 12)]),
+        ),
+        ("start-max", attach::changed(0, 4, &[(first(CLAIM), u64::MAX), (first(START), u64::MAX)])),
+        ("start-2-62", {
+            attach::changed(0, 4, &[(first(CLAIM), 1 << 62), (first(START), 1 << 62), (first(UNKNOWN_FREES), u64::MAX)])
+        }),
+        ("died-compacting", attach::changed(0, 4, &[(first(COMPACTING), 1), (first(CLAIM), 9)])),
     ]
 }
 
@@ -111,6 +142,80 @@ fn drain_seeds() -> Vec<Seed> {
         }),
         ("restart-in-the-middle", of(4, &[info, dram(1, 64), cb(3), Drain, dram(2, 64), Restart, Drain, Restart, Die])),
         ("shrunk-under-the-reader", of(4, &[dram(1, 64), Drain, Shrink(4096), dram(2, 64), Drain])),
+        // An honest push at a claim whose successor is no number of the signed kind, and at the last of all.
+        ("push-at-claim-2-62", of(0, &[Header(CLAIM, 1 << 62), Record(0, 0, !(1 << 62)), dram(1, 64), Drain, Die])),
+        ("push-at-the-last-claim", of(0, &[Header(CLAIM, u64::MAX), dram(1, 64), dram(2, 64), Drain, Restart, Die])),
+        ("grown", {
+            let flood = |id| Flood(8, alloc(Memory::L1, 0, id, 64));
+            of(3, &[flood(1), Grow(0), flood(11), Drain, flood(21), Grow(0), flood(31), Drain, Restart, Drain, Die])
+        }),
+        ("grown-unsealed", of(3, &[dram(1, 64), Grow(1), dram(2, 64), Drain, Restart, Drain, Die])),
+        ("section-count-lies", of(3, &[dram(1, 64), Header(SECTION_COUNT, u64::MAX), Drain, Restart, Die])),
+        ("section-count-0", of(3, &[dram(1, 64), Grow(0), Header(SECTION_COUNT, 0), dram(2, 64), Drain, Restart, Die])),
+        ("sealed-at-the-most", {
+            let sealed = Section(0, section::CLAIM, u64::MAX);
+            of(3, &[dram(1, 64), Grow(0), dram(2, 64), sealed, Drain, Restart, Drain, Die])
+        }),
+        (
+            "sealed-twice",
+            of(3, &[dram(1, 64), Grow(0), Drain, Section(1, section::CLAIM, ring::SEALED | 9), Drain, Die]),
+        ),
+        ("section-beyond-the-file", {
+            let lies =
+                [Section(1, section::SLOTS, 1 << 24), Header(SECTION_COUNT, 2), Section(0, section::CLAIM, 1 << 63)];
+            of(3, &[&lies[..], &[Drain, Restart, Drain, Die]].concat())
+        }),
+        ("compacted-under-the-reader", {
+            let storm = [Flood(8, alloc(Memory::L1, 0, 1, 64)), Flood(8, free(Memory::L1, 0, 1, 64))];
+            of(5, &[&storm[..], &[Drain, dram(99, 64), Compact(0, 0, 0), Drain, Compact(0, 4, 1), Drain, Die]].concat())
+        }),
+        ("compacted-unread", {
+            let storm = [Flood(8, alloc(Memory::L1, 0, 1, 64)), Flood(7, free(Memory::L1, 0, 1, 64))];
+            of(5, &[&storm[..], &[Compact(0, 0, 0), Restart, Drain, Die]].concat())
+        }),
+        ("vanished-max", {
+            let jump = [
+                Section(0, section::CLAIM, 4),
+                Section(0, section::START, 4),
+                Section(0, section::UNKNOWN_FREES, u64::MAX),
+            ];
+            let cells = [Vanished(0, 0, 0, u64::MAX), Vanished(0, 0, 1, u64::MAX), Vanished(0, 63, 15, u64::MAX)];
+            of(3, &[&cells[..], &jump, &[Restart, Drain, Restart, Die]].concat())
+        }),
+        ("vanished-max-twice", {
+            let jump = |at| {
+                [
+                    Section(0, section::MOVED_FROM, at),
+                    Section(0, section::CLAIM, at + 4),
+                    Section(0, section::START, at + 4),
+                ]
+            };
+            let cells = [Vanished(0, 0, 0, u64::MAX), Vanished(0, 0, 1, u64::MAX)];
+            of(3, &[&cells[..], &jump(0), &[Restart, Drain], &jump(4), &[Restart, Drain, Die]].concat())
+        }),
+        ("jump-2-62", {
+            let jump = [Section(0, section::CLAIM, 1 << 62), Section(0, section::START, 1 << 62)];
+            of(3, &[&jump[..], &[Restart, Drain, Restart, Die]].concat())
+        }),
+        ("jump-back", {
+            let jump = [Section(0, section::MOVED_FROM, 8), Section(0, section::START, 2)];
+            of(3, &[&[dram(1, 64), dram(2, 64)], &jump[..], &[Restart, Drain, Die]].concat())
+        }),
+        ("died-compacting", of(3, &[dram(1, 64), Section(0, section::COMPACTING, 1), Grow(0), dram(2, 64), Die])),
+        ("bases-add-up-past-all", {
+            let near = ring::SEALED | 0xFFFF << 45;
+            let claims = (0..3).map(|n| Section(n, section::CLAIM, near));
+            let lies: Vec<_> = claims.chain([Header(CURSOR, 0xFFFF << 46)]).collect();
+            of(3, &[&[Grow(0), Grow(0), Grow(0)], &lies[..], &[Restart, Drain, Restart, Die]].concat())
+        }),
+        (
+            "honest-beside",
+            of(3, &[Honest(32, 0), dram(1, 64), Header(CLAIM, 1 << 61), Honest(32, 9), Restart, Honest(20, 3)]),
+        ),
+        ("honest-compacts", of(3, &[Away(250, 0), Honest(20, 1), Away(100, 5), Drain])),
+        ("honest-grows", of(3, &[Away(60, 255), Honest(20, 1), Away(10, 0), Drain])),
+        ("honest-drops", of(3, &[Away(255, 255), Honest(20, 0), Away(255, 0), Drain])),
+        ("figures-at-2-62", of(3, &[dram(1, 1 << 62), Cell(0, 0, 0, 1 << 62), Header(DROPPED, 1), Drain, Die])),
         ("closed-and-dead", of(3, &[dram(1, 64), Header(CLOSED, ring::CLOSED_CLEAN), Die])),
     ]
 }
@@ -119,7 +224,7 @@ fn ledger_seeds() -> Vec<Seed> {
     use ledger_open::Op::{Apply, Cut, Word};
     let of = ledger_open::input;
     // Offsets by the tables in shm_layout::ledger, in words.
-    let (commit, settled, capacity) = (32, 33, 34);
+    let (commit, settled, capacity, gone) = (256 / 8, 264 / 8, 272 / 8, 280 / 8);
     let counters = 2;
     let devices = counters + (size_of::<ledger::Counters>() / 8) as u16;
     let accounts = devices + 2 * (size_of::<ledger::Device>() / 8) as u16;
@@ -136,7 +241,9 @@ fn ledger_seeds() -> Vec<Seed> {
         ("capacity-zero", of(&[Word(0, capacity, 0)])),
         ("cut-short", of(&[Cut(40)])),
         ("commit-max", of(&[Word(0, commit, u64::MAX)])),
+        ("commit-goes-on-to-2-62", of(&[Word(0, commit, u64::MAX >> 1), Apply(alloc(Memory::Dram, 0, 1, 1))])),
         ("commit-max-goes-on", of(&[Word(0, commit, u64::MAX), Apply(alloc(Memory::Dram, 0, 1, 1))])),
+        ("gone-max", of(&[Word(0, gone, u64::MAX)])),
         ("unsettled", of(&[Word(0, settled, 3), Word(3, 7, 0xFF << 32)])),
         ("counts-lie", of(&[Word(2, 0, 65), Word(1, 0, 65)])),
         ("accounts-lie", of(&[Word(2, 1, 257), Word(1, 1, 257)])),
@@ -188,6 +295,13 @@ fn stats_seeds() -> Vec<Seed> {
         ("chip-numbers-max", of(many, &(0..8).map(|n| Payload(COUNTS + HEALTH + n, u64::MAX)).collect::<Vec<_>>())),
         ("writer-died-in-the-middle", of(many, &[Look, Header(3, 3), Header(5, 3), LookAgain])),
         ("length-lies", of(many, &[Look, Header(4, u64::MAX), Header(6, 3), LookAgain])),
+        // The third process's count of events, too: four of 2^62 are one too many for a sum.
+        ("inherited-events-add-up-past-all", {
+            let words = (0..200).map(|n| Payload(4 + 24 + 3 * 104 + n, 0xFFFF << 46));
+            of(many, &words.take(60).collect::<Vec<_>>())
+        }),
+        ("gone-max", of(many, &(0..32).map(|n| Header(7 + 8 * n, u64::MAX)).collect::<Vec<_>>())),
+        ("gone-events-max", of(many, &[Header(7 + 8, u64::MAX), Header(7 + 8 * 17, u64::MAX), Look])),
         ("other-buffer", of(many, &[Look, Look, Header(0, 7), LookAgain])),
         ("ended", of(many, &[Look, Header(1, 0), LookAgain])),
         ("stale", of(many, &[Look, Header(1, 1), LookAgain])),
@@ -220,5 +334,12 @@ fn main() {
             }
         }
         println!("{target}: {} seeds", seeds.len());
+        let mut kept: Vec<_> =
+            std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|file| file.path()).collect();
+        kept.sort();
+        for path in kept.iter().filter(|_| check) {
+            println!("{target}: {}", path.display());
+            run(&std::fs::read(path).expect("a seed"));
+        }
     }
 }
