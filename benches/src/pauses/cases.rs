@@ -110,7 +110,7 @@ pub fn run(case: Case, events: u64, as_long: Duration, ticks_per_us: f64, aggreg
         let mut watch = Watch::new(ticks_per_us, Some(&file));
         let begin = Instant::now();
         for _ in 0..events {
-            let event = work.next();
+            let event = work.event();
             watch.time(|| ring.record(event));
         }
         Run { events, took: begin.elapsed(), pauses: watch.pauses(), ..Run::default() }
@@ -139,7 +139,7 @@ fn nothing(as_long: Duration, ticks_per_us: f64) -> Run {
     let (begin, mut events) = (Instant::now(), 0);
     while begin.elapsed() < as_long {
         for _ in 0..4096 {
-            let event = work.next();
+            let event = work.event();
             watch.time(|| {
                 black_box(&event);
             });
@@ -177,7 +177,7 @@ fn merge(runs: Vec<Run>) -> Run {
 /// The aggregator has read before it is stopped, and shows all of it in the end.
 fn stopped(ground: &Ground, aggregator: &PathBuf, ring: &Ring, fill: impl FnOnce() -> Run) -> Outcome<Run> {
     let mut before = Work::steady(usize::MAX, 0);
-    (0..1000).for_each(|_| ring.record(before.next()));
+    (0..1000).for_each(|_| ring.record(before.event()));
     let (daemon, mut watcher) = Daemon::start(aggregator, ground)?;
     let pid = std::process::id();
     watcher.wait("the first events", |s| blocks(s, pid) == 1000)?;

@@ -37,17 +37,17 @@ pub fn measure(repeats: usize, laps: u64, report: &mut Report) -> Outcome<()> {
             let ground = Ground::new()?;
             let ring = Ring::create(&Options { prefix: ground.prefix.clone(), slots, ..Options::default() })?;
             let mut pinned = Work::steady(usize::MAX, 1);
-            (0..kept).for_each(|_| ring.record(pinned.next()));
+            (0..kept).for_each(|_| ring.record(pinned.event()));
             let mut work = Work::steady(LIVE, 0);
             // The first lap touches pages.
-            (0..4 * DEFAULT_SLOTS).for_each(|_| ring.record(work.next()));
+            (0..4 * DEFAULT_SLOTS).for_each(|_| ring.record(work.event()));
             for _ in 0..laps * 2 * DEFAULT_SLOTS / BATCH {
                 let begin = Instant::now();
-                (0..BATCH).for_each(|_| ring.record(work.next()));
+                (0..BATCH).for_each(|_| ring.record(work.event()));
                 samples[at].push(begin.elapsed().as_nanos() as f64 / BATCH as f64);
             }
             let mib = ground.bytes_of(".ring.") >> 20;
-            if mib != times * slots * 64 >> 20 {
+            if mib != (times * slots * 64) >> 20 {
                 return Err(format!("{name}: the ring has {mib} MiB").into());
             }
             ring.close();

@@ -35,7 +35,7 @@ impl Work {
 
     /// The next event.
     #[inline(always)]
-    pub fn next(&mut self) -> Event {
+    pub fn event(&mut self) -> Event {
         match self {
             Self::Steady(steady) => steady.next(),
             Self::Programs(programs) => programs.next(),
@@ -109,7 +109,7 @@ mod tests {
     fn alive(mut work: Work, events: usize) -> i64 {
         let mut live = 0;
         for _ in 0..events {
-            let event = work.next();
+            let event = work.event();
             live += match Kind::from_u8(event.kind) {
                 Some(Kind::Alloc) => 1,
                 Some(Kind::FreeAll) => -(event.id as i64),
