@@ -98,7 +98,7 @@ fn a_dead_ring_is_removed_by_the_next_producer_of_its_user() {
     first.tell("burst 0 10 64");
     let ring = first.tell("ring");
     first.kill();
-    assert_eq!(ground.files(), [ring.clone()]);
+    assert_eq!(ground.files(), std::slice::from_ref(&ring));
     // Its host waits for no more than a moment's look around, which on a busy machine may be over before it has come so far.
     let mut others: Vec<Player> = Vec::new();
     let gone = wait("its removal by a later one", || {
