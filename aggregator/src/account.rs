@@ -115,6 +115,11 @@ impl Live {
     pub fn clear_unlisted(&mut self, chips: &mut Chips) {
         let Some(memory) = self.memory() else { return };
         let before = self.footprint();
+        let Account { unlisted_bytes, unlisted_blocks, outstanding, .. } = self.account;
+        if (unlisted_bytes, unlisted_blocks, outstanding) != (0, 0, 0) {
+            // Some of what was dropped may have come after this end: it is not known any more then.
+            self.lose_detail(incomplete::CONTROLS_LOST);
+        }
         // Negative where frees of entries were dropped, which have been counted as freed: those entries end now, too.
         let bytes = core::mem::take(&mut self.account.unlisted_bytes);
         self.account.unlisted_blocks = 0;

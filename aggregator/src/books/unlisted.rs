@@ -2,12 +2,16 @@
 //! counters and the frees themselves say.
 
 use super::{Books, MOST_BYTES, fold, signed};
+use crate::account::Live;
 use crate::chips::Chips;
 use crate::ledger::{Key, Ledger};
 use crate::sections::Jump;
 use shm_layout::event::{Event, Memory};
 use shm_layout::ledger::Account;
 use shm_layout::stats::incomplete;
+
+/// What is over when everything that it concerned has ended.
+const ENDS: u32 = incomplete::DROPPED | incomplete::NO_LEDGER | incomplete::LEDGER_FULL | incomplete::LEDGER_LOST;
 
 impl Books {
     #[cold]
@@ -55,7 +59,8 @@ impl Books {
         }
         let mut batch = ledger.map(|ledger| ledger.begin(&[]));
         let mut some = false;
-        for live in self.accounts.iter_mut().filter(|live| live.account.incomplete != 0) {
+        let ends = |live: &&mut Live| live.account.incomplete & !u64::from(ENDS) == 0 && live.account.incomplete != 0;
+        for live in self.accounts.iter_mut().filter(ends) {
             let Account { device, outstanding, unlisted_bytes, unlisted_blocks, .. } = live.account;
             let Some(memory) = live.memory() else { continue };
             let nothing_dropped = (outstanding, unlisted_bytes, unlisted_blocks) == (0, 0, 0);
