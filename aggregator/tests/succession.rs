@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use shm_layout::event::Memory;
 use shm_layout::ledger::LedgerHeader;
 use shm_layout::segment::{self, Access, Expect, Opened};
-use shm_layout::stats::{self, Anomalies, Snapshot, StatsHeader, StatsView, UNKNOWN, stats_bytes};
+use shm_layout::stats::{self, Anomalies, Figures, Snapshot, StatsHeader, StatsView, UNKNOWN, stats_bytes};
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicU64;
@@ -345,15 +345,36 @@ fn what_cannot_be_believed_is_replaced_with_a_line() {
     begins_anew(
         |view, segment| {
             let active = view.header.active.load(Relaxed) & 1;
-            // The peak of the first chip's DRAM is more than there is in the world.
-            let header = segment.mapping.len() - (2 - active as usize) * view.identity().buffer_words as usize * 8;
-            let at = header + (2 + 5) * 8 + size_of::<stats::Health>() + 64 + 24;
-            let peak = segment.mapping.one::<AtomicU64>(at).unwrap();
-            assert_eq!(peak.swap(1 << 63, Relaxed), 6000);
+            // The first chip has more DRAM than there is in the world.
+            first_figures(view, segment, active)[CAPACITY].store(1 << 63, Relaxed);
         },
         "contradict",
     );
     begins_anew(|view, _| view.header.gone.iter().for_each(|gone| gone[0].store(77, Relaxed)), "no whole snapshot");
+}
+
+/// The words of the first chip's DRAM figures in a buffer.
+fn first_figures<'a>(view: &StatsView<'_, AtomicU64>, segment: &'a Opened, buffer: u64) -> &'a [AtomicU64] {
+    let header = segment.mapping.len() - (2 - buffer as usize) * view.identity().buffer_words as usize * 8;
+    segment.mapping.array(header + (2 + 5) * 8 + size_of::<stats::Health>() + 64, size_of::<Figures>() / 8).unwrap()
+}
+
+const PEAK: usize = 3;
+const CAPACITY: usize = 4;
+
+#[test]
+fn a_sum_that_is_none_is_cut_and_the_rest_of_the_past_goes_on() {
+    after_damage(
+        |view, segment| {
+            let active = view.header.active.load(Relaxed) & 1;
+            assert_eq!(first_figures(view, segment, active)[PEAK].swap(u64::MAX, Relaxed), 6000);
+        },
+        |ground, before| {
+            let seen = ground.see("the process", |s| s.processes.len() == 1);
+            assert_eq!(seen.chips[0].memory[DRAM].peak_footprint_bytes, 1 << 62);
+            assert_eq!(seen.health.deaths_total, before.health.deaths_total);
+        },
+    );
 }
 
 #[test]
