@@ -248,7 +248,7 @@ with_ttnn! {
         session.start_aggregator();
         session.run(&["random_walk.py"]).must_succeed();
         session.wait_until_nothing_is_held();
-        assert!(session.restarts() >= 10, "killed {} times", session.restarts());
+        assert!(session.restarts() > 0, "never killed");
     }
 
     /// The same beside a process that is killed.

@@ -27,12 +27,10 @@ pub(super) struct Device {
     pub(super) open: u32,
     /// Whether everything that was alive ended for certain once: nothing that was read before is alive any more.
     pub(super) ended: u32,
-    /// The last release that stays.
-    pub(super) release: u32,
     pub(super) capacity: [u32; MEMORY_KINDS],
 }
 
-pub(super) const DEVICE_WORDS: usize = 9 + MEMORY_KINDS;
+pub(super) const DEVICE_WORDS: usize = 8 + MEMORY_KINDS;
 const _: () = assert!(size_of::<Device>() == DEVICE_WORDS * 4);
 
 impl<W: Word64> Marks<'_, W> {
@@ -52,9 +50,8 @@ impl<W: Word64> Marks<'_, W> {
         let note = at as u32 + 1;
         let first_end = if self.history && device.first_end == 0 { note } else { device.first_end };
         let doubt = if self.history && device.open == 0 { note } else { device.doubt };
-        let Device { youngest, ended, release, .. } = device;
-        self.devices[number] =
-            Device { info: note, first_end, youngest, doubt, open: 1, ended, release, ..Device::default() };
+        let Device { youngest, ended, .. } = device;
+        self.devices[number] = Device { info: note, first_end, youngest, doubt, open: 1, ended, ..Device::default() };
     }
 
     pub(super) fn device_close(&mut self, at: usize, number: usize) {

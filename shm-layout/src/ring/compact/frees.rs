@@ -4,19 +4,11 @@ use super::marks::{Marks, has, put};
 use crate::atomics::Word64;
 use crate::event::{Event, Kind, flags};
 
-/// So often an address that was read before may be alive at once: its next use is told before its free is, by another thread.
-/// As many frees of it stay.
-const TWINS: usize = 3;
-
 /// What a free finds of its key.
 #[derive(Default)]
 struct Found {
-    /// The oldest live allocation, and the oldest that no free that stays may have meant.
+    /// The oldest live allocation that no free that stays may have meant.
     oldest: Option<(usize, Event)>,
-    uncovered: Option<(usize, Event)>,
-    /// The oldest free that stays and for which a later one may stand, and how many there are.
-    kept: Option<usize>,
-    frees: usize,
     /// Nothing that was read before has this key any more.
     certain: bool,
     /// Something that ended with its device and was not freed since.
@@ -39,7 +31,8 @@ impl<W: Word64> Marks<'_, W> {
             let other = self.event(at);
             let same = (other.id, other.device, other.memory) == (event.id, event.device, event.memory);
             let late = !gone && self.is_dead(at) && other.kind == Kind::Alloc as u8;
-            if gone || self.is_dead(at) && !late || late && same && found.late.is_some() {
+            let meant = !late && has(self.covered, at);
+            if gone || meant || self.is_dead(at) && !late || late && same && found.late.is_some() {
                 match before {
                     Some(before) => self.next[before] = link,
                     None => self.buckets[bucket] = link,
@@ -57,48 +50,32 @@ impl<W: Word64> Marks<'_, W> {
                     before_doubt = Some((at, other));
                 } else {
                     found.oldest = Some((at, other));
-                    if !has(self.covered, at) {
-                        found.uncovered = found.oldest;
-                    }
                 }
-            } else if at >= device.release.max(device.doubt) as usize {
-                // A release or a doubtful introduction in between may have ended what was read before: a later free cannot stand
-                // for an earlier one then.
-                found.kept = Some(at);
-                found.frees += 1;
             }
         }
         (found, before_doubt)
     }
 
+    /// A free stays unless it is killed here.
     pub(super) fn free(&mut self, at: usize, event: &Event) {
         let (found, before_doubt) = self.find(event);
         let Some((oldest, alloc)) = found.oldest.or(before_doubt) else { return self.free_nothing(at, event, &found) };
         let by_address = (event.flags | alloc.flags) & flags::ID_IS_ADDRESS != 0;
         let two_sides = found.oldest.is_some() && before_doubt.is_some();
-        if let Some((uncovered, event)) = found.uncovered {
-            self.cover(uncovered, &event);
-        }
         if !two_sides && (!self.history || !by_address || found.certain) {
             self.kill(at);
             return self.end(oldest, &alloc);
         }
         // What was read before (or came before an introduction that may be a close) may be alive, too, and then be what is freed.
-        // Which of them, the reader knows: of `f` frees and `a` allocations the last `TWINS` frees stay, and all but the first
-        // `f - TWINS` allocations. However many up to `TWINS` were alive before, the same ones are alive in the end.
-        if let Some(kept) = found.kept.filter(|_| !two_sides && found.frees >= TWINS) {
-            self.kill(kept);
-            self.end(oldest, &alloc);
-        }
-        self.chain(at, event);
+        // Which of them, only the reader knows: both stay.
+        self.cover(oldest, &alloc);
     }
 
     fn free_nothing(&mut self, at: usize, event: &Event, found: &Found) {
         if let Some(late) = found.late {
             put(self.ended, late);
         } else if self.history {
-            // It frees what was read before.
-            self.chain(at, event);
+            // It frees what was read before, and stays.
             if self.devices[event.device as usize].ended == 0 {
                 let taken = event.taken();
                 let sums = self.sums(event);

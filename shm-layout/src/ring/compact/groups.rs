@@ -87,7 +87,6 @@ impl<W: Word64> Marks<'_, W> {
         if !whole && !unsure && (!self.history || told) {
             return self.kill(at);
         }
-        self.devices[event.device as usize].release = at as u32 + 1;
         if !whole && !again {
             let sums = self.sums(event);
             sums.live = sums.live.saturating_sub_unsigned(left);

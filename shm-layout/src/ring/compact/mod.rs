@@ -70,10 +70,9 @@ impl<W: Word64> Compactor<'_, W> {
     /// total keeps the allocation for ever.
     ///
     /// With `history`, what is left comes to the same as all of it unless an id that is no address was alive before and is announced
-    /// again here, or an address was alive more than three times when the reader left off. The table's peaks are estimates then: a free
-    /// without size, a release or a close does not say how much of what was read before ends with it. What stays for good then: of each
-    /// address up to three allocations and frees, and again after each release on its device that stays; frees that find nothing; of each
-    /// group one release without a count.
+    /// again here. The table's peaks are estimates then: a free without size, a release or a close does not say how much of what was
+    /// read before ends with it. What stays for good then: allocations and frees of addresses, until their device is closed; frees that
+    /// find nothing; of each group one release without a count.
     pub fn compact(&self, read: u64, history: bool, scratch: &mut [u64]) -> Option<Compacted> {
         let lap = self.slots.len() as u64;
         // Relaxed: only written under the lock, which the caller has.
