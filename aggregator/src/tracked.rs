@@ -96,7 +96,7 @@ impl Tracked {
         let told = ring.believable_cursor();
         // Not before the producer is kept out: it takes records out of what no ledger has.
         let (name, me) = (file.of_role(Role::Ledger).name(prefix), nix::unistd::geteuid().as_raw());
-        ring.turn_to(ledger::applied(&name, &[me, file.uid], file.nonce).unwrap_or(told))?;
+        ring.turn_to(ledger::applied(&name, &[me, file.uid], file.nonce).ok().flatten().unwrap_or(told))?;
         let (ledger, applied, books, continued, unreadable, without_ledger) =
             match Ledger::open_or_create(prefix, file, identity, told) {
                 Ok(found) => {

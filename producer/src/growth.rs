@@ -168,7 +168,7 @@ impl Ring {
         let (begin, mut rounds) = (Instant::now(), 0);
         loop {
             match self.make_room() {
-                Room::Made if rounds < ROUNDS => rounds += 1,
+                Room::Made if rounds < ROUNDS && begin.elapsed() < PATIENCE => rounds += 1,
                 Room::Wait if begin.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
                 _ => return false,
             }
@@ -210,7 +210,7 @@ impl Ring {
         let before = self.growth.futile_for.swap(0, Relaxed);
         let mut freed = false;
         let lock = Lock::Section(number);
-        if locks::try_take(&self.created().file, lock) == Ok(true) {
+        if self.created().has_its_descriptor() && locks::try_take(&self.created().file, lock) == Ok(true) {
             let compacted = self.compact(number, &reach);
             locks::give_back(&self.created().file, lock);
             if let Some(Compacted { freed: slots, kept }) = compacted {
@@ -237,7 +237,7 @@ impl Ring {
         let base: u64 = header.sections[..number].iter().map(|section| section.claimed()).sum();
         let section = &header.sections[number];
         // A reader that is still in a section before this one has read nothing here.
-        let read = self.read_so_far().saturating_sub(base);
+        let read = self.read_so_far()?.saturating_sub(base);
         if read > section.claimed() {
             return None;
         }

@@ -166,12 +166,13 @@ impl Ring {
         Reach { mapping: &self.created.mapping, offset: FIRST_SECTION_OFFSET, slots: self.slots }
     }
 
-    /// Every record before this one is in a ledger, or was read by somebody who left none. While nobody reads.
-    pub(crate) fn read_so_far(&self) -> u64 {
+    /// Every record before this one is in a ledger, or was read by somebody who left none; `None` if that cannot be told. While nobody
+    /// reads.
+    pub(crate) fn read_so_far(&self) -> Option<u64> {
         let ledger = self.file.of_role(Role::Ledger).name(&self.prefix);
-        let applied = ledger::applied(&ledger, &[0, self.file.uid], self.file.nonce);
+        let applied = ledger::applied(&ledger, &[0, self.file.uid], self.file.nonce).ok()?;
         // Relaxed: nobody stores it now.
-        applied.unwrap_or_else(|| self.header().cursor.load(Relaxed))
+        Some(applied.unwrap_or_else(|| self.header().cursor.load(Relaxed)))
     }
 
     /// The ring's three parts, for a hot path that wants to look them up once.
@@ -217,7 +218,8 @@ impl Ring {
     pub fn close(&self) {
         // SYNC(ring.closed): after the last record; pairs with the Acquire in the aggregator's attach.rs `closed`.
         self.hot().header.closed.store(CLOSED_CLEAN, Release);
-        if matches!(locks::holder(&self.created.file, Lock::Consumer), Ok(None)) {
+        let ours = self.created.has_its_descriptor();
+        if ours && matches!(locks::holder(&self.created.file, Lock::Consumer), Ok(None)) {
             self.created.remove();
             // An aggregator of this user that ended before us has left our ledger for its successor.
             let ledger = self.file.of_role(Role::Ledger).name(&self.prefix);

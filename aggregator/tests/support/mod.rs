@@ -121,7 +121,7 @@ pub fn play_if_asked() {
     println!("\nready");
     for line in std::io::stdin().lock().lines() {
         let line = line.unwrap();
-        let words: Vec<u64> = line.split(' ').skip(1).map(|word| word.parse().unwrap()).collect();
+        let words: Vec<u64> = line.split(' ').skip(1).filter_map(|word| word.parse().ok()).collect();
         let answer = match line.split(' ').next().unwrap() {
             "alloc" => {
                 let [device, memory, id, size, footprint] = words[..] else { panic!("{line}") };
@@ -222,6 +222,20 @@ pub fn play_if_asked() {
                 let ring = producer::process::ring_name().unwrap();
                 drop(std::fs::File::open(format!("{DIRECTORY}/{ring}")).unwrap());
                 String::new()
+            }
+            "replace" => {
+                // Every descriptor of the ring becomes one of this file; how many
+                let own = std::fs::OpenOptions::new().read(true).write(true).open(&line["replace ".len()..]).unwrap();
+                let of_ring = |fd: &i32| {
+                    let link = std::fs::read_link(format!("/proc/self/fd/{fd}"));
+                    link.is_ok_and(|to| to.to_string_lossy().contains(".ring."))
+                };
+                let fds: Vec<i32> = (3..256).filter(of_ring).collect();
+                for fd in &fds {
+                    // SAFETY: the numbers are only given another file, as a program may do with any descriptor.
+                    assert_eq!(unsafe { libc::dup2(std::os::fd::AsRawFd::as_raw_fd(&own), *fd) }, *fd);
+                }
+                fds.len().to_string()
             }
             "ring" => producer::process::ring_name().unwrap_or("none").to_owned(),
             "close" => {

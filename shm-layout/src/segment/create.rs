@@ -152,6 +152,8 @@ impl Created {
     /// `NoSpace`, `FileSizeLimit` or `Io`; blocks may be reserved in part then.
     pub fn extend(&self, from: usize, bytes: usize) -> Result<Mapping, SegmentError> {
         check_size_limit(&self.name, bytes)?;
+        let ours = || if self.has_its_descriptor() { Ok(()) } else { Err(self.descriptor_gone()) };
+        ours()?;
         reserve(&self.file, from, bytes - from).map_err(|errno| match errno {
             Errno::ENOSPC => SegmentError::NoSpace { name: self.name.clone(), bytes: bytes as u64 },
             _ => SegmentError::from_errno(&self.name, "posix_fallocate", errno),
@@ -159,7 +161,21 @@ impl Created {
         let map = MmapOptions::new().len(bytes).map_raw(&self.file);
         let map =
             map.map_err(|source| SegmentError::Io { name: self.name.clone(), doing: "map more of it", source })?;
+        // Nothing is written into what may have become another file meanwhile.
+        ours()?;
         Ok(Mapping::opened(map))
+    }
+
+    /// Whether its descriptor still is one of its file: a process may close all descriptors that it did not open, and use
+    /// their numbers for files of its own, which must not be locked, lengthened or written.
+    pub fn has_its_descriptor(&self) -> bool {
+        fstat(&self.file).is_ok_and(|stat| inode(&stat) == self.inode)
+    }
+
+    fn descriptor_gone(&self) -> SegmentError {
+        let source =
+            std::io::Error::other("its descriptor was closed by the process, and may be another file's by now");
+        SegmentError::Io { name: self.name.clone(), doing: "make it longer", source }
     }
 
     /// Lets everybody read it (stats and ledgers).
