@@ -61,9 +61,10 @@ impl Books {
         let mut some = false;
         let ends = |live: &&mut Live| live.account.incomplete & !u64::from(ENDS) == 0 && live.account.incomplete != 0;
         for live in self.accounts.iter_mut().filter(ends) {
-            let Account { device, outstanding, unlisted_bytes, unlisted_blocks, .. } = live.account;
+            let Account { device, outstanding, unlisted_bytes, unlisted_blocks, drops_seen, .. } = live.account;
             let Some(memory) = live.memory() else { continue };
-            let nothing_dropped = (outstanding, unlisted_bytes, unlisted_blocks) == (0, 0, 0);
+            // A dropped free leaves its entry listed, and only the end of all of them tells that it has gone.
+            let nothing_dropped = (outstanding, unlisted_bytes, unlisted_blocks) == (0, 0, 0) && drops_seen[3] == 0;
             let nothing_alive = live.all_blocks() == 0;
             if !nothing_dropped && nothing_alive {
                 // What is listed has ended by frees that were dropped, and what is unlisted makes up for it.
