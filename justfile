@@ -15,6 +15,10 @@ test *ARGS:
 ttnn *ARGS:
     cargo test -p preload --test ttnn_suite -- {{ARGS}}
 
+# The ttnn suite with an aggregator that is killed and started again every so many milliseconds
+ttnn-restless MILLISECONDS="200" *ARGS:
+    TT_ALLOC_RESTLESS={{MILLISECONDS}} cargo test -p preload --test ttnn_suite -- {{ARGS}}
+
 # Provision the Python of the ttnn suite, and print its path
 ttnn-setup:
     producer/preload/tests/ttnn/setup.sh
@@ -26,6 +30,15 @@ loom *ARGS:
 # Undefined behaviour in the layouts
 miri *ARGS:
     .ci/miri {{ARGS}}
+
+# The fuzz targets; e.g. `just fuzz 600 drain`
+fuzz *ARGS:
+    .ci/fuzz {{ARGS}}
+
+# Break producers and aggregators at random for so many seconds, and check every total; e.g. `just torture 60 --seed 7`
+torture SECONDS *ARGS:
+    cargo build --release -p aggregator --bin aggregator
+    cargo run --release -p torture -- {{SECONDS}} {{ARGS}}
 
 # Format, in place
 fmt:

@@ -1,9 +1,10 @@
 //! One account: what a process holds of one memory kind on one device.
 
+use crate::books::MOST_BYTES;
 use crate::chips::{ChipIndex, Chips};
 use shm_layout::event::{Event, Memory, flags};
 use shm_layout::ledger::Account;
-use shm_layout::stats::Figures;
+use shm_layout::stats::{Figures, incomplete};
 
 /// One account: the persistent sums, and those that are derived from the entries.
 #[derive(Clone, Copy, Debug)]
@@ -31,30 +32,31 @@ impl Live {
         Self { account, chip, asked: 0, taken: 0, blocks: 0, fabric: 0, dispatch: 0 }
     }
 
-    /// Bytes taken, entries and unlisted; never below zero.
+    /// Bytes taken, entries and unlisted; never below zero, and no more than a process may reach.
     pub fn footprint(&self) -> u64 {
-        self.taken.saturating_add_signed(self.account.unlisted_bytes)
+        self.taken.saturating_add_signed(self.account.unlisted_bytes).min(MOST_BYTES)
     }
 
     /// Blocks, entries and unlisted.
     pub fn all_blocks(&self) -> u64 {
-        self.blocks.saturating_add_signed(self.account.unlisted_blocks)
+        self.blocks.saturating_add_signed(self.account.unlisted_blocks).min(MOST_BYTES)
     }
 
     /// The figures to be shown; `resident` is for circular buffers.
     pub fn figures(&self, resident: u64, capacity: u64) -> Figures {
         Figures {
-            live_bytes: self.asked.saturating_add_signed(self.account.unlisted_bytes),
+            live_bytes: self.asked.saturating_add_signed(self.account.unlisted_bytes).min(MOST_BYTES),
             footprint_bytes: self.footprint(),
             blocks: self.all_blocks(),
-            peak_footprint_bytes: self.account.peak.max(self.footprint()),
+            peak_footprint_bytes: self.account.peak.max(self.footprint()).min(MOST_BYTES),
             capacity_bytes: capacity,
-            allocated_bytes_total: self.account.allocated,
-            freed_bytes_total: self.account.freed,
+            // What was dropped is counted as the process tells it.
+            allocated_bytes_total: self.account.allocated.min(MOST_BYTES),
+            freed_bytes_total: self.account.freed.min(MOST_BYTES),
             resident_bytes: resident,
             fabric_bytes: self.fabric,
             dispatch_bytes: self.dispatch,
-            detail_incomplete: self.account.incomplete,
+            detail_incomplete: (self.account.incomplete != 0).into(),
             reserved: 0,
         }
     }
@@ -86,16 +88,38 @@ impl Live {
         }
     }
 
+    /// Single allocations may be missing from now on, for this reason: bits of [`incomplete`].
+    pub fn lose_detail(&mut self, reason: u32) {
+        self.account.incomplete |= u64::from(reason);
+    }
+
     /// Changes what is live without an entry.
     pub fn shift_unlisted(&mut self, bytes: i64, blocks: i64) {
         self.account.unlisted_bytes = self.account.unlisted_bytes.saturating_add(bytes);
         self.account.unlisted_blocks = self.account.unlisted_blocks.saturating_add(blocks);
     }
 
+    /// The entries are lost: what they stood for is live without them from now on.
+    pub fn lose_entries(&mut self) {
+        if (self.asked, self.taken, self.blocks) == (0, 0, 0) {
+            return;
+        }
+        let signed = |amount| i64::try_from(amount).unwrap_or(i64::MAX);
+        self.shift_unlisted(signed(self.taken), signed(self.blocks));
+        self.account.outstanding = self.account.outstanding.saturating_add(self.blocks);
+        self.lose_detail(incomplete::LEDGER_LOST);
+        (self.asked, self.taken, self.blocks, self.fabric, self.dispatch) = (0, 0, 0, 0, 0);
+    }
+
     /// Ends what is live without an entry.
     pub fn clear_unlisted(&mut self, chips: &mut Chips) {
         let Some(memory) = self.memory() else { return };
         let before = self.footprint();
+        let Account { unlisted_bytes, unlisted_blocks, outstanding, .. } = self.account;
+        if (unlisted_bytes, unlisted_blocks, outstanding) != (0, 0, 0) {
+            // Some of what was dropped may have come after this end: it is not known any more then.
+            self.lose_detail(incomplete::CONTROLS_LOST);
+        }
         // Negative where frees of entries were dropped, which have been counted as freed: those entries end now, too.
         let bytes = core::mem::take(&mut self.account.unlisted_bytes);
         self.account.unlisted_blocks = 0;
@@ -104,6 +128,23 @@ impl Live {
         let figures = chips.figures(self.chip, memory);
         figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(self.footprint());
         figures.freed_bytes_total = figures.freed_bytes_total.saturating_add_signed(bytes);
+    }
+
+    /// Nothing is alive any more: what was allocated was freed.
+    pub fn end_all(&mut self, chips: &mut Chips) {
+        let Some(memory) = self.memory() else { return };
+        let (footprint, freed) = (self.footprint(), self.account.freed);
+        let account = Account {
+            freed: self.account.allocated,
+            unlisted_bytes: 0,
+            unlisted_blocks: 0,
+            outstanding: 0,
+            ..self.account
+        };
+        *self = Self { account, asked: 0, taken: 0, blocks: 0, fabric: 0, dispatch: 0, chip: self.chip };
+        let figures = chips.figures(self.chip, memory);
+        figures.footprint_bytes = figures.footprint_bytes.saturating_sub(footprint);
+        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(account.freed).saturating_sub(freed);
     }
 
     /// Its memory kind; `None` if this version does not know it.

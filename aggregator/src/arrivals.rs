@@ -1,7 +1,8 @@
 //! Rings on their way in: announced, not ready yet, refused for now, refused for good.
 
+use crate::refused::{Refused, Why};
 use crate::turns::Turns;
-use shm_layout::names::ProcessFile;
+use shm_layout::names::{Prefix, ProcessFile};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -13,8 +14,6 @@ const FIRST_PAUSE: Duration = Duration::from_micros(500);
 const LAST_PAUSE: Duration = Duration::from_millis(100);
 /// When a ring is tried again that could not be attached for a passing reason.
 const RETRY: Duration = Duration::from_secs(5);
-/// Names of refused rings that are remembered, so that each is told once.
-const REMEMBERED_REFUSALS: usize = 4096;
 
 #[derive(Clone, Copy, Debug)]
 enum Standing {
@@ -22,8 +21,6 @@ enum Standing {
     Queued { since: Instant, pause: Duration, told: bool },
     /// To be tried later.
     Later { since: Instant, pause: Duration, told: bool },
-    /// Not to be tried again.
-    Refused,
 }
 
 /// Everything between its announcement and its attachment.
@@ -34,12 +31,16 @@ pub struct Arrivals {
     /// By when; the number tells equal moments apart.
     later: BTreeMap<(Instant, u64), ProcessFile>,
     count: u64,
-    refused: usize,
+    /// Those that are refused, for now or for good.
+    pub refused: Refused,
 }
 
 impl Arrivals {
     /// Somebody says that this ring is there.
     pub fn announce(&mut self, file: ProcessFile) {
+        if self.refused.is_final(&file) {
+            return;
+        }
         if let Entry::Vacant(new) = self.standing.entry(file) {
             new.insert(Standing::Queued { since: Instant::now(), pause: FIRST_PAUSE, told: false });
             self.turns.join(file.uid, file);
@@ -64,9 +65,8 @@ impl Arrivals {
 
     /// It is attached, or it is gone.
     pub fn forget(&mut self, file: &ProcessFile) {
-        if matches!(self.standing.remove(file), Some(Standing::Refused)) {
-            self.refused -= 1;
-        }
+        self.standing.remove(file);
+        self.refused.remove(file);
     }
 
     /// It is not ready: it will be tried again soon. False if it has had its time.
@@ -79,20 +79,24 @@ impl Arrivals {
         true
     }
 
-    /// It is refused, for now if the reason `may_pass`. True if that is to be told, false if it was.
-    pub fn refuse(&mut self, file: ProcessFile, may_pass: bool, now: Instant) -> bool {
+    /// It is refused, for now if the reason may pass. True if that is to be told, false if it was.
+    pub fn refuse(&mut self, prefix: &Prefix, file: ProcessFile, why: Why, now: Instant, unix_ns: u64) -> bool {
+        let may_pass = why.passing;
+        self.refused.add(prefix, &file, why, unix_ns);
         let told = matches!(self.standing.get(&file), Some(Standing::Queued { told: true, .. }));
         if may_pass {
             self.try_at(file, now + RETRY, Standing::Later { since: now + RETRY, pause: FIRST_PAUSE, told: true });
             return !told;
         }
-        if self.refused >= REMEMBERED_REFUSALS {
-            self.standing.retain(|_, standing| !matches!(standing, Standing::Refused));
-            self.refused = 0;
-        }
-        self.refused += 1;
-        self.standing.insert(file, Standing::Refused);
+        self.standing.remove(&file);
         !told
+    }
+
+    /// Looks whether refused rings are still there; what has taken a name over is announced. To be called now and then.
+    pub fn sweep(&mut self, prefix: &Prefix) {
+        for file in self.refused.sweep(prefix) {
+            self.announce(file);
+        }
     }
 
     fn try_at(&mut self, file: ProcessFile, at: Instant, standing: Standing) {
@@ -114,14 +118,41 @@ impl Arrivals {
 mod tests {
     use super::*;
     use shm_layout::names::Role;
+    use shm_layout::stats::Reason;
 
     fn file(pid: u32) -> ProcessFile {
         ProcessFile { role: Role::Ring, uid: 1, pid, nonce: 7 }
     }
 
+    /// Made where it has to be there to be refused; removed with the value.
+    struct There(Prefix, ProcessFile);
+
+    impl There {
+        fn make(pid: u32) -> Self {
+            let prefix = Prefix::new(&format!("arrivals_{}_{pid}", std::process::id())).expect("a prefix");
+            let there = Self(prefix, file(pid));
+            std::fs::write(there.path(), "").expect("a file");
+            there
+        }
+
+        fn path(&self) -> String {
+            format!("/dev/shm/{}", self.1.name(&self.0))
+        }
+    }
+
+    impl Drop for There {
+        fn drop(&mut self) {
+            let _gone = std::fs::remove_file(self.path());
+        }
+    }
+
+    fn why(passing: bool) -> Why {
+        Why { reason: Reason::Busy, passing, words: String::new() }
+    }
+
     #[test]
     fn one_that_is_not_ready_is_tried_ever_less_often_and_then_refused() {
-        let mut arrivals = Arrivals::default();
+        let (mut arrivals, there) = (Arrivals::default(), There::make(1));
         arrivals.announce(file(1));
         let begin = Instant::now();
         let mut now = begin;
@@ -130,7 +161,7 @@ mod tests {
             tries += 1;
             arrivals.announce(next);
             if !arrivals.wait(next, now) {
-                assert!(arrivals.refuse(next, false, now), "told once");
+                assert!(arrivals.refuse(&there.0, next, why(false), now, 1), "told once");
                 break;
             }
             assert!(arrivals.next(now).is_none(), "not at once");
@@ -144,16 +175,17 @@ mod tests {
 
     #[test]
     fn a_passing_reason_is_told_once_and_tried_again() {
-        let mut arrivals = Arrivals::default();
-        arrivals.announce(file(1));
+        let (mut arrivals, there) = (Arrivals::default(), There::make(2));
+        arrivals.announce(file(2));
         let mut now = Instant::now();
         for round in 0..3 {
             let next = arrivals.next(now).expect("its time has come");
-            assert_eq!(arrivals.refuse(next, true, now), round == 0);
+            assert_eq!(arrivals.refuse(&there.0, next, why(true), now, round), round == 0);
+            assert_eq!(arrivals.refused.rows()[0].since_unix_ns, 0, "listed since the first time");
             now += RETRY;
         }
         let next = arrivals.next(now).expect("again");
         arrivals.forget(&next);
-        assert!(arrivals.due().is_none());
+        assert!(arrivals.due().is_none() && arrivals.refused.rows().is_empty());
     }
 }

@@ -1,23 +1,28 @@
 //! Attaching to a ring: every check before the first byte is believed.
 
+use crate::sections::Place;
 use crate::sigbus::Guarded;
+use crate::unlinked;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use nix::errno::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use shm_layout::event::Event;
 use shm_layout::locks::{self, Lock};
 use shm_layout::names::{Prefix, ProcessFile};
 use shm_layout::procfs;
 use shm_layout::ring::{
-    CLOSED_CLEAN, Consumer, DropTable, HEADER_BYTES, Identity, IdentityError, RECORDS_OFFSET, RingHeader, Slot,
-    ring_bytes,
+    CLOSED_CLEAN, DropTable, HEADER_BYTES, Identity, IdentityError, RingHeader, SECTIONS, ring_bytes,
 };
-use shm_layout::segment::{self, Access, Expect, SegmentError, remove_if_same};
+use shm_layout::segment::{self, Access, Expect, Mapping, SegmentError, remove_if_same};
+use shm_layout::stats::Reason;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Most slots that a ring may have: 1 GiB of records.
-const MOST_SLOTS: u64 = 1 << 24;
+/// Most slots that a section may have: 1 GiB of records.
+pub const MOST_SLOTS: u64 = 1 << 24;
+
+/// Drops above this that a process claims are a lie: a hundred million a second would take a month. It is what a lie can add to
+/// the host's sum, and far enough from every true one to be recognised for it.
+pub const MOST_DROPS: u64 = 1 << 48;
 
 /// Why a ring is not read.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +42,18 @@ pub enum AttachError {
     /// The header says that it belongs to somebody else than the file's name and owner.
     #[error("{name}: its header names another user or another ring")]
     Impostor {
+        /// File name.
+        name: String,
+    },
+    /// Its process is making room in it.
+    #[error("{name}: its process is at work in it")]
+    Compacting {
+        /// File name.
+        name: String,
+    },
+    /// Sections that contradict each other or the file.
+    #[error("{name}: its sections contradict each other or the file's size")]
+    Sections {
         /// File name.
         name: String,
     },
@@ -67,12 +84,39 @@ pub enum AttachError {
 }
 
 impl AttachError {
-    /// Whether the reason may pass: somebody else drains it, or descriptors or memory are short.
+    /// Whether the reason may pass: somebody else drains it, its permissions were taken away, or descriptors or memory are short.
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::Busy { .. } | Self::Full { .. } | Self::System { .. } | Self::Segment(SegmentError::Io { .. })
+            Self::Busy { .. }
+                | Self::Compacting { .. }
+                | Self::Full { .. }
+                | Self::System { .. }
+                | Self::Segment(SegmentError::Io { .. } | SegmentError::Permission { .. })
         )
+    }
+
+    /// Its kind, for viewers.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Segment(SegmentError::Permission { .. }) => Reason::Permission,
+            Self::Segment(SegmentError::NotRegular { .. }) => Reason::NotRegular,
+            Self::Segment(SegmentError::Owner { .. }) => Reason::Owner,
+            Self::Segment(SegmentError::Size { .. }) => Reason::Size,
+            Self::Segment(SegmentError::Sparse { .. }) => Reason::Sparse,
+            Self::Segment(SegmentError::Linked { .. }) => Reason::Linked,
+            Self::Segment(SegmentError::Io { .. }) | Self::System { .. } => Reason::System,
+            Self::Segment(_) => Reason::Other,
+            Self::Identity { reason: IdentityError::NotReady, .. } => Reason::NotReady,
+            Self::Identity { reason: IdentityError::Magic | IdentityError::Endian, .. } => Reason::NotARing,
+            Self::Identity { reason: IdentityError::Version { .. }, .. } => Reason::Version,
+            Self::Identity { reason: IdentityError::Geometry, .. } | Self::Sections { .. } => Reason::Geometry,
+            Self::Impostor { .. } => Reason::Impostor,
+            Self::Compacting { .. } => Reason::Compacting,
+            Self::Busy { .. } => Reason::Busy,
+            Self::Full { .. } => Reason::NoRoom,
+            Self::Identity { .. } => Reason::Other,
+        }
     }
 
     /// Whether the ring may be ready in a moment.
@@ -81,6 +125,7 @@ impl AttachError {
         matches!(
             self,
             Self::Identity { reason: IdentityError::NotReady, .. }
+                | Self::Compacting { .. }
                 | Self::Segment(SegmentError::Sparse { .. } | SegmentError::Size { found: 0, .. })
         )
     }
@@ -95,6 +140,8 @@ pub struct AttachedRing {
     /// Its owner as this process sees it; 0 if it is in a pid namespace that cannot be seen from here.
     pub pid: u32,
     pidfd: Option<OwnedFd>,
+    /// The section that is read.
+    pub(crate) place: Place,
 }
 
 impl AttachedRing {
@@ -104,8 +151,12 @@ impl AttachedRing {
     /// See [`AttachError`]. Nothing of the ring was changed then.
     pub fn attach(prefix: &Prefix, file: &ProcessFile) -> Result<Self, AttachError> {
         let name = file.name(prefix);
-        let expect = Expect { owners: &[file.uid], least: ring_bytes(1), most: ring_bytes(MOST_SLOTS) };
-        let opened = segment::open(&name, Access::ReadWrite, expect)?;
+        let expect =
+            Expect { owners: &[file.uid], least: ring_bytes(1), most: ring_bytes(MOST_SLOTS) * SECTIONS as u64 };
+        let opened = segment::open(&name, Access::ReadWrite, expect).or_else(|error| match error {
+            SegmentError::NotFound { .. } => unlinked::open(prefix, file, Access::ReadWrite, expect),
+            other => Err(other),
+        })?;
         let file_bytes = opened.mapping.len() as u64;
         let opened = Guarded::new(opened).ok_or_else(|| AttachError::System {
             name: name.clone(),
@@ -117,6 +168,9 @@ impl AttachedRing {
         };
         let identity = header.identity();
         identity.check(file_bytes).map_err(|reason| AttachError::Identity { name: name.clone(), reason })?;
+        if identity.slots > MOST_SLOTS {
+            return Err(AttachError::Sections { name });
+        }
         if (identity.uid, identity.pid, identity.nonce) != (file.uid, file.pid, file.nonce) {
             return Err(AttachError::Impostor { name });
         }
@@ -129,7 +183,8 @@ impl AttachedRing {
             return Err(AttachError::Busy { name, pid });
         }
         let owner = locks::holder(&opened.file, Lock::Owner).map_err(system("look at the owner lock"))?;
-        let mut ring = Self { opened, identity, pid: 0, pidfd: None };
+        let place = Place::first(identity.slots);
+        let mut ring = Self { opened, identity, pid: 0, pidfd: None, place };
         ring.meet(owner);
         Ok(ring)
     }
@@ -157,29 +212,38 @@ impl AttachedRing {
         self.pidfd.as_ref().map(AsFd::as_fd)
     }
 
-    fn header(&self) -> &RingHeader<AtomicU64> {
+    pub(crate) fn header(&self) -> &RingHeader<AtomicU64> {
         self.opened.mapping.one(0).unwrap_or_else(|| unreachable!("checked at attach"))
+    }
+
+    pub(crate) fn mapping(&self) -> &Mapping {
+        &self.opened.mapping
+    }
+
+    pub(crate) fn file(&self) -> &OwnedFd {
+        &self.opened.file
+    }
+
+    /// File name.
+    pub fn name(&self) -> &str {
+        &self.opened.name
+    }
+
+    pub(crate) fn system(&self, doing: &'static str, errno: Errno) -> AttachError {
+        AttachError::System { name: self.opened.name.clone(), doing, errno }
+    }
+
+    /// Maps the file up to this byte: it has grown since.
+    pub(crate) fn see_up_to(&mut self, bytes: usize) -> Result<(), AttachError> {
+        if bytes <= self.opened.mapping.len() {
+            return Ok(());
+        }
+        self.opened.follow(bytes).map_err(AttachError::Segment)
     }
 
     /// The ring's drop table.
     pub fn drops(&self) -> &DropTable<AtomicU64> {
         self.opened.mapping.one(HEADER_BYTES).unwrap_or_else(|| unreachable!("checked at attach"))
-    }
-
-    /// The ring's records.
-    pub fn consumer(&self) -> Consumer<'_, AtomicU64> {
-        // The geometry is that of the checked copy, never read again from the file.
-        let slots = self.opened.mapping.array::<Slot<AtomicU64>>(RECORDS_OFFSET, self.identity.slots as usize);
-        slots.and_then(Consumer::new).unwrap_or_else(|| unreachable!("checked at attach"))
-    }
-
-    /// Records before this one were read, says the header; 0 if what it says cannot be.
-    pub fn believable_cursor(&self) -> u64 {
-        let header = self.header();
-        // Relaxed: claims of the other side, compared with each other and then only used to find stamps.
-        let (cursor, claim) = (header.cursor.load(Relaxed), header.claim.load(Relaxed));
-        let sound = claim < 1 << 62 && cursor <= claim && claim - cursor <= self.identity.slots;
-        if sound { cursor } else { 0 }
     }
 
     /// Tells in the header how far the ring is read.
@@ -188,23 +252,18 @@ impl AttachedRing {
         self.header().cursor.store(cursor, Relaxed);
     }
 
-    /// Sequence number of the next record, says the producer; cut to what can be: not before `applied`, at most a lap on.
-    pub fn claim(&self, applied: u64) -> u64 {
-        // Relaxed: what lies before it is known by its stamps.
-        self.header().claim.load(Relaxed).clamp(applied, applied.saturating_add(self.identity.slots))
-    }
-
     /// Keeps the producer's clock.
     pub fn set_clock(&self, monotonic_ns: u64) {
         // Relaxed: a time stamp orders nothing.
         self.header().clock.store(monotonic_ns, Relaxed);
     }
 
-    /// Records that did not fit, so far.
+    /// Records that did not fit, so far; at most [`MOST_DROPS`]. Not cut to what the drop table adds up to: that one is the
+    /// process's word as well, and a release of no told number of blocks is one record of no block.
     pub fn dropped(&self) -> u64 {
         // SYNC(ring.dropped): the cells that these records were counted in are visible; pairs with the Release in the
         // producer's ring.rs `count_lost`.
-        self.header().dropped.load(Acquire)
+        self.header().dropped.load(Acquire).min(MOST_DROPS)
     }
 
     /// Of these, records other than allocations and frees.
@@ -218,11 +277,6 @@ impl AttachedRing {
         // SYNC(ring.closed): every record before the close is there; pairs with the Release in the producer's ring.rs
         // `close`.
         self.header().closed.load(Acquire) == CLOSED_CLEAN
-    }
-
-    /// Reads records from `from` on; the sequence number after the last.
-    pub fn read(&self, from: u64, max: usize, into: &mut Vec<Event>) -> u64 {
-        self.consumer().read(from, max, |event| into.push(event))
     }
 
     /// Whether the file shrank under us; its pages read as zeros since.
@@ -242,7 +296,8 @@ impl AttachedRing {
         }
         // The lock is free. A process loses it by closing any descriptor of the file, too: ask who has the pid now.
         match procfs::stat(&self.pid.to_string()) {
-            None => !std::path::Path::new(&format!("/proc/{}", self.pid)).exists(),
+            // Not seen is not dead: /proc may hide it (hidepid).
+            None => procfs::is_gone(self.pid),
             Some(stat) if stat.state == b'Z' || stat.start_ticks != self.identity.start_ticks => true,
             Some(_) => self.owner_has_unmapped(),
         }

@@ -4,6 +4,8 @@
 //! subtracts what the ledger says, never what the free says: no sequence of records makes a total wrong.
 
 mod devices;
+mod lost;
+mod recovered;
 mod unlisted;
 
 use crate::account::Live;
@@ -11,10 +13,10 @@ use crate::chips::Chips;
 use crate::ledger::{Batch, Entered, Key, Ledger};
 use shm_layout::event::{Event, Kind, MAX_DEVICE, MEMORY_KINDS, Memory, flags};
 use shm_layout::ledger::{Counters, Device, LedgerState, MAX_ACCOUNTS, MAX_DEVICES};
-use shm_layout::stats::UNKNOWN;
+use shm_layout::stats::{UNKNOWN, incomplete};
 
 /// A sum that a process may reach: what is above is no size but an attack or a fault.
-const MOST_BYTES: u64 = 1 << 62;
+pub const MOST_BYTES: u64 = 1 << 62;
 /// Keys remembered as freed, to tell a double free from a free of something unknown.
 const REMEMBERED_FREES: usize = 256;
 
@@ -63,6 +65,7 @@ pub struct Books {
 impl Books {
     /// The books of a ledger that was found: sums from its state block, live figures from its entries.
     pub fn recover(state: LedgerState, ledger: &Ledger, chips: &mut Chips) -> Self {
+        let state = recovered::believable(state);
         let mut books = Self { counters: state.counters, devices: state.devices, ..Self::default() };
         for device in books.devices.clone() {
             books.introduce(&device, chips);
@@ -130,13 +133,30 @@ impl Books {
             chips.describe(chip, 0, 0, 0, device);
         }
         let mut live = Live::new(device, memory, chip);
-        live.account.incomplete = u64::from(self.history_lost);
+        if self.history_lost {
+            live.lose_detail(incomplete::HISTORY_LOST);
+        }
         self.accounts.push(live);
         if (device as usize) < MAX_DEVICES {
             self.numbers.resize(MAX_DEVICES * MEMORY_KINDS, 0);
             self.numbers[device as usize * MEMORY_KINDS + memory as usize] = self.accounts.len() as u16;
         }
         Some(self.accounts.len() - 1)
+    }
+
+    /// Why single allocations are missing, or totals too small: bits of [`incomplete`].
+    pub fn why_incomplete(&self) -> u32 {
+        let of_accounts =
+            self.accounts.iter().fold(0, |all, live| all | incomplete::believable(live.account.incomplete));
+        // What passed a limit is in no account, as long as the process lives.
+        let overflow = if self.counters.anomalies.overflow > 0 { incomplete::OVERFLOW } else { 0 };
+        let lost = if self.history_lost { incomplete::HISTORY_LOST } else { 0 };
+        of_accounts | overflow | lost
+    }
+
+    /// What is live of a device's memory kind.
+    pub fn footprint(&self, device: u32, memory: Memory) -> u64 {
+        self.account_number(device, memory).map_or(0, |at| self.accounts[at].footprint())
     }
 
     /// Footprint of the program that was last dispatched to this device.
@@ -215,9 +235,10 @@ impl Books {
             live.taken.max(live.account.allocated).saturating_add(taken).max(live.asked.saturating_add(event.size));
         if most > MOST_BYTES {
             self.counters.anomalies.overflow += 1;
-            live.account.incomplete = 1;
+            live.lose_detail(incomplete::OVERFLOW);
             return;
         }
+        let without = if ledger.is_none() { incomplete::NO_LEDGER } else { incomplete::LEDGER_FULL };
         let Entered { listed, again } =
             ledger.map_or(Entered { listed: false, again: false }, |ledger| ledger.insert(event));
         if again && event.flags & flags::ID_IS_ADDRESS == 0 {
@@ -228,7 +249,7 @@ impl Books {
         } else {
             live.shift_unlisted(signed(taken), 1);
             live.account.outstanding = live.account.outstanding.saturating_add(1);
-            live.account.incomplete = 1;
+            live.lose_detail(without);
         }
         live.account.allocated += taken;
         let footprint = live.footprint();
@@ -283,14 +304,14 @@ impl Books {
         let Some(entry) = ledger.and_then(|ledger| ledger.remove(event)) else {
             return self.free_without_entry(event, memory, chips, drops);
         };
-        if event.size != 0 && event.size != entry.size {
-            self.counters.anomalies.size_mismatch += 1;
-        }
         self.remember_freed(&Key::of(event));
         let Some(at) = self.turn_to(event.device, memory, chips) else { return };
         let (live, taken) = (&mut self.accounts[at], entry.taken());
         live.subtract(&entry, taken);
         live.account.freed = live.account.freed.saturating_add(taken);
+        if event.size != 0 && event.size != entry.size {
+            self.freed_another(event, at, taken);
+        }
     }
 
     fn free_all(
@@ -337,8 +358,9 @@ impl Books {
                 Memory::Kernel => 2,
                 _ => 0,
             };
-            removed.by_noun[noun].0 += live.all_blocks();
-            removed.by_noun[noun].1 += live.footprint();
+            let (blocks, bytes) = &mut removed.by_noun[noun];
+            *blocks = blocks.saturating_add(live.all_blocks());
+            *bytes = bytes.saturating_add(live.footprint());
             live.clear_unlisted(chips);
             let figures = chips.figures(live.chip, memory);
             figures.footprint_bytes = figures.footprint_bytes.saturating_sub(live.taken);

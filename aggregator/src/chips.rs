@@ -47,6 +47,17 @@ impl Chips {
         Some(at)
     }
 
+    /// The chips of an earlier aggregator, in its order: identity, capacities, peaks and cumulative sums. What is live is
+    /// summed anew.
+    pub fn inherit(&mut self, chips: &[Chip]) {
+        self.chips = chips.iter().take(MAX_CHIPS).copied().collect();
+        for chip in &mut self.chips {
+            chip.processes = 0;
+            chip.memory.iter_mut().for_each(Figures::clear_live);
+        }
+        self.used = vec![false; self.chips.len()];
+    }
+
     /// Tells which chips tracked processes refer to.
     pub fn mark_used(&mut self, used: impl Fn(ChipIndex) -> bool) {
         for (at, mark) in self.used.iter_mut().enumerate() {

@@ -2,8 +2,9 @@
 
 use crate::descriptors::Places;
 use crate::discover::Discovery;
+use crate::heritage::Heritage;
 use crate::host::{Host, Now};
-use crate::instance::Instance;
+use crate::instance::{Instance, InstanceError};
 use crate::publish::Publisher;
 use crate::wake::Wake;
 use anyhow::Context;
@@ -11,7 +12,8 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use shm_layout::leftover;
 use shm_layout::names::Prefix;
-use shm_layout::stats::{HISTORY_SECONDS_PER_SAMPLE, Snapshot};
+use shm_layout::segment::{self, SegmentError};
+use shm_layout::stats::Snapshot;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,8 @@ const COLD: Duration = Duration::from_millis(25);
 const ASLEEP: Duration = Duration::from_millis(45);
 /// How often dead processes are looked for that no pidfd tells of.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
+/// How often it is looked whether the stats segment is still as it was made.
+const KEEP_EVERY: Duration = Duration::from_secs(1);
 /// How often /dev/shm is read in full: in case inotify lost something, or instead of it.
 const SCAN_EVERY: Duration = Duration::from_secs(30);
 const SCAN_EVERY_WITHOUT_INOTIFY: Duration = Duration::from_secs(1);
@@ -49,11 +53,12 @@ const LOOK_READS: Duration = Duration::from_secs(10);
 /// An aggregator, the only one of its prefix.
 #[derive(Debug)]
 pub struct Daemon {
+    prefix: Prefix,
     host: Host,
     discovery: Discovery,
     publisher: Publisher,
     wake: Wake,
-    _instance: Instance,
+    instance: Instance,
 }
 
 impl Daemon {
@@ -65,23 +70,69 @@ impl Daemon {
     pub fn start(prefix: &Prefix, stop: BorrowedFd<'_>) -> anyhow::Result<Self> {
         let instance = Instance::take(prefix)?;
         let now = Now::read();
-        let publisher = Publisher::create(prefix, now.monotonic_ns, now.unix_ns).context("the stats segment")?;
+        let found = Heritage::find(prefix);
+        let refusal = found.as_ref().err().map(ToString::to_string);
+        let mut heritage = found.unwrap_or_default();
+        let create = |heritage: Option<&Heritage>| Publisher::create(prefix, heritage, now.monotonic_ns, now.unix_ns);
+        let mut publisher = create(heritage.as_ref());
+        if matches!(publisher, Err(SegmentError::NoSpace { .. })) {
+            // No room for a second one: better right figures without their past than none.
+            heritage.as_mut().map(Heritage::forget_history);
+            if segment::remove_own(&prefix.stats()) {
+                tracing::warn!("the history begins anew: /dev/shm has no room for it twice");
+                publisher = create(heritage.as_ref());
+            }
+        }
+        let publisher = publisher.context("the stats segment")?;
+        if let Some(refusal) = refusal {
+            tracing::warn!("peaks, history and counters begin anew: {}: {refusal}", prefix.stats());
+        }
         remove_orphaned_ledgers(prefix);
         let discovery = Discovery::new(prefix.clone());
         let wake = Wake::new(stop, discovery.fd()).context("epoll")?;
-        let host = Host::new(prefix.clone(), Places::make());
-        let mut daemon = Self { host, discovery, publisher, wake, _instance: instance };
+        let mut host = Host::new(prefix.clone(), Places::make());
+        if let Some(heritage) = heritage {
+            host.inherit(&heritage, now);
+        }
+        let mut daemon = Self { prefix: prefix.clone(), host, discovery, publisher, wake, instance };
         daemon.host.announce(daemon.discovery.scan());
+        // Who comes later is known before its name can go.
+        daemon.host.announce(daemon.discovery.scan_unlinked());
         daemon.host.welcome(&daemon.wake, WELCOME_AT_START, now);
+        daemon.host.miss(now);
         daemon.host.drain(now);
         daemon.host.sweep(now);
         daemon.publish(now);
+        daemon.publisher.show().context("the stats segment")?;
         Ok(daemon)
+    }
+
+    /// Whether this is the only one still: who finds no lock file starts another. That one's figures are then the newer ones.
+    fn is_the_one(&mut self) -> bool {
+        match self.instance.keep(&self.prefix) {
+            Err(error @ (InstanceError::Running { .. } | InstanceError::Foreign { .. })) => {
+                tracing::error!("the lock file was taken away: {error}");
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Makes the segment again if somebody has damaged it.
+    fn keep_segment(&mut self, now: Now) {
+        if self.publisher.keep(&self.prefix, now.monotonic_ns, now.unix_ns) {
+            self.publish(now);
+            if let Err(error) = self.publisher.show() {
+                tracing::error!(%error, "the stats segment");
+            }
+        }
     }
 
     fn publish(&mut self, now: Now) {
         let generation = self.publisher.next_generation();
-        self.publisher.publish(&self.host.snapshot(now, cpu_ns(), generation));
+        let gone = self.host.gone();
+        self.publisher.publish(&self.host.snapshot(now, cpu_ns(), generation), &gone);
+        self.host.was_shown();
     }
 
     /// Reads what is there now, without sleeping. Records read. For whoever measures one step at a time.
@@ -100,7 +151,7 @@ impl Daemon {
     pub fn run(mut self) {
         let scan_every = if self.discovery.fd().is_some() { SCAN_EVERY } else { SCAN_EVERY_WITHOUT_INOTIFY };
         let mut sleep = HOT;
-        let (mut swept, mut scanned, mut sampled) = (Instant::now(), Instant::now(), Instant::now());
+        let (mut swept, mut scanned, mut kept) = (Instant::now(), Instant::now(), Instant::now());
         let (mut published, mut publishing) = (Instant::now(), Duration::ZERO);
         loop {
             let woken = self.wake.wait(sleep);
@@ -122,6 +173,7 @@ impl Daemon {
             if scan {
                 scanned = Instant::now();
                 self.host.announce(self.discovery.scan());
+                self.host.miss(now);
             }
             busy |= self.host.welcome(&self.wake, WELCOME, now) > 0;
             self.host.look_around(now);
@@ -138,11 +190,15 @@ impl Daemon {
                 publishing = begin.elapsed();
                 published = begin;
             }
-            if sampled.elapsed() >= Duration::from_secs(HISTORY_SECONDS_PER_SAMPLE) {
-                sampled = Instant::now();
-                self.publisher.sample(self.host.chips().all());
+            self.publisher.sample(self.host.chips().all(), now.monotonic_ns);
+            if kept.elapsed() >= KEEP_EVERY {
+                kept = Instant::now();
+                if !self.is_the_one() {
+                    break;
+                }
+                self.keep_segment(now);
             }
-            // After the figures were shown: the dead are in none of them. Deaths that are still to be shown come first.
+            // Deaths that are still to be shown come first.
             if !deaths || self.host.graves() > GRAVES {
                 busy |= self.host.bury(BURY);
             }
@@ -169,7 +225,16 @@ impl Daemon {
         let now = Now::read();
         self.host.look_around(now);
         self.host.drain(now);
+        self.publish(now);
+        self.leave();
         tracing::info!(processes = self.host.process_count(), "aggregator ends");
+    }
+
+    /// What is published stays for a successor if there is a process that it will continue; viewers are told that nobody runs.
+    fn leave(&mut self) {
+        if self.host.process_count() > 0 {
+            self.publisher.leave_behind();
+        }
     }
 
     /// One look: everything that is there is read. For `aggregator --once`.
@@ -181,6 +246,8 @@ impl Daemon {
             let read = self.host.drain(now);
             let waiting = self.host.welcome_due().is_some() && begin.elapsed() < LOOK_WAITS;
             if (read == 0 && !self.host.has_more() && !waiting) || begin.elapsed() > LOOK_READS {
+                self.publish(now);
+                self.leave();
                 return self.host.snapshot(now, cpu_ns(), 1).to_snapshot();
             }
         }

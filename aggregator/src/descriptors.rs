@@ -1,12 +1,12 @@
 //! Open files: each tracked process takes three of them, and the system gives only so many.
 
-use crate::sigbus::MAPPINGS;
+use crate::sigbus::PROCESSES;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// A ring, a ledger, a pidfd.
 const PER_PROCESS: usize = 3;
-/// What is open besides for a moment at a time: /proc, /dev/shm, the log.
-const SPARE: usize = 16;
+/// What is open besides for a moment at a time: /proc, /dev/shm, the second descriptor of a segment that is being made.
+const SPARE: usize = 8;
 /// Of all places, one user but root may take so many in this many parts: the rest is for the others.
 const USER_SHARE: (usize, usize) = (3, 4);
 
@@ -41,7 +41,7 @@ impl Places {
 
     fn within(open_files: u64, taken: usize) -> Self {
         let free = usize::try_from(open_files).unwrap_or(usize::MAX).saturating_sub(taken + SPARE);
-        let all = (free / PER_PROCESS).min(MAPPINGS);
+        let all = (free / PER_PROCESS).min(PROCESSES);
         Self { all, of_one_user: (all * USER_SHARE.0).div_ceil(USER_SHARE.1), open_files }
     }
 }
@@ -52,8 +52,8 @@ mod tests {
 
     #[test]
     fn three_files_each_and_some_to_spare() {
-        assert_eq!(Places::within(1024, 8), Places { all: 333, of_one_user: 250, open_files: 1024 });
-        assert_eq!(Places::within(1 << 20, 8).all, MAPPINGS);
+        assert_eq!(Places::within(1024, 8), Places { all: 336, of_one_user: 252, open_files: 1024 });
+        assert_eq!(Places::within(1 << 20, 8).all, PROCESSES);
         assert_eq!(Places::within(10, 8), Places { all: 0, of_one_user: 0, open_files: 10 });
     }
 }

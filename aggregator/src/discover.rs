@@ -48,4 +48,9 @@ impl Discovery {
     pub fn scan(&self) -> Vec<ProcessFile> {
         procfs::process_files(&self.prefix).into_iter().filter(|file| file.role == Role::Ring).collect()
     }
+
+    /// Every ring that lives on without a name.
+    pub fn scan_unlinked(&self) -> Vec<ProcessFile> {
+        crate::unlinked::scan(&self.prefix)
+    }
 }

@@ -8,18 +8,24 @@ use crate::attach::AttachError;
 use crate::books::Removed;
 use crate::chips::Chips;
 use crate::descriptors::Places;
+use crate::heritage::Heritage;
 use crate::lines::{Lines, bytes_text};
 use crate::lookout::Lookout;
+use crate::refusals::{Refusals, Telling};
+use crate::refused::Why;
 use crate::seats::{Ending, Seats};
 use crate::sheet::{Sheet, add_anomalies};
 use crate::sigbus;
+use crate::succession::Succession;
 use crate::tracked::{BATCH, Met, Tracked};
 use crate::turns::Turns;
 use crate::wake::{Token, Wake};
 use shm_layout::event::{Event, Memory};
+use shm_layout::leftover::{self, Fate};
 use shm_layout::names::{Prefix, ProcessFile};
-use shm_layout::segment::SegmentError;
-use shm_layout::stats::{Anomalies, Health, Parts, Severity};
+use shm_layout::procfs;
+use shm_layout::segment::{SegmentError, remove_if_same};
+use shm_layout::stats::{Gone, Health, Parts, Reason, Severity};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -62,15 +68,10 @@ impl Now {
     }
 }
 
-/// Sums over processes that are gone, so that the host's counters never run backwards.
-#[derive(Clone, Copy, Debug, Default)]
-struct Gone {
-    events: u64,
-    dropped: u64,
-    torn: u64,
-    anomalies: Anomalies,
-    deaths: u64,
-}
+/// How the line about a process begins to end that was found dead.
+const DIED: &str = "died";
+/// How the line about a predecessor begins.
+const TAKEN_OVER: &str = "this aggregator continues ";
 
 /// The host.
 #[derive(Debug)]
@@ -94,6 +95,9 @@ pub struct Host {
     arrivals: Arrivals,
     /// Dead processes that are in no figure any more, whose files are still to be removed.
     graves: VecDeque<Box<Tracked>>,
+    /// Of these, so many are in no published figure, either: the first ones.
+    graves_shown: usize,
+    succession: Succession,
     scratch: Vec<Event>,
     /// Where the two sweeps go on.
     sweep_unwatched_at: usize,
@@ -104,6 +108,8 @@ pub struct Host {
     /// That there is no room for more was told.
     full_told: bool,
     rejected_total: u64,
+    refusals: Refusals,
+    /// So that the host's counters never run backwards.
     gone: Gone,
 }
 
@@ -126,6 +132,8 @@ impl Host {
             health: Health::default(),
             arrivals: Arrivals::default(),
             graves: VecDeque::new(),
+            graves_shown: 0,
+            succession: Succession::default(),
             scratch: Vec::with_capacity(BATCH),
             sweep_unwatched_at: 0,
             sweep_watched_at: 0,
@@ -133,8 +141,48 @@ impl Host {
             more: false,
             full_told: false,
             rejected_total: 0,
+            refusals: Refusals::new(Instant::now()),
             gone: Gone::default(),
         }
+    }
+
+    /// Takes over what an earlier aggregator published, before anybody is met.
+    pub fn inherit(&mut self, heritage: &Heritage, now: Now) {
+        let Heritage { snapshot, gone, pid, ended, .. } = heritage;
+        self.chips.inherit(&snapshot.chips);
+        self.lines.inherit(&snapshot.lines);
+        self.gone = *gone;
+        self.rejected_total = snapshot.health.rejected_rings_total;
+        self.succession = Succession::of(heritage);
+        // Of those that were replaced one by one and had nothing else to say, the last is told.
+        self.lines.retract(TAKEN_OVER);
+        let how = if *ended { "ended in good order" } else { "was killed" };
+        let text = format!("{TAKEN_OVER}the figures of process {pid}, which {how}");
+        self.lines.add(now.unix_ns, Severity::Info, *pid, &text);
+    }
+
+    /// Of a predecessor's processes, those whose rings are gone: they ended while no aggregator ran.
+    pub fn miss(&mut self, now: Now) {
+        if self.succession.awaited().next().is_none() {
+            return;
+        }
+        let there = procfs::process_files(&self.prefix);
+        let missing: Vec<ProcessFile> = self.succession.awaited().filter(|file| !there.contains(file)).collect();
+        for file in missing {
+            self.give_up(&file, false, now, "ended while no aggregator ran");
+        }
+    }
+
+    fn give_up(&mut self, file: &ProcessFile, ring_is_there: bool, now: Now, what: &str) {
+        if let Some(missing) = self.succession.give_up(file, ring_is_there, &mut self.chips, &mut self.gone) {
+            let text = format!("PID {} ({}) {what}", missing.pid, missing.name);
+            self.lines.add(now.unix_ns, Severity::Info, missing.pid, &text);
+        }
+    }
+
+    /// What a successor needs to know of those who are gone.
+    pub const fn gone(&self) -> Gone {
+        self.gone
     }
 
     /// These rings are there. Those that are not tracked yet will be met by [`welcome`](Self::welcome).
@@ -181,11 +229,26 @@ impl Host {
         if matches!(error, AttachError::Segment(SegmentError::NotFound { .. })) {
             return self.arrivals.forget(&file);
         }
-        if error.is_not_ready() && self.arrivals.wait(file, moment) {
+        if error.is_not_ready() {
+            // Its process may have been killed while it made it: nobody else removes it while an aggregator runs.
+            let fate = leftover::fate(&self.prefix, &file);
+            if let Ok(Fate::Leftover { inode }) = fate
+                && remove_if_same(&file.name(&self.prefix), inode)
+            {
+                return self.arrivals.forget(&file);
+            }
+            if self.arrivals.wait(file, moment) {
+                return;
+            }
+        }
+        let why = Why::of(error, &file.name(&self.prefix));
+        if !self.arrivals.refuse(&self.prefix, file, why, moment, now.unix_ns) {
+            // Told before.
             return;
         }
-        if !self.arrivals.refuse(file, error.may_pass(), moment) {
-            // Told before.
+        let text = format!("ring refused: {error}");
+        if self.lines.has(&text) {
+            // By an earlier aggregator, which counted it.
             return;
         }
         self.rejected_total += 1;
@@ -200,16 +263,46 @@ impl Host {
             }
             return;
         }
-        self.lines.add(now.unix_ns, Severity::Warning, file.pid, &format!("ring refused: {error}"));
+        let text = match self.refusals.tell(file.uid, moment) {
+            Telling::Line => text,
+            Telling::Last => "further refused rings are counted only, for a minute".to_owned(),
+            Telling::Nothing => return,
+        };
+        self.lines.add(now.unix_ns, Severity::Warning, file.pid, &text);
     }
 
     fn take_in(&mut self, met: Met, wake: &Wake, now: Now) {
-        let Met { tracked, continued, without_ledger, history_lost } = met;
+        let Met { tracked, continued, without_ledger, history_lost, unreadable } = met;
         let (file, pid) = (tracked.file, tracked.ring.pid);
         self.arrivals.forget(&file);
         let who = format!("PID {pid} ({})", tracked.name);
-        let what = if continued { "is tracked again: its ledger is continued" } else { "is tracked" };
-        self.lines.add(now.unix_ns, Severity::Info, pid, &format!("{who} {what}"));
+        if continued && self.succession.was_counted(tracked.gone_ns()) {
+            // Its end was published, and whoever did it was killed before the files were removed.
+            tracked.books.accounts.iter().for_each(|live| self.succession.forget(live, &mut self.chips));
+            self.graves.push_front(Box::new(tracked));
+            self.graves_shown += 1;
+            return;
+        }
+        tracked.set_gone(0);
+        let known = continued && self.succession.meet(&file, &tracked.books.accounts, &mut self.chips);
+        for live in &tracked.books.accounts {
+            // So that the next allocation makes the right peak: what is live is summed up only when it is published.
+            let Some(memory) = live.memory() else { continue };
+            let figures = self.chips.figures(live.chip, memory);
+            figures.footprint_bytes = figures.footprint_bytes.saturating_add(live.footprint());
+            figures.peak_footprint_bytes = figures.peak_footprint_bytes.max(figures.footprint_bytes);
+        }
+        if !known {
+            let what = if continued { "is tracked again: its ledger is continued" } else { "is tracked" };
+            self.lines.add(now.unix_ns, Severity::Info, pid, &format!("{who} {what}"));
+        }
+        if !continued {
+            self.give_up(&file, true, now, "is not continued: its ledger is lost");
+        }
+        if let Some(error) = unreadable {
+            let text = format!("{who}: its ledger was begun anew, what it held before is not known: {error}");
+            self.lines.add(now.unix_ns, Severity::Error, pid, &text);
+        }
         if let Some(error) = without_ledger {
             let text = format!("{who} has no ledger, single allocations are not listed: {error}");
             self.lines.add(now.unix_ns, Severity::Error, pid, &text);
@@ -309,6 +402,10 @@ impl Host {
                     state.found_ns = now.monotonic_ns;
                 }
                 let still = now.monotonic_ns.saturating_sub(state.found_ns) > REST_AFTER_NS;
+                if let Some(text) = tracked.take_notice() {
+                    let text = format!("PID {} ({}) {text}", tracked.ring.pid, tracked.name);
+                    self.lines.add(now.unix_ns, Severity::Warning, tracked.ring.pid, &text);
+                }
                 let news = read > 0 || tracked.has_news();
                 if news {
                     self.note_change(seat);
@@ -345,6 +442,7 @@ impl Host {
         if core::mem::replace(&mut self.faults_seen, faults) == faults {
             return;
         }
+        (0..self.seats.places()).for_each(|seat| self.mend_ledger(seat, now));
         let seats = self.seats.iter_mut();
         let shrunk: Vec<_> = seats.filter(|(_, tracked)| tracked.ring.was_shrunk()).map(|(seat, _)| seat).collect();
         for seat in shrunk {
@@ -353,8 +451,20 @@ impl Host {
             let ending = Ending { end: 0, how: "shrank its ring under the reader; detached" };
             state.ending = Some(ending);
             self.rejected_total += 1;
-            self.arrivals.refuse(tracked.file, false, Instant::now());
+            let words = "it was cut short while it was read".to_owned();
+            let why = Why { reason: Reason::Shrunk, passing: false, words };
+            self.arrivals.refuse(&self.prefix, tracked.file, why, Instant::now(), now.unix_ns);
             self.read_to_end(seat, ending, now);
+        }
+    }
+
+    /// A ledger whose file was cut short is begun anew.
+    fn mend_ledger(&mut self, seat: usize, now: Now) {
+        let Some((tracked, _)) = self.seats.get(seat) else { return };
+        if let Some(text) = tracked.mend_ledger(&mut self.chips) {
+            let text = format!("PID {} ({}) {text}", tracked.ring.pid, tracked.name);
+            self.lines.add(now.unix_ns, Severity::Error, tracked.ring.pid, &text);
+            self.note_change(seat);
         }
     }
 
@@ -379,9 +489,8 @@ impl Host {
             return false;
         }
         let clean = tracked.ring.closed();
-        self.gone.deaths += u64::from(!clean);
         tracked.ring.close_pidfd();
-        let ending = Ending { end: tracked.claim(), how: if clean { "exited" } else { "died" } };
+        let ending = Ending { end: tracked.end_of_ring(), how: if clean { "exited" } else { DIED } };
         state.ending = Some(ending);
         // One batch at once: for nearly everybody that is all. A longer rest takes its turns.
         self.rouse(seat, now);
@@ -399,6 +508,7 @@ impl Host {
 
     /// Looks for dead processes that no pidfd tells of, and for what else shows in no stamp. True if some were dead.
     pub fn sweep(&mut self, now: Now) -> bool {
+        self.arrivals.sweep(&self.prefix);
         let (places, deadline) = (self.seats.places(), Instant::now() + SWEEP);
         let mut some = false;
         for _ in 0..places {
@@ -427,10 +537,13 @@ impl Host {
         if tracked.ring.owner_is_dead() {
             return self.end(seat, now);
         }
-        if tracked.has_drops() {
-            // Counted after the last record was read: no stamp will tell.
+        if tracked.has_drops() || tracked.has_news() {
+            // Counted after the last record was read, or sealed after it (by a process that was stopped between its look and the
+            // seal): no stamp will tell.
             self.rouse(seat, now);
         }
+        // Again, where there was no room for a new one.
+        self.mend_ledger(seat, now);
         false
     }
 
@@ -441,6 +554,9 @@ impl Host {
         self.sheet.go(&tracked);
         self.full_told = false;
         let (pid, who) = (tracked.ring.pid, format!("PID {} ({})", tracked.ring.pid, tracked.name));
+        // From the next snapshot on it counts as gone.
+        tracked.set_gone(now.monotonic_ns);
+        self.gone.deaths += u64::from(how == DIED);
         let counters = tracked.books.counters;
         self.gone.events = self.gone.events.saturating_add(counters.events);
         self.gone.torn = self.gone.torn.saturating_add(counters.torn);
@@ -457,16 +573,25 @@ impl Host {
         self.lines.add(now.unix_ns, severity, pid, &text);
     }
 
-    /// Removes files of the dead; no further ones after this time. True if there are more.
+    /// Removes files of the dead whose end was published: until then a successor needs them. No further ones after this time.
+    /// True if there are more.
     pub fn bury(&mut self, at_most: Duration) -> bool {
         let begin = Instant::now();
-        while let Some(tracked) = self.graves.pop_front() {
+        while self.graves_shown > 0
+            && let Some(tracked) = self.graves.pop_front()
+        {
+            self.graves_shown -= 1;
             tracked.bury();
             if begin.elapsed() > at_most {
                 break;
             }
         }
-        !self.graves.is_empty()
+        self.graves_shown > 0
+    }
+
+    /// The last [`snapshot`](Self::snapshot) was published.
+    pub fn was_shown(&mut self) {
+        self.graves_shown = self.graves.len();
     }
 
     /// Dead processes whose files are still to be removed.
@@ -486,7 +611,7 @@ impl Host {
 
     /// Whether something happened in some process since the last [`snapshot`](Self::snapshot).
     pub fn has_news(&self) -> bool {
-        self.sheet.is_behind()
+        self.sheet.is_behind() || self.arrivals.refused.has_news()
     }
 
     /// This moment, for everybody to see.
@@ -503,16 +628,25 @@ impl Host {
             torn_events_total: self.gone.torn,
             cpu_ns,
             deaths_total: self.gone.deaths,
+            places: self.places.all as u64,
+            open_files_limit: self.places.open_files,
+            refused_rings: self.arrivals.refused.len() as u64,
+            hidden_refusals: (self.arrivals.refused.len() - self.arrivals.refused.rows().len()) as u64,
             anomalies: self.gone.anomalies,
             ..Health::default()
         };
         self.sheet.add_to(&mut self.health);
+        let (events, dropped) = self.succession.owing();
+        self.health.events_total = self.health.events_total.saturating_add(events);
+        self.health.dropped_events_total = self.health.dropped_events_total.saturating_add(dropped);
+        self.succession.lift(&mut self.health.torn_events_total, &mut self.health.anomalies);
         Parts {
             health: &self.health,
             chips: self.chips.all(),
             processes: self.sheet.processes(),
             rows: self.sheet.rows(),
             lines: self.lines.as_slices(),
+            refusals: self.arrivals.refused.rows(),
         }
     }
 }

@@ -93,6 +93,25 @@ impl Instance {
     }
 }
 
+impl Instance {
+    /// Takes the lock again where somebody has taken its file's name away: a next aggregator would find no lock, and both would
+    /// publish in turn. To be called now and then.
+    ///
+    /// # Errors
+    /// When another one runs meanwhile, or may run; or the system's answer, and it is to be tried again.
+    pub fn keep(&mut self, prefix: &Prefix) -> Result<(), InstanceError> {
+        let there = nix::sys::stat::lstat(format!("{DIRECTORY}/{}", self.name).as_str());
+        #[allow(clippy::unnecessary_cast, reason = "the fields' types differ by architecture")]
+        if there.is_ok_and(|there| (there.st_dev as u64, there.st_ino as u64) == self.inode) {
+            return Ok(());
+        }
+        // The one before is dropped then: it removes its own file only, which has no name.
+        *self = Self::take(prefix)?;
+        tracing::warn!(name = self.name, "the lock file was taken away: made again");
+        Ok(())
+    }
+}
+
 /// As root: removes another user's lock file that nobody holds. Their aggregator was killed, or they squat.
 fn removed_stale(name: &str, path: &str) -> bool {
     let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;

@@ -21,20 +21,40 @@ pub mod daemon;
 mod descriptors;
 mod discover;
 pub mod embedded;
+mod heritage;
 pub mod host;
 pub mod instance;
 mod ledger;
 mod lines;
 pub mod lookout;
 mod publish;
+mod refusals;
+mod refused;
 mod seats;
+mod sections;
 mod sheet;
-mod sigbus;
+pub mod sigbus;
+mod succession;
 mod tracked;
 mod turns;
+mod unlinked;
 mod wake;
 
 pub use attach::AttachError;
 pub use daemon::Daemon;
 pub use host::Now;
 pub use lines::bytes_text;
+
+/// What the fuzz targets (fuzz/) call: the daemon's own steps, one at a time, without its threads and sleeps. Behind a feature
+/// because none of it is an interface.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::attach::AttachedRing;
+    pub use crate::books::Books;
+    pub use crate::chips::Chips;
+    pub use crate::descriptors::Places;
+    pub use crate::heritage::{Heritage, Refusal, believable};
+    pub use crate::ledger::{Batch, Ledger, Recovered};
+    pub use crate::wake::Wake;
+}

@@ -22,6 +22,24 @@ impl Lines {
         self.0.push_back(Line { unix_ns, severity: severity as u32, pid, text: text::store(what.as_bytes()) });
     }
 
+    /// The lines of an earlier aggregator, the oldest first.
+    pub fn inherit(&mut self, lines: &[Line]) {
+        self.0 = lines.iter().skip(lines.len().saturating_sub(MAX_LINES)).copied().collect();
+    }
+
+    /// Whether this was said already.
+    pub fn has(&self, what: &str) -> bool {
+        let text = text::store(what.as_bytes());
+        self.0.iter().any(|line| line.text == text)
+    }
+
+    /// Takes the newest line away if it begins with this: what is added next tells more.
+    pub fn retract(&mut self, beginning: &str) {
+        if self.0.back().is_some_and(|line| line.text.starts_with(beginning.as_bytes())) {
+            self.0.pop_back();
+        }
+    }
+
     /// The oldest first, in two pieces.
     pub fn as_slices(&self) -> [&[Line]; 2] {
         let (older, newer) = self.0.as_slices();

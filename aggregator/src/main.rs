@@ -39,7 +39,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let stop = stop_on_signals().context("signal handlers")?;
     let daemon = Daemon::start(&prefix, stop.as_fd())?;
     if arguments.once {
-        return print_once(daemon);
+        return print_once(daemon, &prefix);
     }
     tracing::info!(%prefix, pid = std::process::id(), "aggregator runs");
     daemon.run();
@@ -55,10 +55,13 @@ fn stop_on_signals() -> std::io::Result<UnixStream> {
     Ok(read)
 }
 
-fn print_once(daemon: Daemon) -> anyhow::Result<()> {
+fn print_once(daemon: Daemon, prefix: &Prefix) -> anyhow::Result<()> {
     let now = Now::read();
     let snapshot = daemon.look();
     let context = ReportContext {
+        prefix,
+        live: true,
+        now_unix_ns: now.unix_ns,
         pid: std::process::id(),
         started_monotonic_ns: now.monotonic_ns,
         now_monotonic_ns: Now::read().monotonic_ns,

@@ -1,34 +1,73 @@
-//! The stats segment: made at start, filled at every change, removed at a clean end.
+//! The stats segment: made under another name, filled with what an earlier aggregator left, and shown when its first snapshot
+//! is in it: whoever dies before has changed nothing. Removed at a clean end, unless somebody still has something to continue.
 
+use crate::heritage::Heritage;
+use crate::sigbus::Guard;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
+use nix::sys::stat::{SFlag, lstat};
 use shm_layout::event::Memory;
-use shm_layout::names::Prefix;
+use shm_layout::names::{DIRECTORY, Prefix};
 use shm_layout::procfs;
 use shm_layout::segment::{self, Created, SegmentError};
-use shm_layout::stats::{Chip, Identity, Parts, StatsHeader, StatsView, stats_bytes};
+use shm_layout::stats::{
+    Chip, Gone, HISTORY_SAMPLES, HISTORY_SECONDS_PER_SAMPLE, Identity, Parts, StatsHeader, StatsView, UNKNOWN,
+    stats_bytes,
+};
+
+/// Time between two samples, ns.
+const SAMPLE_NS: u64 = HISTORY_SECONDS_PER_SAMPLE * 1_000_000_000;
 
 /// The segment that this aggregator publishes in.
 #[derive(Debug)]
 pub struct Publisher {
+    /// Dropped before what it guards. Nothing is to be done at a fault but what `keep` does.
+    guard: Option<Guard>,
     segment: Created,
+    /// The name that it gets when its first snapshot is in it.
+    name: String,
     generation: u64,
+    /// Whose samples each series holds.
+    sampled: Vec<(u64, u32)>,
+    keep: bool,
+    /// That it cannot be made again was told.
+    complained: bool,
 }
 
 impl Publisher {
-    /// Makes the segment; one of this user that an earlier aggregator left is replaced (the instance lock is ours).
+    /// Makes the segment, with the samples of this predecessor (the instance lock is ours). Nobody sees it before
+    /// [`show`](Self::show).
     ///
     /// # Errors
     /// When there is no room, or another user has the name.
-    pub fn create(prefix: &Prefix, monotonic_ns: u64, unix_ns: u64) -> Result<Self, SegmentError> {
+    pub fn create(
+        prefix: &Prefix,
+        heritage: Option<&Heritage>,
+        monotonic_ns: u64,
+        unix_ns: u64,
+    ) -> Result<Self, SegmentError> {
         let name = prefix.stats();
-        let me = nix::unistd::geteuid().as_raw();
-        if segment::remove_own(&name) {
-            tracing::info!(name, "replaced a stats segment that an earlier aggregator left");
+        let me = nix::unistd::geteuid();
+        // Looked at now, so that nothing is begun that could not be shown.
+        if let Ok(stat) = lstat(format!("{DIRECTORY}/{name}").as_str()) {
+            let regular = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+            let ours = me.is_root() || stat.st_uid == me.as_raw();
+            if !ours || !regular && !segment::remove_own(&name) {
+                return Err(SegmentError::exists(name));
+            }
         }
-        let segment = segment::create(&name, stats_bytes())?;
-        let publisher = Self { segment, generation: 0 };
+        // Somebody was killed before it had shown its own.
+        segment::remove_own(&prefix.next_stats());
+        let segment = segment::create(&prefix.next_stats(), stats_bytes())?;
+        let guard = Guard::over(&segment.mapping);
+        let mut publisher =
+            Self { guard, segment, name, generation: 0, sampled: Vec::new(), keep: false, complained: false };
         if let Some(view) = publisher.view() {
+            if let Some(from) = heritage.and_then(Heritage::history) {
+                view.inherit_history(&from);
+            }
+            // Relaxed: nobody looks yet.
+            view.header.since.store(heritage.map_or(monotonic_ns, |heritage| heritage.since_ns), Relaxed);
             view.announce(Identity {
                 magic: 0,
                 version: 0,
@@ -38,22 +77,60 @@ impl Publisher {
                 buffers_offset: 0,
                 buffer_words: 0,
                 pid: std::process::id(),
-                uid: me,
+                uid: me.as_raw(),
                 start_ticks: procfs::stat("self").map_or(0, |stat| stat.start_ticks),
                 started_unix_ns: unix_ns,
                 started_monotonic_ns: monotonic_ns,
                 reserved: [0; 6],
             });
         }
+        if let Some(heritage) = heritage {
+            publisher.generation = heritage.snapshot.health.generation;
+            publisher.sampled = heritage.snapshot.chips.iter().map(key).collect();
+        }
         publisher.segment.publish_to_all()?;
         Ok(publisher)
     }
 
+    /// Gives the segment its name, in place of a predecessor's.
+    ///
+    /// # Errors
+    /// The system's answer.
+    pub fn show(&mut self) -> Result<(), SegmentError> {
+        let path = |name: &str| format!("{DIRECTORY}/{name}");
+        std::fs::rename(path(&self.segment.name), path(&self.name)).map_err(|source| SegmentError::Io {
+            name: self.name.clone(),
+            doing: "give it its name",
+            source,
+        })?;
+        self.segment.name.clone_from(&self.name);
+        Ok(())
+    }
+
+    /// Makes the segment again where somebody has cut it short, taken its name away or its permissions. To be called now and
+    /// then; true if it was, and everything is to be published and then shown. Its history is lost with it.
+    pub fn keep(&mut self, prefix: &Prefix, monotonic_ns: u64, unix_ns: u64) -> bool {
+        if !self.guard.as_ref().is_some_and(Guard::faulted) && self.segment.is_as_published() {
+            return false;
+        }
+        match Self::create(prefix, None, monotonic_ns, unix_ns) {
+            Ok(mut anew) => {
+                tracing::warn!(name = self.name, "the stats segment was cut short or taken away: made again");
+                anew.generation = self.generation;
+                *self = anew;
+                true
+            }
+            Err(error) => {
+                if !core::mem::replace(&mut self.complained, true) {
+                    tracing::error!(%error, "the stats segment was cut short or taken away, and cannot be made again yet: viewers see nothing");
+                }
+                false
+            }
+        }
+    }
+
     fn view(&self) -> Option<StatsView<'_, AtomicU64>> {
-        let mapping = &self.segment.mapping;
-        let header = mapping.one::<StatsHeader<AtomicU64>>(0)?;
-        let at = size_of::<StatsHeader<AtomicU64>>();
-        StatsView::new(header, mapping.array(at, (stats_bytes() - at) / 8)?)
+        view_of(&self.segment)
     }
 
     /// The number of the next snapshot.
@@ -62,9 +139,10 @@ impl Publisher {
         self.generation
     }
 
-    /// Shows this snapshot.
-    pub fn publish(&mut self, parts: &Parts<'_>) {
+    /// Shows this snapshot; `gone` is for a successor.
+    pub fn publish(&mut self, parts: &Parts<'_>, gone: &Gone) {
         if let Some(view) = self.view() {
+            view.leave_gone(&Gone { generation: parts.health.generation, ..*gone });
             parts.publish(view.snapshots());
         }
         self.beat(parts.health.monotonic_ns);
@@ -78,23 +156,74 @@ impl Publisher {
         }
     }
 
-    /// Takes one sample of every chip for the sparklines.
-    pub fn sample(&self, chips: &[Chip]) {
-        let Some(view) = self.view() else { return };
-        // Relaxed: only this aggregator stores it.
-        let head = view.header.history_head.load(Relaxed);
-        for (at, chip) in chips.iter().enumerate() {
-            for memory in Memory::ALL {
-                view.record_sample(at, memory as usize, head, chip.memory[memory as usize].footprint_bytes);
-            }
+    /// Takes a sample of every chip for the sparklines, if one is due. Those that were due and that nobody took are
+    /// [`UNKNOWN`]: no aggregator ran then, or it was stopped.
+    pub fn sample(&mut self, chips: &[Chip], monotonic_ns: u64) {
+        let mut sampled = core::mem::take(&mut self.sampled);
+        if let Some(view) = self.view() {
+            sample(&view, chips, monotonic_ns, &mut sampled);
         }
-        view.advance_history(head);
+        self.sampled = sampled;
     }
+
+    /// What is published stays when this is dropped, for a successor.
+    pub fn leave_behind(&mut self) {
+        self.keep = true;
+    }
+}
+
+fn view_of(segment: &Created) -> Option<StatsView<'_, AtomicU64>> {
+    let at = size_of::<StatsHeader<AtomicU64>>();
+    StatsView::new(segment.mapping.one(0)?, segment.mapping.array(at, (stats_bytes() - at) / 8)?)
+}
+
+fn key(chip: &Chip) -> (u64, u32) {
+    (chip.chip_id, chip.id_is_logical)
+}
+
+/// [`Publisher::sample`]; `sampled` tells whose samples each series holds.
+fn sample(view: &StatsView<'_, AtomicU64>, chips: &[Chip], monotonic_ns: u64, sampled: &mut Vec<(u64, u32)>) {
+    // Relaxed: only this aggregator stores these.
+    let last = view.header.sampled.load(Relaxed);
+    // A moment that is still to come was told by nobody who could know.
+    let begun = if last == 0 || last > monotonic_ns { monotonic_ns - SAMPLE_NS.min(monotonic_ns) } else { last };
+    let due = (monotonic_ns - begun) / SAMPLE_NS;
+    if due == 0 {
+        return;
+    }
+    // Relaxed: as above.
+    let mut head = view.header.history_head.load(Relaxed);
+    let set = |at, head, value: &dyn Fn(Memory) -> u64| {
+        Memory::ALL.into_iter().for_each(|memory| view.record_sample(at, memory as usize, head, value(memory)));
+    };
+    for (at, chip) in chips.iter().enumerate() {
+        if sampled.get(at) != Some(&key(chip)) {
+            if at < sampled.len() {
+                // Another chip has the place now: none of these samples is its.
+                (0..HISTORY_SAMPLES as u64).for_each(|n| set(at, n, &|_| 0));
+            }
+            sampled.resize(sampled.len().max(at + 1), (0, u32::MAX));
+            sampled[at] = key(chip);
+        }
+    }
+    for _ in 0..(due - 1).min(HISTORY_SAMPLES as u64) {
+        (0..chips.len()).for_each(|at| set(at, head, &|_| UNKNOWN));
+        view.advance_history(head);
+        head += 1;
+    }
+    for (at, chip) in chips.iter().enumerate() {
+        set(at, head, &|memory| chip.memory[memory as usize].footprint_bytes);
+    }
+    view.advance_history(head);
+    // Relaxed: for this aggregator and its successor.
+    view.header.sampled.store(begun + due * SAMPLE_NS, Relaxed);
 }
 
 impl Drop for Publisher {
     fn drop(&mut self) {
         self.beat(0);
-        self.segment.remove();
+        if !self.keep {
+            self.segment.remove();
+        }
     }
 }

@@ -11,9 +11,7 @@ use shm_layout::stats::{Anomalies, Figures, Health, MAX_PROCESSES, MAX_ROWS, Pro
 /// What a process adds to the host's health that its row does not tell.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
-    torn: u64,
     live_allocations: u64,
-    anomalies: Anomalies,
 }
 
 /// Rows of every process by pid, those beyond a snapshot's limits included.
@@ -129,7 +127,7 @@ impl Sheet {
         for (at, chip) in chips.all_mut().iter_mut().enumerate() {
             chip.processes = self.open.get(at).copied().unwrap_or(0);
             self.used[at].0 = chip.processes > 0;
-            chip.memory.iter_mut().for_each(clear_live);
+            chip.memory.iter_mut().for_each(Figures::clear_live);
         }
         for row in &self.rows {
             let Some(memory) = u8::try_from(row.memory).ok().and_then(Memory::from_u8) else { continue };
@@ -153,12 +151,12 @@ impl Sheet {
         for process in &self.processes {
             health.events_total = health.events_total.saturating_add(process.events_total);
             health.dropped_events_total = health.dropped_events_total.saturating_add(process.dropped_events_total);
+            health.torn_events_total = health.torn_events_total.saturating_add(process.torn_events_total);
             health.lag_events = health.lag_events.saturating_add(process.lag_events);
+            add_anomalies(&mut health.anomalies, &process.anomalies);
         }
         for tally in &self.tallies {
-            health.torn_events_total = health.torn_events_total.saturating_add(tally.torn);
             health.live_allocations += tally.live_allocations;
-            add_anomalies(&mut health.anomalies, &tally.anomalies);
         }
         health.hidden_processes = (self.processes.len() - self.processes().len()) as u64;
         health.hidden_rows = (self.rows.len() - self.rows().len()) as u64;
@@ -188,19 +186,7 @@ fn rows_of(tracked: &Tracked, place: usize) -> impl Iterator<Item = Row> + '_ {
 }
 
 fn tally_of(tracked: &Tracked) -> Tally {
-    let counters = &tracked.books.counters;
-    Tally { torn: counters.torn, live_allocations: tracked.live_allocations(), anomalies: counters.anomalies }
-}
-
-/// Clears what is summed anew at each snapshot; peaks, capacities and cumulative sums stay.
-fn clear_live(figures: &mut Figures) {
-    *figures = Figures {
-        peak_footprint_bytes: figures.peak_footprint_bytes,
-        capacity_bytes: figures.capacity_bytes,
-        allocated_bytes_total: figures.allocated_bytes_total,
-        freed_bytes_total: figures.freed_bytes_total,
-        ..Figures::default()
-    };
+    Tally { live_allocations: tracked.live_allocations() }
 }
 
 fn add_live(sum: &mut Figures, one: &Figures) {

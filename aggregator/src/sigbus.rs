@@ -1,21 +1,25 @@
 //! A file that shrinks under its reader costs that file, not the reader.
 //!
-//! A tracked process may truncate its ring at any moment; the next look at the lost pages raises SIGBUS. The handler puts
-//! zero pages over the whole mapping, marks it, and returns: zeros are a ring in which nothing is published. The
-//! marked ring is then detached. (Wayland compositors treat their clients' buffers in this way.)
+//! A tracked process may truncate its ring at any moment, a user the ledgers and the stats segment of an aggregator of
+//! theirs; the next look at the lost pages raises SIGBUS. The handler puts zero pages over the whole mapping, marks it,
+//! and returns: zeros are a ring in which nothing is published. The marked ring is then detached, the ledger or segment
+//! made again, the viewer disconnected. (Wayland compositors treat their clients' buffers in this way.)
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicUsize};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-use shm_layout::segment::Opened;
+use shm_layout::segment::{Mapping, Opened, SegmentError};
 use std::ops::Deref;
 use std::sync::Once;
 
 /// Mappings that can be guarded at once.
-pub const MAPPINGS: usize = 8192;
+pub const MAPPINGS: usize = 2 * PROCESSES + 64;
+/// Processes for which that is enough: each has a ring and a ledger.
+pub const PROCESSES: usize = 8192;
 
+#[derive(Debug)]
 struct Entry {
-    /// First address; 0 = the entry is free.
+    /// First address; 0 = the entry is free, 1 = it is taken and guards nothing at the moment.
     start: AtomicUsize,
     len: AtomicUsize,
     faulted: AtomicBool,
@@ -36,34 +40,96 @@ pub fn faults() -> usize {
     FAULTS.load(Relaxed)
 }
 
+/// Watches over one mapping until it is dropped, which has to come before the mapping's end.
+#[derive(Debug)]
+pub struct Guard(&'static Entry);
+
+impl Guard {
+    /// Over the bytes that the mapping gives out now; `None` when [`MAPPINGS`] are guarded already.
+    pub fn over(mapping: &Mapping) -> Option<Self> {
+        INSTALL.call_once(install);
+        // Relaxed: only a hint, so that taken entries cost no more than a load.
+        let free = |entry: &Entry| {
+            entry.start.load(Relaxed) == 0 && entry.start.compare_exchange(0, 1, Acquire, Relaxed).is_ok()
+        };
+        let at = TABLE.iter().position(free)?;
+        // Relaxed: the handler runs on the thread that touches the mapping, which comes after this.
+        USED.fetch_max(at + 1, Relaxed);
+        let guard = Self(&TABLE[at]);
+        guard.0.faulted.store(false, Relaxed);
+        guard.watch(mapping);
+        Some(guard)
+    }
+
+    /// The mapping has grown, and may have moved. Between that and this nothing of it is to be touched.
+    pub fn watch(&self, mapping: &Mapping) {
+        // SYNC(sigbus.start): nothing to publish, nobody looks for either range meanwhile; pairs with the Acquire in
+        // `on_sigbus`.
+        self.0.start.store(1, Release);
+        // Relaxed: published by the start address.
+        self.0.len.store(mapping.len(), Relaxed);
+        // SYNC(sigbus.start): publishes the length; pairs with the Acquire in `on_sigbus`.
+        self.0.start.store(mapping.address() as usize, Release);
+    }
+
+    /// Whether the file lost pages that were touched. All that was in them is gone; the mapping is memory of this process now.
+    pub fn faulted(&self) -> bool {
+        // Relaxed: set by a handler on the touching thread.
+        self.0.faulted.load(Relaxed)
+    }
+
+    /// As [`faulted`](Self::faulted), to be asked while the mapping is borrowed.
+    pub fn fault(&self) -> Fault {
+        Fault(self.0)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // SYNC(sigbus.start): nothing to publish; pairs with the Acquire in `on_sigbus`.
+        self.0.start.store(0, Release);
+    }
+}
+
+/// Tells of one guard whether its mapping has faulted. Of no meaning once the guard is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault(&'static Entry);
+
+impl Fault {
+    /// See [`Guard::faulted`].
+    pub fn happened(self) -> bool {
+        // Relaxed: see there.
+        self.0.faulted.load(Relaxed)
+    }
+}
+
 /// A segment whose loss does not kill the reader.
 #[derive(Debug)]
 pub struct Guarded {
+    // Dropped before what it guards.
+    guard: Guard,
     opened: Opened,
-    entry: usize,
 }
 
 impl Guarded {
     /// Guards this segment; `None` when [`MAPPINGS`] are guarded already.
     pub fn new(opened: Opened) -> Option<Self> {
-        INSTALL.call_once(install);
-        let start = opened.mapping.address() as usize;
-        let free = |entry: &Entry| entry.start.compare_exchange(0, 1, Acquire, Relaxed).is_ok();
-        let at = TABLE.iter().position(free)?;
-        // Relaxed: published by the start address.
-        TABLE[at].len.store(opened.mapping.len(), Relaxed);
-        TABLE[at].faulted.store(false, Relaxed);
-        // SYNC(sigbus.start): publishes the length; pairs with the Acquire in `on_sigbus`.
-        TABLE[at].start.store(start, Release);
-        // Relaxed: the handler runs on the thread that touches the mapping, which comes after this.
-        USED.fetch_max(at + 1, Relaxed);
-        Some(Self { opened, entry: at })
+        Some(Self { guard: Guard::over(&opened.mapping)?, opened })
+    }
+
+    /// Maps the file up to this byte, which it has grown to, and guards that. References into the mapping must be gone.
+    ///
+    /// # Errors
+    /// When it has not grown so far, or cannot be mapped; everything is as it was then.
+    pub fn follow(&mut self, bytes: usize) -> Result<(), SegmentError> {
+        let followed = self.opened.follow(bytes);
+        self.guard.watch(&self.opened.mapping);
+        followed
     }
 
     /// Whether the file lost pages that were touched.
     pub fn faulted(&self) -> bool {
-        // Relaxed: set by a handler on the touching thread.
-        TABLE[self.entry].faulted.load(Relaxed)
+        self.guard.faulted()
     }
 }
 
@@ -71,13 +137,6 @@ impl Deref for Guarded {
     type Target = Opened;
     fn deref(&self) -> &Opened {
         &self.opened
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        // SYNC(sigbus.start): nothing to publish; pairs with the Acquire in `on_sigbus`.
-        TABLE[self.entry].start.store(0, Release);
     }
 }
 
@@ -91,9 +150,9 @@ fn install() {
 extern "C" fn on_sigbus(_signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
     // SAFETY: the kernel passes a valid siginfo to an SA_SIGINFO handler; si_addr is set for SIGBUS.
     let address = unsafe { (*info).si_addr() } as usize;
-    // Relaxed: see `Guarded::new`.
+    // Relaxed: see `Guard::over`.
     for entry in &TABLE[..USED.load(Relaxed)] {
-        // SYNC(sigbus.start): the length is that of this start; pairs with the Release in `Guarded::new`.
+        // SYNC(sigbus.start): the length is that of this start; pairs with the Release in `Guard::watch`.
         let start = entry.start.load(Acquire);
         // Relaxed: ordered by the start.
         let len = entry.len.load(Relaxed);

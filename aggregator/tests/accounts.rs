@@ -202,16 +202,15 @@ fn an_allocator_that_ends_frees_its_own_buffers() {
     assert_eq!(seen.health.anomalies, Anomalies::default());
 }
 
-/// A ring of 64 slots that was full before any aggregator came: what is told after `full` is dropped.
+/// A ring of 64 slots that may not grow: what is told after `fill` is dropped.
 fn flooded(ground: &Ground) -> Player {
-    Player::start_with(ground, &[("TT_ALLOC_RING_BYTES", "4096")])
+    Player::start_with(ground, &[("TT_ALLOC_RING_BYTES", "4096"), ("TT_ALLOC_RING_MAX_BYTES", "4096")])
 }
 
-/// Fills the ring's last slots with something that is freed again in the same breath.
+/// Fills the ring's last slots with something that stays.
 fn fill(player: &mut Player, slots: u64) {
-    for n in 0..slots / 2 {
+    for n in 0..slots {
         player.alloc(3, Memory::Trace, 1000 + n, 1, 0);
-        player.free(3, Memory::Trace, 1000 + n, 1, 0);
     }
 }
 

@@ -164,13 +164,14 @@ fn many_come_at_once_and_go_at_once() {
 fn drops_behind_a_slot_that_is_never_published_are_told() {
     let ground = Ground::new();
     let _aggregator = ground.aggregator();
-    let mut player = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "4096")]);
+    let mut player =
+        Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "4096"), ("TT_ALLOC_RING_MAX_BYTES", "4096")]);
     player.alloc(0, Memory::Dram, 1, 10, 0);
     let expect = segment::Expect { owners: &[], least: 1, most: u64::MAX };
     let ring = segment::open(&player.tell("ring"), segment::Access::ReadWrite, expect).unwrap();
     ground.see("the first", |s| s.health.live_allocations == 1);
     // A thread that left its push between claim and publish.
-    header(&ring).claim.fetch_add(1, Relaxed);
+    header(&ring).sections[0].claim.fetch_add(1, Relaxed);
     player.tell("burst 2 200 64");
     let seen = ground.see("the drops", |s| s.processes[0].dropped_events_total > 100);
     assert!(seen.processes[0].lag_events > 0);

@@ -19,11 +19,11 @@ use std::sync::atomic::AtomicU64;
 
 // Limits, and what was counted when they were set (rustc 1.95, x86-64).
 const PUSH: u64 = 77_000; // 72_137
-const PUSH_INTO_A_FULL_RING: u64 = 78_000; // 73_097
+const PUSH_INTO_A_FULL_RING: u64 = 156_000; // 147_100
 const READ_AND_RETURN: u64 = 37_500; // 34_955
 const WHOLE_PATH: u64 = 98_500; // 92_029
 const DISABLED: u64 = 12_300; // 11_486
-const PUBLISH: u64 = 110_500; // 103_195
+const PUBLISH: u64 = 121_000; // 112_979; 103_195 before a process row told its torn records, anomalies and reasons
 
 const EVENTS: u64 = 1_000;
 /// Slots of a ring that takes them all.
@@ -57,7 +57,8 @@ fn filled() -> (&'static Ring, ours::Reader) {
 
 fn full() -> (&'static Ring, ours::Reader) {
     let (ring, reader) = ring();
-    (0..SLOTS as u64).for_each(|n| ring.record(event(n)));
+    // Long enough that it is known that nothing can be compacted, and that another try is far.
+    (0..16 * SLOTS as u64).for_each(|n| ring.record(event(n)));
     (ring, reader)
 }
 
@@ -67,7 +68,7 @@ fn close((ring, reader): (&'static Ring, ours::Reader)) {
 }
 
 fn close_full((ring, reader): (&'static Ring, ours::Reader)) {
-    assert_eq!(reader.dropped(), EVENTS, "nothing fits");
+    assert_eq!(reader.dropped(), EVENTS + 15 * SLOTS as u64, "nothing fits");
     ring.close();
 }
 

@@ -47,7 +47,7 @@ impl FileRing {
         let header = mapping.one::<RingHeader<AtomicU64>>(0);
         let slots = mapping.array::<Slot<AtomicU64>>(RECORDS_OFFSET, SLOTS);
         let (Some(header), Some(consumer)) = (header, slots.and_then(Consumer::new)) else { return };
-        let claim = header.claim.load(Relaxed);
+        let claim = header.sections[0].claim.load(Relaxed);
         consumer.release(self.read.get(), claim);
         self.read.set(claim);
         let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)

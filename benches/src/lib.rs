@@ -8,6 +8,7 @@
 //! | [`peers`] | ours and its peers behind one face |
 //! | [`drain`] | the aggregator's side: a ring that is filled here, drained by the aggregator's own code |
 //! | [`host`] | real processes and a real aggregator |
+//! | [`pauses`] | what a thread waits for when its ring is full |
 //! | [`scale`] | a host with many processes, devices and live allocations |
 //! | [`curves`] | docs/performance.md, made of what the other programs measured |
 
@@ -15,6 +16,7 @@ pub mod curves;
 pub mod drain;
 pub mod host;
 pub mod machine;
+pub mod pauses;
 pub mod peers;
 pub mod report;
 pub mod sample;

@@ -7,10 +7,15 @@ use shm_layout::names::{Prefix, PrefixError};
 pub const ENABLED_VARIABLE: &str = "TT_ALLOC_TRACKING_ENABLED";
 /// Bytes of records in a ring; rounded up to a power of two.
 pub const RING_BYTES_VARIABLE: &str = "TT_ALLOC_RING_BYTES";
+/// Bytes of records up to which a ring grows.
+pub const RING_MAX_BYTES_VARIABLE: &str = "TT_ALLOC_RING_MAX_BYTES";
 /// How events are stamped: `tsc` for exact times.
 pub const CLOCK_VARIABLE: &str = "TT_ALLOC_CLOCK";
 /// Records in a ring unless the environment says otherwise: 2 MiB of them (docs/adr/0005).
 pub const DEFAULT_SLOTS: u64 = (2 << 20) / EVENT_BYTES as u64;
+
+/// Records up to which a ring grows unless the environment says otherwise: 64 MiB of them in all its sections (docs/adr/0008).
+pub const DEFAULT_MOST_SLOTS: u64 = (64 << 20) / EVENT_BYTES as u64;
 
 /// Fewest and most slots: a page of records, 1 GiB of records.
 const SLOTS: core::ops::RangeInclusive<u64> = 64..=1 << 24;
@@ -65,15 +70,17 @@ pub enum Clock {
 pub struct Options {
     /// Name prefix.
     pub prefix: Prefix,
-    /// Records that fit; a power of two.
+    /// Records that fit at first; a power of two.
     pub slots: u64,
+    /// Records that fit at most, in all sections.
+    pub most_slots: u64,
     /// How events get their time.
     pub clock: Clock,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { prefix: Prefix::default(), slots: DEFAULT_SLOTS, clock: Clock::Shared }
+        Self { prefix: Prefix::default(), slots: DEFAULT_SLOTS, most_slots: DEFAULT_MOST_SLOTS, clock: Clock::Shared }
     }
 }
 
@@ -83,11 +90,12 @@ impl Options {
     /// # Errors
     /// When the prefix is no prefix.
     pub fn from_environment() -> Result<Self, PrefixError> {
-        let bytes = std::env::var(RING_BYTES_VARIABLE).ok().and_then(|text| text.trim().parse().ok());
+        let bytes = |variable| std::env::var(variable).ok().and_then(|text| text.trim().parse::<u64>().ok());
         let exact = std::env::var(CLOCK_VARIABLE).is_ok_and(|value| value.trim().eq_ignore_ascii_case("tsc"));
         Ok(Self {
             prefix: Prefix::from_environment()?,
-            slots: bytes.map_or(DEFAULT_SLOTS, slots_for),
+            slots: bytes(RING_BYTES_VARIABLE).map_or(DEFAULT_SLOTS, slots_for),
+            most_slots: bytes(RING_MAX_BYTES_VARIABLE).map_or(DEFAULT_MOST_SLOTS, |bytes| bytes / EVENT_BYTES as u64),
             clock: if exact { Clock::Exact } else { Clock::Shared },
         })
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`process`] | the ring of this process: made at the first event, remade in a forked child; what hooks call |
 //! | [`ring`] | one ring: create, push, close |
+//! | `growth` | what is done when it is full: compacted, continued in a further section, or counted |
 //! | [`environment`] | the variables that decide whether and how |
 //! | `clock` | the time of an event, for a tenth of a nanosecond where an aggregator keeps it |
 //! | `fork` | the page that the kernel wipes in a child |
@@ -13,6 +14,7 @@
 mod clock;
 pub mod environment;
 mod fork;
+mod growth;
 pub mod process;
 pub mod ring;
 

@@ -2,16 +2,18 @@
 
 use crate::clock::{self, LOOK_EVERY, Stamp};
 use crate::environment::Options;
+use crate::growth::{Growth, Reach, overflow};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Relaxed, Release};
 use shm_layout::event::{EVENT_BYTES, Event};
+use shm_layout::ledger;
 use shm_layout::leftover;
 use shm_layout::locks::{self, Lock};
 use shm_layout::names::{DIRECTORY, Prefix, ProcessFile, Role};
 use shm_layout::procfs;
 use shm_layout::ring::{
-    CLOSED_CLEAN, DropTable, ENDIAN_MARK, HEADER_BYTES, Identity, MAGIC, Producer, Push, RECORDS_OFFSET, RingHeader,
-    Slot, VERSION, ring_bytes,
+    CLOSED_CLEAN, DropTable, ENDIAN_MARK, FIRST_SECTION_OFFSET, HEADER_BYTES, Identity, MAGIC, Producer, Push,
+    RECORDS_OFFSET, RingHeader, VERSION, records_offset, ring_bytes,
 };
 use shm_layout::segment::{self, Created, SegmentError};
 use shm_layout::text;
@@ -47,12 +49,16 @@ pub struct Ring {
     file: ProcessFile,
     slots: u64,
     stamp: Stamp,
-    /// Slots from the first on whose pages were touched. Only grows.
-    prefaulted: AtomicU64,
+    first_touched: Touched,
+    pub(crate) growth: Growth,
 }
 
+/// Slots of a section, from the first on, whose pages were touched. Only grows.
+#[derive(Debug)]
+pub(crate) struct Touched(pub(crate) AtomicU64);
+
 /// Slots that are pre-faulted at once: 64 KiB of records, some 10 to 20 microseconds.
-const STRIDE: u64 = 1024;
+pub(crate) const STRIDE: u64 = 1024;
 
 impl Ring {
     /// Makes the ring of this process: reserved, locked, announced, in this order.
@@ -77,7 +83,8 @@ impl Ring {
             file,
             slots: options.slots,
             stamp: Stamp::of(options.clock),
-            prefaulted: AtomicU64::new(prefaulted),
+            first_touched: Touched(AtomicU64::new(prefaulted)),
+            growth: Growth::new(options.most_slots),
         };
         match locks::try_take(&ring.created.file, Lock::Owner) {
             Ok(true) => {}
@@ -91,6 +98,9 @@ impl Ring {
             ring.created.remove();
             return Err(CreateError::Geometry { slots: options.slots });
         };
+        // Relaxed: published with the identity.
+        header.sections[0].slots.store(options.slots, Relaxed);
+        header.section_count.store(1, Relaxed);
         let (created_ticks, created_monotonic_ns) = clock::moment();
         header.announce(&Identity {
             magic: MAGIC,
@@ -107,7 +117,7 @@ impl Ring {
             boot_id: procfs::boot_id(),
             pid_namespace: procfs::pid_namespace("self"),
             clock: ring.stamp.number(),
-            chain: 0,
+            reserved0: 0,
             created_monotonic_ns,
             created_unix_ns: clock::unix_ns(),
             nonce,
@@ -119,17 +129,18 @@ impl Ring {
         Ok(ring)
     }
 
-    /// What is done at every 64th event and not at each.
+    /// What is done at every 64th event of a section and not at each.
     #[cold]
-    fn look(&self, seq: u64, header: &RingHeader<AtomicU64>) {
+    pub(crate) fn look(&self, seq: u64, header: &RingHeader<AtomicU64>, touched: &Touched, reach: &Reach<'_>) {
         if self.stamp == Stamp::Shared {
             clock::look(header);
         }
         // Relaxed: a number that nothing is read through; whoever moves it touches the pages.
-        let done = self.prefaulted.load(Relaxed);
-        let near = done < self.slots && seq + STRIDE / 2 >= done;
-        if near && self.prefaulted.compare_exchange(done, done + STRIDE, Relaxed, Relaxed).is_ok() {
-            self.created.mapping.prefault(RECORDS_OFFSET + done as usize * EVENT_BYTES, STRIDE as usize * EVENT_BYTES);
+        let done = touched.0.load(Relaxed);
+        let near = done < reach.slots && seq + STRIDE / 2 >= done;
+        if near && touched.0.compare_exchange(done, done + STRIDE, Relaxed, Relaxed).is_ok() {
+            let records = records_offset(reach.offset);
+            reach.mapping.prefault(records + done as usize * EVENT_BYTES, STRIDE as usize * EVENT_BYTES);
         }
     }
 
@@ -137,15 +148,38 @@ impl Ring {
         let mapping = &self.created.mapping;
         let header = mapping.one::<RingHeader<AtomicU64>>(0)?;
         let drops = mapping.one::<DropTable<AtomicU64>>(HEADER_BYTES)?;
-        let slots = mapping.array::<Slot<AtomicU64>>(RECORDS_OFFSET, usize::try_from(self.slots).ok()?)?;
-        Some(Parts { header, drops, producer: Producer::new(&header.claim, slots)? })
+        Some(Parts { header, drops, producer: self.first().producer(header, 0)? })
+    }
+
+    /// The file of this ring.
+    pub(crate) fn created(&self) -> &Created {
+        &self.created
+    }
+
+    /// The ring's header.
+    pub(crate) fn header(&self) -> &RingHeader<AtomicU64> {
+        self.hot().header
+    }
+
+    /// Where section 0 lies.
+    pub(crate) fn first(&self) -> Reach<'_> {
+        Reach { mapping: &self.created.mapping, offset: FIRST_SECTION_OFFSET, slots: self.slots }
+    }
+
+    /// Every record before this one is in a ledger, or was read by somebody who left none; `None` if that cannot be told. While nobody
+    /// reads.
+    pub(crate) fn read_so_far(&self) -> Option<u64> {
+        let ledger = self.file.of_role(Role::Ledger).name(&self.prefix);
+        let applied = ledger::applied(&ledger, &[0, self.file.uid], self.file.nonce).ok()?;
+        // Relaxed: nobody stores it now.
+        Some(applied.unwrap_or_else(|| self.header().cursor.load(Relaxed)))
     }
 
     /// The ring's three parts, for a hot path that wants to look them up once.
     ///
     /// # Panics
     /// Never: `create` has looked them up before.
-    fn hot(&self) -> Parts<'_> {
+    pub(crate) fn hot(&self) -> Parts<'_> {
         match self.parts() {
             Some(parts) => parts,
             None => unreachable!("the geometry was checked when the ring was made"),
@@ -184,7 +218,8 @@ impl Ring {
     pub fn close(&self) {
         // SYNC(ring.closed): after the last record; pairs with the Acquire in the aggregator's attach.rs `closed`.
         self.hot().header.closed.store(CLOSED_CLEAN, Release);
-        if matches!(locks::holder(&self.created.file, Lock::Consumer), Ok(None)) {
+        let ours = self.created.has_its_descriptor();
+        if ours && matches!(locks::holder(&self.created.file, Lock::Consumer), Ok(None)) {
             self.created.remove();
             // An aggregator of this user that ended before us has left our ledger for its successor.
             let ledger = self.file.of_role(Role::Ledger).name(&self.prefix);
@@ -194,9 +229,9 @@ impl Ring {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Parts<'a> {
-    header: &'a RingHeader<AtomicU64>,
-    drops: &'a DropTable<AtomicU64>,
+pub(crate) struct Parts<'a> {
+    pub(crate) header: &'a RingHeader<AtomicU64>,
+    pub(crate) drops: &'a DropTable<AtomicU64>,
     producer: Producer<'a, AtomicU64>,
 }
 
@@ -219,32 +254,25 @@ impl Writer<'_> {
     /// Writes one event with the time of now; if the ring is full, counts what is lost. Never waits.
     #[inline(always)]
     pub fn record(&self, mut event: Event) {
-        let Parts { header, drops, producer } = &self.parts;
+        let Parts { header, producer, .. } = &self.parts;
         event.time = self.stamp.time(header);
         match producer.push(&event) {
-            Push::Written(seq) if seq & (LOOK_EVERY - 1) == 0 => self.ring.look(seq, header),
+            Push::Written(seq) if seq & (LOOK_EVERY - 1) == 0 => {
+                self.ring.look(seq, header, &self.ring.first_touched, &self.ring.first());
+            }
             Push::Written(_) => {}
-            Push::Full => count_lost(header, drops, event.kind, event.memory, event.device, event.taken(), event.id),
+            Push::Full => {
+                let [_, time, id, address, size, footprint, place, about] = event.to_words();
+                overflow(self.ring, time, id, address, size, footprint, place, about);
+            }
         }
     }
 }
 
-/// Counts a record that did not fit. Takes what is counted and not the record: a record whose address is taken lies in memory
-/// on the way of those that fit, too, and not in registers.
-#[cold]
-#[inline(never)]
-fn count_lost(
-    header: &RingHeader<AtomicU64>,
-    drops: &DropTable<AtomicU64>,
-    kind: u8,
-    memory: u8,
-    device: u32,
-    taken: u64,
-    id: u64,
-) {
-    let event = Event { id, size: taken, device, kind, memory, ..Event::default() };
+/// Counts a record that did not fit.
+pub(crate) fn count_lost(header: &RingHeader<AtomicU64>, drops: &DropTable<AtomicU64>, event: &Event) {
     // Relaxed: counters.
-    if !drops.count(&event) {
+    if !drops.count(event) {
         header.lost_controls.fetch_add(1, Relaxed);
     }
     // SYNC(ring.dropped): publishes the cells; pairs with the Acquire in the aggregator's attach.rs `dropped`.

@@ -25,7 +25,7 @@ struct Watched {
 impl Watched {
     fn new(test: &str, clock: Clock) -> Self {
         let prefix = Prefix::new(&format!("tt_test_clock_{}_{test}", std::process::id())).unwrap();
-        let ring = Ring::create(&Options { prefix, slots: SLOTS, clock }).unwrap();
+        let ring = Ring::create(&Options { prefix, slots: SLOTS, clock, ..Options::default() }).unwrap();
         let opened = open(ring.name(), Access::ReadWrite, Expect { owners: &[], least: 1, most: u64::MAX }).unwrap();
         Self { ring, opened }
     }

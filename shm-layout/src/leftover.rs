@@ -7,7 +7,6 @@ use crate::ring::Identity;
 use crate::segment::{Access, Expect, Opened, SegmentError, open, remove_if_same, remove_own};
 use crate::stats::StatsHeader;
 use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering::Relaxed;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
@@ -49,10 +48,9 @@ pub fn fate(prefix: &Prefix, file: &ProcessFile) -> Result<Fate, SegmentError> {
     let identity = read_identity(&opened);
     let (namespace, ticks) = identity.map_or((0, 0), |id| (id.pid_namespace, id.start_ticks));
     let ours = namespace == 0 || namespace == procfs::pid_namespace("self");
-    let there = procfs::stat(&file.pid.to_string());
     // A ring without its magic is being made right now, if its maker lives.
     let announced = identity.is_some_and(|id| id.magic != 0);
-    let running = there.is_some_and(|s| s.state != b'Z' && (!announced || s.start_ticks == ticks));
+    let running = runs(file.pid, announced.then_some(ticks));
     // In a namespace that is not ours the lock alone tells, and a maker that has not locked yet cannot be told by it.
     let alive = if ours && announced { running } else { !announced && (running || is_young(&name)) };
     Ok(if alive { Fate::Alive } else { Fate::Leftover { inode: opened.inode } })
@@ -60,7 +58,7 @@ pub fn fate(prefix: &Prefix, file: &ProcessFile) -> Result<Fate, SegmentError> {
 
 /// A file whose maker was killed before it had reserved the blocks, or has not come that far yet.
 fn unfinished(name: &str, file: &ProcessFile) -> Fate {
-    let running = procfs::stat(&file.pid.to_string()).is_some_and(|s| s.state != b'Z');
+    let running = runs(file.pid, None);
     match nix::sys::stat::lstat(format!("{DIRECTORY}/{name}").as_str()) {
         Ok(stat) if stat.st_uid == file.uid && !running && !is_young(name) => {
             #[allow(clippy::unnecessary_cast, reason = "the fields' types differ by architecture")]
@@ -71,19 +69,31 @@ fn unfinished(name: &str, file: &ProcessFile) -> Fate {
     }
 }
 
+/// Whether a process with this pid runs, one that started then, as far as that is known. One that /proc hides may be it.
+fn runs(pid: u32, start_ticks: Option<u64>) -> bool {
+    match procfs::stat(&pid.to_string()) {
+        Some(stat) => stat.state != b'Z' && start_ticks.is_none_or(|ticks| stat.start_ticks == ticks),
+        None => !procfs::is_gone(pid),
+    }
+}
+
 /// Whether the file is so new that its maker, somewhere, may be at work on it.
 fn is_young(name: &str) -> bool {
     let changed = std::fs::symlink_metadata(format!("{DIRECTORY}/{name}")).and_then(|meta| meta.modified());
     changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < YOUNG))
 }
 
-/// The identity, by read and not through the mapping: its owner may cut the file short at any moment, which must not
-/// end whoever passes by.
 fn read_identity(opened: &Opened) -> Option<Identity> {
-    let mut bytes = [0; size_of::<Identity>()];
+    read_at::<{ size_of::<Identity>() }>(opened, 0).map(|bytes| bytemuck::pod_read_unaligned(&bytes))
+}
+
+/// Bytes of the file, by read and not through the mapping: its owner may cut the file short at any moment, which must not end
+/// whoever passes by.
+fn read_at<const BYTES: usize>(opened: &Opened, at: usize) -> Option<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
     // SAFETY: reads at most as many bytes as the buffer has; the descriptor is open as long as `opened` lives.
-    let got = unsafe { libc::pread(opened.file.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    (usize::try_from(got) == Ok(bytes.len())).then(|| bytemuck::pod_read_unaligned(&bytes))
+    let got = unsafe { libc::pread(opened.file.as_raw_fd(), bytes.as_mut_ptr().cast(), BYTES, at as libc::off_t) };
+    (usize::try_from(got) == Ok(BYTES)).then_some(bytes)
 }
 
 /// Removes rings of dead owners that nobody drains, of the given owner (`None`: of everybody). The names removed.
@@ -109,7 +119,7 @@ pub fn collect_in_passing(prefix: &Prefix, uid: u32) {
     }
     let names = entries.flatten().map(|entry| entry.file_name()).take_while(|_| begin.elapsed() < MOMENT);
     let files = names.filter_map(|name| ProcessFile::parse(&name.to_string_lossy(), prefix));
-    for file in files.filter(|file| file.role == Role::Ring && file.uid == uid && is_gone(file.pid)) {
+    for file in files.filter(|file| file.role == Role::Ring && file.uid == uid && procfs::is_gone(file.pid)) {
         if let Ok(Fate::Leftover { inode }) = fate(prefix, &file) {
             remove_if_same(&file.name(prefix), inode);
         }
@@ -122,17 +132,16 @@ fn aggregator_runs(prefix: &Prefix, uid: u32) -> bool {
     const FRESH_NS: u64 = 2_000_000_000;
     let expect = Expect { owners: &[0, uid], least: size_of::<StatsHeader<AtomicU64>>() as u64, most: u64::MAX };
     let Ok(opened) = open(&prefix.stats(), Access::Read, expect) else { return false };
-    // Relaxed: a time stamp orders nothing.
-    let heartbeat = opened.mapping.one::<StatsHeader<AtomicU64>>(0).map_or(0, |header| header.heartbeat.load(Relaxed));
+    let at = core::mem::offset_of!(StatsHeader<AtomicU64>, heartbeat);
+    let heartbeat = read_at::<8>(&opened, at).map_or(0, u64::from_ne_bytes);
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
     let now = now.map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64);
     heartbeat != 0 && now.saturating_sub(heartbeat) < FRESH_NS
 }
 
-/// Whether nobody has this pid here. A ring's process in another pid namespace may live all the same.
-fn is_gone(pid: u32) -> bool {
-    let pid = i32::try_from(pid).map(nix::unistd::Pid::from_raw);
-    pid.is_ok_and(|pid| nix::sys::signal::kill(pid, None) == Err(nix::errno::Errno::ESRCH))
+/// Whether no ring is there that an aggregator would drain: then nobody needs what an earlier one published.
+pub fn nobody_is_continued(prefix: &Prefix) -> bool {
+    !procfs::process_files(prefix).iter().any(|file| file.role == Role::Ring)
 }
 
 /// Removes ledgers that this user's aggregator wrote and whose ring is gone. Only for whoever knows that no aggregator

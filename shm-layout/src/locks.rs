@@ -1,4 +1,4 @@
-//! The two locks of a ring: who writes it, who reads it.
+//! The locks of a ring: who writes it, who reads it, who is in which section.
 //!
 //! POSIX record locks, one byte each. The kernel drops them when their process dies, however it dies; a forked child does
 //! not keep them alive (OFD locks and flock would be), and the holder's pid is told in the asker's own pid namespace.
@@ -12,16 +12,28 @@ use std::os::fd::AsFd;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
     /// Held by the producing process as long as it lives.
-    Owner = 0,
+    Owner,
     /// Held by whoever drains the ring.
-    Consumer = 1,
+    Consumer,
+    /// Held by whoever reads or compacts this section.
+    Section(usize),
 }
 
-fn byte(lock: Lock) -> libc::flock {
+impl Lock {
+    const fn byte(self) -> libc::off_t {
+        match self {
+            Self::Owner => 0,
+            Self::Consumer => 1,
+            Self::Section(number) => 16 + number as libc::off_t,
+        }
+    }
+}
+
+fn record(lock: Lock, kind: libc::c_int) -> libc::flock {
     libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
+        l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: lock as libc::off_t,
+        l_start: lock.byte(),
         l_len: 1,
         l_pid: 0,
     }
@@ -32,11 +44,17 @@ fn byte(lock: Lock) -> libc::flock {
 /// # Errors
 /// The system's answer, when it is something else.
 pub fn try_take(file: impl AsFd, lock: Lock) -> Result<bool, Errno> {
-    match fcntl(file, FcntlArg::F_SETLK(&byte(lock))) {
+    match fcntl(file, FcntlArg::F_SETLK(&record(lock, libc::F_WRLCK))) {
         Ok(_) => Ok(true),
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
         Err(errno) => Err(errno),
     }
+}
+
+/// Gives the lock back, if this process has it.
+pub fn give_back(file: impl AsFd, lock: Lock) {
+    // It cannot fail for a lock that was taken; were it to, the lock ends with the process.
+    let _done = fcntl(file, FcntlArg::F_SETLK(&record(lock, libc::F_UNLCK)));
 }
 
 /// The process that has the lock, other than this one; `Some(0)` if it is in a pid namespace that cannot be seen from here.
@@ -44,7 +62,7 @@ pub fn try_take(file: impl AsFd, lock: Lock) -> Result<bool, Errno> {
 /// # Errors
 /// The system's answer.
 pub fn holder(file: impl AsFd, lock: Lock) -> Result<Option<u32>, Errno> {
-    let mut answer = byte(lock);
+    let mut answer = record(lock, libc::F_WRLCK);
     fcntl(file, FcntlArg::F_GETLK(&mut answer))?;
     let held = i32::from(answer.l_type) != libc::F_UNLCK;
     Ok(held.then(|| u32::try_from(answer.l_pid).unwrap_or(0)))

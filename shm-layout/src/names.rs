@@ -57,6 +57,11 @@ impl Prefix {
         format!("{self}.stats")
     }
 
+    /// The name under which the next stats segment is made: it gets the other one when it is complete.
+    pub fn next_stats(&self) -> String {
+        format!("{self}.stats.next")
+    }
+
     /// The aggregator's lock file's name.
     pub fn lock(&self) -> String {
         format!("{self}.lock")
@@ -119,6 +124,12 @@ impl ProcessFile {
     pub const fn of_role(self, role: Role) -> Self {
         Self { role, ..self }
     }
+}
+
+/// The version that this first word of a segment tells, if it is ours but for its last byte, the version's digit.
+pub(crate) fn other_version(magic: u64, ours: u64) -> Option<u32> {
+    let ([name @ .., digit], [our_name @ .., our_digit]) = (magic.to_le_bytes(), ours.to_le_bytes());
+    (name == our_name && digit != our_digit && digit.is_ascii_digit()).then(|| u32::from(digit - b'0'))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub fn read_bounded(path: &str, limit: u64) -> std::io::Result<Vec<u8>> {
 /// State and start of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
-    /// `R`, `S`, … ; `Z` is a zombie: dead, though its pid is still taken.
+    /// `R`, `S`, … ; `Z` is a zombie: dead, though its pid is still taken. A process whose main thread alone has ended is `S`.
     pub state: u8,
     /// Clock ticks after boot at which it started.
     pub start_ticks: u64,
@@ -27,10 +27,23 @@ pub fn stat(pid: &str) -> Option<Stat> {
     let after = bytes.iter().rposition(|b| *b == b')')? + 2;
     let fields = String::from_utf8_lossy(bytes.get(after..)?);
     let mut fields = fields.split_ascii_whitespace();
-    let state = *fields.next()?.as_bytes().first()?;
-    // Field 22 of the whole line; the state was field 3.
-    let start_ticks = fields.nth(18)?.parse().ok()?;
+    let told = *fields.next()?.as_bytes().first()?;
+    // Fields 20 and 22 of the whole line; the state was field 3.
+    let threads: u32 = fields.nth(16)?.parse().ok()?;
+    let start_ticks = fields.nth(1)?.parse().ok()?;
+    // Only the main thread has ended: the others run on.
+    let state = if told == b'Z' && threads > 1 { b'S' } else { told };
     Some(Stat { state, start_ticks })
+}
+
+/// Whether nobody has this pid here; always so of pid 0, a process in a namespace that cannot be seen from here. Asks the kernel and not
+/// /proc, which may hide a process (hidepid).
+pub fn is_gone(pid: u32) -> bool {
+    match i32::try_from(pid) {
+        // Signals to these mean groups.
+        Ok(0) | Err(_) => true,
+        Ok(pid) => nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None) == Err(nix::errno::Errno::ESRCH),
+    }
 }
 
 /// The boot's id; zeros when it cannot be read.

@@ -79,10 +79,14 @@ impl<'a, W: Word64> Snapshots<'a, W> {
 
     /// Copies the shown snapshot into `into`. False if the writer was quicker than this copy: try again.
     pub fn read(&self, into: &mut Vec<u64>) -> bool {
-        into.clear();
         // SYNC(seqlock.active): pairs with the Release of the index in `publish`.
-        let shown = (self.active.load(Acquire) & 1) as usize;
-        let [sequence, used, words @ ..] = self.buffers[shown] else {
+        self.read_buffer((self.active.load(Acquire) & 1) as usize, into)
+    }
+
+    /// [`read`](Self::read) of this buffer, shown or not: for whoever finds what a dead writer left.
+    pub fn read_buffer(&self, buffer: usize, into: &mut Vec<u64>) -> bool {
+        into.clear();
+        let [sequence, used, words @ ..] = self.buffers[buffer & 1] else {
             return false;
         };
         // SYNC(seqlock.even): the payload of this sequence is visible; pairs with the Release of the even sequence in

@@ -18,8 +18,8 @@ use shm_layout::ring::{
     RECORDS_OFFSET, RingHeader, Slot, VERSION, ring_bytes,
 };
 use shm_layout::stats::{
-    self, Anomalies, Chip, Figures, Health, Line, Process, Row, Severity, Snapshot, Source, State, StatsHeader,
-    StatsView, UNKNOWN, stats_bytes,
+    self, Anomalies, Chip, Figures, Health, Line, Process, Reason, Refusal, Row, Severity, Snapshot, Source, State,
+    StatsHeader, StatsView, UNKNOWN, stats_bytes,
 };
 use shm_layout::{ring, text};
 use std::path::Path;
@@ -133,7 +133,7 @@ fn ring_identity() -> ring::Identity {
         boot_id: core::array::from_fn(|at| at as u8 + 1),
         pid_namespace: 4_026_531_836,
         clock: CLOCK_MONOTONIC_NS,
-        chain: 0,
+        reserved0: 0,
         created_monotonic_ns: 123_456_789,
         created_unix_ns: 1_700_000_000_000_000_000,
         nonce: 0xFEED_FACE_CAFE_BEEF,
@@ -163,7 +163,7 @@ fn ring_file() {
     let file = File::new(bytes);
     let (header, drops) = (file.one::<RingHeader<AtomicU64>>(0), file.one::<DropTable<AtomicU64>>(HEADER_BYTES));
     let slots = file.array::<Slot<AtomicU64>>(RECORDS_OFFSET, 4);
-    let (producer, consumer) = (producer_of(&header.claim, slots), consumer_of(slots));
+    let (producer, consumer) = (producer_of(&header.sections[0].claim, slots), consumer_of(slots));
     // Record 0 was read and given back, 1 and 2 wait.
     for n in 0..3 {
         assert_eq!(producer.push(&event(n)), Push::Written(n));
@@ -320,6 +320,10 @@ fn snapshot() -> Snapshot {
             hidden_rows: 12,
             cpu_ns: 13,
             deaths_total: 14,
+            refused_rings: 15,
+            hidden_refusals: 14,
+            places: 16,
+            open_files_limit: 17,
             reserved: [0; 2],
             anomalies: ledger_state().counters.anomalies,
         },
@@ -348,7 +352,9 @@ fn snapshot() -> Snapshot {
             lag_events: 24,
             nonce: 0xFEED_FACE_CAFE_BEEF,
             ring_pid: 42,
-            reserved: 0,
+            incomplete: stats::incomplete::DROPPED | stats::incomplete::OVERFLOW,
+            torn_events_total: 25,
+            anomalies: ledger_state().counters.anomalies,
             name: text::store(b"python3"),
             command_line: text::store(b"python3 train.py"),
         }],
@@ -358,6 +364,17 @@ fn snapshot() -> Snapshot {
             severity: Severity::Warning as u32,
             pid: 4242,
             text: text::store("removed 5 buffers — 15.2 MB".as_bytes()),
+        }],
+        refusals: vec![Refusal {
+            nonce: 0xFEED_FACE_CAFE_BEEF,
+            pid: 42,
+            uid: 1000,
+            owner: 1001,
+            reason: Reason::Owner as u32,
+            passing: 1,
+            reserved: 0,
+            since_unix_ns: 31,
+            text: text::store(b"owned by user 1001, which is not who may write it"),
         }],
     }
 }

@@ -11,11 +11,14 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::event::{EVENT_BYTES, Event, Kind, MAX_DEVICE, MEMORY_KINDS, Memory, flags};
 use shm_layout::ledger::{self, Account, Counters, Device, ENTRIES_OFFSET, LedgerHeader, STATE_WORDS, state_offset};
-use shm_layout::ring::{self, DROP_DEVICES, DropCell, DropTable, HEADER_BYTES, RECORDS_OFFSET, RingHeader};
+use shm_layout::ring::{
+    self, DROP_DEVICES, DropCell, DropTable, FIRST_SECTION_OFFSET, HEADER_BYTES, RECORDS_OFFSET, RingHeader, SECTIONS,
+    Section, VanishedCell, VanishedTable,
+};
 use shm_layout::seqlock::BUFFER_HEADER_WORDS;
 use shm_layout::stats::{
-    self, Anomalies, Chip, Figures, HISTORY_SAMPLES, Health, Line, MAX_CHIPS, MAX_LINES, MAX_PROCESSES, MAX_ROWS,
-    Process, Row, Snapshot, StatsHeader, StatsView, stats_bytes,
+    self, Anomalies, Chip, Figures, HISTORY_SAMPLES, Health, Line, MAX_CHIPS, MAX_LINES, MAX_PROCESSES, MAX_REFUSALS,
+    MAX_ROWS, Process, Reason, Refusal, Row, Snapshot, StatsHeader, StatsView, stats_bytes,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -193,12 +196,19 @@ fn rings(out: &mut String) {
     writeln!(out, "##{}", module.from("# The slot protocol")).expect("a string");
     let identity = table!(&header, "Identity", ring::Identity;
         magic version endian header_bytes record_bytes slots records_offset total_bytes pid uid start_ticks boot_id
-        pid_namespace clock chain created_monotonic_ns created_unix_ns nonce name created_ticks reserved);
+        pid_namespace clock reserved0 created_monotonic_ns created_unix_ns nonce name created_ticks reserved);
     identity.write("Ring `Identity`", out);
     type Header = RingHeader<AtomicU64>;
-    let mut table = table!(&header, "RingHeader", Header; claim cursor clock closed dropped lost_controls stale_clock);
+    let mut table = table!(&header, "RingHeader", Header;
+        cursor clock closed dropped lost_controls stale_clock section_count sections);
     table.fields.insert(0, (0, "identity"));
-    write_sparse(&table, &[256, 8, 8, 8, 8, 8, 8, 8], "`RingHeader`", out);
+    write_sparse(&table, &[256, 8, 8, 8, 8, 8, 8, 8, SECTIONS * size_of::<Section<AtomicU64>>()], "`RingHeader`", out);
+    let section = Source::new("ring/section.rs");
+    writeln!(out, "```text\n{}```\n", section.diagram()).expect("a string");
+    let table = table!(&section, "Section", Section<AtomicU64>; claim slots moved_from start compacting unknown_frees);
+    write_sparse(&table, &[8; 6], "`Section`", out);
+    table!(&section, "VanishedCell", VanishedCell<AtomicU64>; bytes peak).write("`VanishedCell`", out);
+    writeln!(out, "```text\n{}```\n", Source::new("ring/compact/mod.rs").diagram()).expect("a string");
     writeln!(out, "```text\n{}```\n", drops.diagram()).expect("a string");
     type Cell = DropCell<AtomicU64>;
     table!(&drops, "DropCell", Cell; allocated_bytes allocated_blocks freed_bytes freed_blocks)
@@ -206,8 +216,10 @@ fn rings(out: &mut String) {
     writeln!(
         out,
         "The drop table lies at {HEADER_BYTES}: {DROP_DEVICES} devices x {MEMORY_KINDS} memory kinds, {} bytes. \
-         Records of {EVENT_BYTES} bytes start at {RECORDS_OFFSET}; a ring of n slots has {} + n x 64 bytes.\n",
+         Section 0 begins at {FIRST_SECTION_OFFSET} with a table of {} bytes, of as many rows; its records, {EVENT_BYTES} bytes each, start at \
+         {RECORDS_OFFSET}; a ring of one section with n slots has {} + n x 64 bytes.\n",
         size_of::<DropTable<AtomicU64>>(),
+        size_of::<VanishedTable<AtomicU64>>(),
         ring::ring_bytes(0)
     )
     .expect("a string");
@@ -242,9 +254,10 @@ fn ledgers(out: &mut String) {
         (stored_at::<Header>(|header| header.commit(1, 0)), "commit"),
         (stored_at::<Header>(|header| header.settle(1)), "settled"),
         (stored_at::<Header>(|header| header.set_capacity(1)), "capacity"),
+        (stored_at::<Header>(|header| header.set_gone(1)), "gone"),
     ];
     let table = Table { source: &header, name: "LedgerHeader", bytes: size_of::<Header>(), fields };
-    write_sparse(&table, &[size_of::<ledger::Identity>(), 8, 8, 8], "`LedgerHeader`", out);
+    write_sparse(&table, &[size_of::<ledger::Identity>(), 8, 8, 8, 8], "`LedgerHeader`", out);
     writeln!(out, "State block:\n\n```text\n{}```\n", state.diagram()).expect("a string");
     table!(&state, "Counters", Counters; events torn anomalies reserved).write("`Counters`", out);
     table!(&state, "Device", Device;
@@ -267,10 +280,11 @@ fn ledgers(out: &mut String) {
 }
 
 fn segments(out: &mut String) {
-    let (module, segment, figures, snapshot, seqlock) = (
+    let (module, segment, figures, refusal, snapshot, seqlock) = (
         Source::new("stats/mod.rs"),
         Source::new("stats/segment.rs"),
         Source::new("stats/figures.rs"),
+        Source::new("stats/refusal.rs"),
         Source::new("stats/snapshot.rs"),
         Source::new("seqlock.rs"),
     );
@@ -282,9 +296,14 @@ fn segments(out: &mut String) {
         started_unix_ns started_monotonic_ns reserved)
     .write("Stats `Identity`", out);
     type Header = StatsHeader<AtomicU64>;
-    let mut table = table!(&segment, "StatsHeader", Header; active heartbeat history_head);
+    let mut table = table!(&segment, "StatsHeader", Header; active heartbeat history_head sampled since gone);
     table.fields.insert(0, (0, "identity"));
-    write_sparse(&table, &[size_of::<stats::Identity>(), 8, 8, 8], "`StatsHeader`", out);
+    write_sparse(
+        &table,
+        &[size_of::<stats::Identity>(), 8, 8, 8, 8, 8, 2 * size_of::<stats::Gone>()],
+        "`StatsHeader`",
+        out,
+    );
     // Geometry as it is announced.
     // SAFETY: repr(C) and made of its words only.
     let header = unsafe { Heap::<Header, AtomicU64>::new(|_| AtomicU64::new(0)) };
@@ -307,13 +326,14 @@ fn segments(out: &mut String) {
     writeln!(out, "Snapshot:\n\n```text\n{}```\n", snapshot.diagram()).expect("a string");
     writeln!(
         out,
-        "At most {MAX_CHIPS} chips, {MAX_PROCESSES} processes, {MAX_ROWS} rows and {MAX_LINES} lines: {} words.\n",
+        "At most {MAX_CHIPS} chips, {MAX_PROCESSES} processes, {MAX_ROWS} rows, {MAX_LINES} lines and {MAX_REFUSALS} refused rings: {} words.\n",
         Snapshot::MAX_WORDS
     )
     .expect("a string");
     table!(&figures, "Health", Health;
         monotonic_ns unix_ns generation rings rejected_rings_total events_total dropped_events_total torn_events_total
-        lag_events live_allocations hidden_processes hidden_rows cpu_ns deaths_total reserved anomalies)
+        lag_events live_allocations hidden_processes hidden_rows cpu_ns deaths_total refused_rings hidden_refusals places
+        open_files_limit reserved anomalies)
     .write("`Health`", out);
     table!(&figures, "Anomalies", Anomalies;
         free_unknown double_free invalid_record alloc_live overflow size_mismatch reserved)
@@ -327,10 +347,16 @@ fn segments(out: &mut String) {
     .write("`Chip`", out);
     table!(&figures, "Process", Process;
         pid uid state source start_ticks start_unix_ns last_event_unix_ns events_total dropped_events_total lag_events
-        nonce ring_pid reserved name command_line)
+        nonce ring_pid incomplete torn_events_total anomalies name command_line)
     .write("`Process`", out);
+    let bits = stats::incomplete::ALL.map(|(bit, name)| format!("{bit:#x} {name}"));
+    writeln!(out, "Bits of `incomplete`: {}.\n", bits.join(", ")).expect("a string");
     table!(&figures, "Row", Row; process chip device memory figures).write("`Row`", out);
     table!(&figures, "Line", Line; unix_ns severity pid text).write("`Line`", out);
+    table!(&refusal, "Refusal", Refusal; nonce pid uid owner reason passing reserved since_unix_ns text)
+        .write("`Refusal`", out);
+    let reasons = Reason::ALL.map(|reason| format!("{} {}", reason as u32, reason.name()));
+    writeln!(out, "Reasons: {}.\n", reasons.join(", ")).expect("a string");
 }
 
 fn document() -> String {
@@ -379,6 +405,7 @@ fn no_byte_is_unnamed() {
     check::<Process>("Process", offset_of!(Process, command_line), 200);
     check::<Row>("Row", offset_of!(Row, figures), 96);
     check::<Line>("Line", offset_of!(Line, text), 240);
+    check::<Refusal>("Refusal", offset_of!(Refusal, text), 120);
     check::<Anomalies>("Anomalies", offset_of!(Anomalies, reserved), 16);
     check::<Health>("Health", offset_of!(Health, anomalies), 64);
 }

@@ -13,7 +13,7 @@ use shm_layout::ring::{
     CLOCK_MONOTONIC_NS, Consumer, Drained, ENDIAN_MARK, HEADER_BYTES, Identity, IdentityError, MAGIC, Producer, Push,
     RECORDS_OFFSET, Slot, VERSION, ring_bytes,
 };
-use shm_layout::stats::{Chip, Health, Line, Process, Row, Snapshot};
+use shm_layout::stats::{Chip, Health, Line, Process, Refusal, Row, Snapshot};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
@@ -404,7 +404,7 @@ fn filled<T: bytemuck::Pod>(seed: u64) -> T {
     value
 }
 
-fn snapshot(counts: [usize; 4], seed: u64) -> Snapshot {
+fn snapshot(counts: [usize; 5], seed: u64) -> Snapshot {
     let seeds = |count: usize| (0..count as u64).map(move |n| seed ^ n << 20);
     let rows = if counts[0] == 0 || counts[1] == 0 { 0 } else { counts[2] };
     Snapshot {
@@ -419,6 +419,7 @@ fn snapshot(counts: [usize; 4], seed: u64) -> Snapshot {
             })
             .collect(),
         lines: seeds(counts[3]).map(filled::<Line>).collect(),
+        refusals: seeds(counts[4]).map(filled::<Refusal>).collect(),
     }
 }
 
@@ -426,7 +427,7 @@ proptest! {
     #![proptest_config(config(400))]
 
     #[test]
-    fn snapshots_come_back(counts in [0..4_usize, 0..5, 0..9, 0..4], seed in any::<u64>(), extra in 0..9_usize) {
+    fn snapshots_come_back(counts in [0..4_usize, 0..5, 0..9, 0..4, 0..4], seed in any::<u64>(), extra in 0..9_usize) {
         let before = snapshot(counts, seed);
         let mut words = vec![7; 3];
         before.encode(&mut words);
@@ -454,7 +455,7 @@ proptest! {
     #[cfg_attr(miri, ignore = "making random words takes miri minutes; `decoders_under_miri` and threads.rs instead")]
     fn a_damaged_snapshot_is_a_snapshot_or_an_error(seed in any::<u64>(), at in any::<prop::sample::Index>(), word in any::<u64>(), small in any::<bool>()) {
         let mut words = Vec::new();
-        snapshot([2, 2, 3, 1], seed).encode(&mut words);
+        snapshot([2, 2, 3, 1, 1], seed).encode(&mut words);
         // The counts are where it hurts: every second time one of them.
         let at = at.index(if small { 4 } else { words.len() });
         words[at] = if small { word % 80 } else { word };
@@ -528,13 +529,13 @@ proptest! {
 /// The casts in the decoders, small enough for miri.
 #[test]
 fn decoders_under_miri() {
-    let (mut words, before) = (Vec::new(), snapshot([1, 1, 1, 1], 3));
+    let (mut words, before) = (Vec::new(), snapshot([1, 1, 1, 1, 1], 3));
     before.encode(&mut words);
     assert_eq!(Snapshot::decode(&words), Ok(before));
     let devices = vec![filled::<Device>(4)];
     let state = LedgerState { counters: filled(1), devices, accounts: vec![filled::<Account>(5)] };
     for count in [0, 1, 2, 64, 65, 1 << 61, u64::MAX] {
-        for at in 0..4 {
+        for at in 0..5 {
             let mut damaged = words.clone();
             damaged[at] = count;
             assert_eq!(Snapshot::decode(&damaged).is_ok(), count == 1 || at >= 2 && count == 0, "{at} {count}");
@@ -545,7 +546,7 @@ fn decoders_under_miri() {
         assert_eq!(LedgerState::decode(&damaged).is_some(), count < 2);
     }
     for (process, chip) in [(1, 0), (0, 1), (u32::MAX, 0), (0, u32::MAX)] {
-        let mut outside = snapshot([1, 1, 1, 1], 3);
+        let mut outside = snapshot([1, 1, 1, 1, 1], 3);
         (outside.rows[0].process, outside.rows[0].chip) = (process, chip);
         outside.encode(&mut words);
         assert!(Snapshot::decode(&words).is_err(), "a row points outside");
@@ -557,8 +558,8 @@ fn decoders_under_miri() {
 #[test]
 #[cfg_attr(miri, ignore = "megabytes of figures; nothing but safe code runs")]
 fn a_full_snapshot_fits() {
-    use shm_layout::stats::{MAX_CHIPS, MAX_LINES, MAX_PROCESSES, MAX_ROWS};
-    let full = snapshot([MAX_CHIPS, MAX_PROCESSES, MAX_ROWS, MAX_LINES], 5);
+    use shm_layout::stats::{MAX_CHIPS, MAX_LINES, MAX_PROCESSES, MAX_REFUSALS, MAX_ROWS};
+    let full = snapshot([MAX_CHIPS, MAX_PROCESSES, MAX_ROWS, MAX_LINES, MAX_REFUSALS], 5);
     let mut words = Vec::new();
     full.encode(&mut words);
     assert_eq!(words.len(), Snapshot::MAX_WORDS);
@@ -665,10 +666,10 @@ fn an_identity_says_what_is_wrong() {
     assert_eq!(check(Identity { magic: 1, ..good }), Err(IdentityError::Magic));
     assert_eq!(check(Identity { magic: MAGIC.swap_bytes(), ..good }), Err(IdentityError::Endian), "as it is found");
     assert_eq!(check(Identity { endian: ENDIAN_MARK.swap_bytes(), ..good }), Err(IdentityError::Endian));
-    assert_eq!(check(Identity { version: 2, ..good }), Err(IdentityError::Version { found: 2 }));
+    assert_eq!(check(Identity { version: VERSION + 1, ..good }), Err(IdentityError::Version { found: VERSION + 1 }));
     assert_eq!(good.check(bytes - 64), Err(IdentityError::Geometry));
-    let newer = check(Identity { version: 2, ..good }).expect_err("newer").to_string();
-    assert!(newer.contains("version 2") && newer.contains("version 1"), "{newer}");
+    let newer = check(Identity { version: VERSION + 1, ..good }).expect_err("newer").to_string();
+    assert!(newer.contains("version 3") && newer.contains("version 2"), "{newer}");
 }
 
 proptest! {

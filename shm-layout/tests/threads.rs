@@ -35,7 +35,7 @@ fn two_producers_and_a_consumer() {
         for name in [1, 2] {
             let (header, drops, slots, full, done) = (&header, &drops, &slots, &full, &done);
             scope.spawn(move || {
-                let producer = Producer::new(&header.claim, &**slots).expect("a power of two");
+                let producer = Producer::new(&header.sections[0].claim, &**slots).expect("a power of two");
                 for n in 0..each {
                     let event = record(name, n);
                     while producer.push(&event) == Push::Full {
@@ -63,7 +63,7 @@ fn two_producers_and_a_consumer() {
             next = to;
             thread::yield_now();
         }
-        assert_eq!((expected, next), ([0, each, each], header.claim.load(Relaxed)));
+        assert_eq!((expected, next), ([0, each, each], header.sections[0].claim.load(Relaxed)));
     });
     let counted: u64 = drops.cells.iter().flatten().map(|cell| cell.allocated_blocks.load(Relaxed)).sum();
     let bytes: u64 = drops.cells.iter().flatten().map(|cell| cell.allocated_bytes.load(Relaxed)).sum();

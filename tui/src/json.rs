@@ -1,6 +1,6 @@
 //! The JSON of `--json`: one object, the contract of [`shm_layout::report`].
 
-use crate::source::Observation;
+use crate::source::{Connection, Observation};
 use crate::users::Users;
 use shm_layout::report::{Context, Report};
 
@@ -10,6 +10,9 @@ use shm_layout::report::{Context, Report};
 /// When it cannot be written as JSON (it always can).
 pub fn report(seen: &Observation, users: &Users) -> serde_json::Result<String> {
     let context = Context {
+        prefix: &seen.prefix,
+        live: matches!(seen.connection(), Connection::Live),
+        now_unix_ns: seen.unix_ns,
         pid: seen.identity.pid,
         started_monotonic_ns: seen.identity.started_monotonic_ns,
         now_monotonic_ns: seen.now_ns,
@@ -26,7 +29,7 @@ mod tests {
     use super::*;
     use crate::sample;
     use serde_json::Value;
-    use shm_layout::stats::UNKNOWN;
+    use shm_layout::stats::{Reason, Refusal, UNKNOWN, incomplete};
 
     fn keys(value: &Value) -> Vec<&str> {
         value.as_object().unwrap().keys().map(String::as_str).collect()
@@ -36,6 +39,45 @@ mod tests {
         for key in expected {
             assert!(keys(value).contains(key), "{key} is missing in {value}");
         }
+    }
+
+    #[test]
+    fn troubles_are_in_it() {
+        let mut seen = sample::observation(1);
+        seen.snapshot.health.hidden_refusals = 9;
+        seen.snapshot.health.refused_rings = 10;
+        seen.snapshot.processes[0].incomplete = incomplete::DROPPED | incomplete::NO_LEDGER;
+        seen.snapshot.processes[0].torn_events_total = 3;
+        seen.snapshot.processes[0].anomalies.double_free = 4;
+        let mut refusal: Refusal = bytemuck::Zeroable::zeroed();
+        (refusal.pid, refusal.uid, refusal.owner, refusal.reason) = (7, 1000, 1001, Reason::Owner as u32);
+        (refusal.nonce, refusal.since_unix_ns, refusal.passing) = (0xbeef, 1_500_000_000, 1);
+        // As another program might write it: not through `text::store`.
+        refusal.text[..9].copy_from_slice(b"\x1b[31mbad\x07");
+        seen.snapshot.refusals = vec![refusal];
+        let text = report(&seen, &Users::default()).unwrap();
+        assert!(!text.contains("\\u001b") && !text.contains('\x1b'), "{text}");
+        let json: Value = serde_json::from_str(&text).unwrap();
+        let aggregator = &json["aggregator"];
+        assert_eq!((&aggregator["rejected_rings_hidden"], &aggregator["stale"]), (&9.into(), &false.into()));
+        let ring = &aggregator["rejected_rings"][0];
+        let expected = serde_json::json!({"name": "tt_alloc.ring.1000.7.000000000000beef", "pid": 7, "uid": 1000,
+            "owner_uid": 1001, "reason": "owner", "text": "?[31mbad?", "passing": true, "since_unix_seconds": 1.5});
+        assert_eq!(ring, &expected);
+        let process = &json["processes"][0];
+        assert_eq!(process["detail_incomplete_reasons"], serde_json::json!(["dropped", "no-ledger"]));
+        assert_eq!((&process["torn_events_total"], &process["anomalies"]["double_free"]), (&3.into(), &4.into()));
+        assert_eq!(process["last_event_age_seconds"], 0.04);
+        assert_eq!(aggregator["heartbeat_age_seconds"], 0.06);
+        seen.heartbeat_ns = seen.now_ns - 2_000_000_001;
+        let json: Value = serde_json::from_str(&report(&seen, &Users::default()).unwrap()).unwrap();
+        assert_eq!(json["aggregator"]["stale"], true);
+        seen.heartbeat_ns = 0;
+        let json: Value = serde_json::from_str(&report(&seen, &Users::default()).unwrap()).unwrap();
+        assert_eq!(
+            (&json["aggregator"]["stale"], &json["aggregator"]["heartbeat_age_seconds"]),
+            (&true.into(), &Value::Null)
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The ledgers: every live allocation of every process, read while the aggregator goes on writing.
 
+use aggregator::sigbus::Guarded;
 use shm_layout::event::{Event, Memory, flags};
 use shm_layout::ledger::{
     DYING, ENTRIES_OFFSET, Entries, Identity, IdentityError, LedgerHeader, LedgerState, STATE_WORDS, state_offset,
@@ -7,7 +8,7 @@ use shm_layout::ledger::{
 use shm_layout::names::{DIRECTORY, Prefix, ProcessFile, Role};
 use shm_layout::procfs;
 use shm_layout::ring::Slot;
-use shm_layout::segment::{Access, Expect, Mapping, Opened, SegmentError, open};
+use shm_layout::segment::{Access, Expect, Mapping, SegmentError, open};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -32,6 +33,12 @@ pub enum LedgerError {
     /// The header does not fit the file.
     #[error("{DIRECTORY}/{name}: shorter than a ledger; its process is left out")]
     Short {
+        /// File name.
+        name: String,
+    },
+    /// As many are open as can be guarded against being cut short.
+    #[error("{DIRECTORY}/{name}: too many ledgers are open; its process is left out")]
+    TooMany {
         /// File name.
         name: String,
     },
@@ -75,7 +82,7 @@ impl Allocation {
 #[derive(Debug)]
 pub struct Ledger {
     identity: Identity,
-    opened: Opened,
+    opened: Guarded,
 }
 
 impl Ledger {
@@ -86,9 +93,13 @@ impl Ledger {
     pub fn open(prefix: &Prefix, file: &ProcessFile, owners: &[u32]) -> Result<Self, LedgerError> {
         let name = file.of_role(Role::Ledger).name(prefix);
         let opened = open(&name, Access::Read, Expect { owners, least: ENTRIES_OFFSET as u64, most: u64::MAX })?;
+        let opened = Guarded::new(opened).ok_or_else(|| LedgerError::TooMany { name: name.clone() })?;
         let header: &LedgerHeader<AtomicU64> =
             opened.mapping.one(0).ok_or_else(|| LedgerError::Short { name: name.clone() })?;
         let identity = header.identity();
+        if opened.faulted() {
+            return Err(LedgerError::Short { name });
+        }
         identity.check().map_err(|error| LedgerError::Foreign { name: name.clone(), error })?;
         let same = (identity.uid, identity.ring_pid, identity.nonce) == (file.uid, file.pid, file.nonce);
         if same { Ok(Self { identity, opened }) } else { Err(LedgerError::Mismatch { name }) }
@@ -105,6 +116,11 @@ impl Ledger {
         let same = procfs::stat(&pid).is_some_and(|stat| stat.start_ticks == self.identity.start_ticks);
         let name = same.then(|| procfs::read_bounded(&format!("/proc/{pid}/comm"), 64).ok()).flatten();
         name.map(|bytes| shm_layout::text::clean(bytes.trim_ascii_end())).unwrap_or_default()
+    }
+
+    /// Whether the file was cut short while it was read: then what was read of it is not all.
+    pub fn was_cut_short(&self) -> bool {
+        self.opened.faulted()
     }
 
     /// Every allocation that is live now, in no order.

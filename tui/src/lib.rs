@@ -11,6 +11,7 @@
 //! | [`roster`] | who the processes are, as text |
 //! | [`selection`] | the chips that the user asked for |
 //! | [`degraded`] | whether what is shown may be incomplete |
+//! | [`diagnosis`] | what is wrong, what that means, what to do next: for `tt-alloc doctor` |
 //! | [`units`], [`clock`], [`users`] | bytes, ages, moments and user names as text |
 //! | [`once`], [`table`], [`json`], [`buffers`] | one-shot output |
 //! | [`screen`] | the dashboard: its state, and how it is drawn |
@@ -27,6 +28,7 @@ pub mod buffers;
 pub mod clock;
 pub mod degraded;
 pub mod demo;
+pub mod diagnosis;
 pub mod embedded;
 pub mod exit;
 pub mod json;

@@ -41,7 +41,7 @@ impl Once {
         let feed = self.look(source);
         let mut seen = match (feed.seen, feed.connection) {
             (Some(seen), connection) => {
-                for reason in degraded::reasons(&connection, &seen) {
+                for reason in degraded::reasons(&connection, &seen).into_iter().chain(degraded::past(&seen)) {
                     crate::output::complain(format_args!("{program}: {reason}"));
                 }
                 (connection, seen)

@@ -79,7 +79,9 @@ fn process(pid: u32, uid: u32, name: &str, command_line: &str, events_total: u64
         lag_events: 0,
         nonce: u64::from(pid) << 20,
         ring_pid: pid,
-        reserved: 0,
+        incomplete: 0,
+        torn_events_total: 0,
+        anomalies: Default::default(),
         name: text::store(name.as_bytes()),
         command_line: text::store(command_line.as_bytes()),
     }
@@ -159,6 +161,7 @@ pub fn host_at(chips: usize, swing: f64) -> Snapshot {
             line(12, Severity::Error, 0, "ring tt_alloc.ring.1000.777.00000000deadbeef refused: not a regular file"),
             line(4, Severity::Info, 52_011, "PID 52011 (ttnn_bench) attached: 1 chip"),
         ],
+        refusals: Vec::new(),
         health: Health {
             monotonic_ns: NOW_NS - 60_000_000,
             unix_ns: UNIX_NS - 60_000_000,
@@ -213,6 +216,7 @@ mod seen {
             })
         });
         Observation {
+            prefix: Default::default(),
             history: history.collect(),
             history_head: 300,
             snapshot,

@@ -78,6 +78,7 @@ impl Selection {
             chips: kept.iter().map(|at| snapshot.chips[*at]).collect(),
             processes: holders.iter().map(|at| snapshot.processes[*at]).collect(),
             lines: snapshot.lines,
+            refusals: snapshot.refusals,
         };
         (left, kept)
     }

@@ -1,6 +1,7 @@
 //! The stats segment of this host: found, checked, read, and found again when the aggregator is replaced.
 
 use crate::clock;
+use aggregator::sigbus::Guarded;
 use shm_layout::event::Memory;
 use shm_layout::names::{DIRECTORY, Prefix};
 use shm_layout::procfs;
@@ -37,6 +38,14 @@ pub enum SourceError {
     /// The segment is being made.
     #[error("{DIRECTORY}/{name} is not ready yet; the aggregator is starting, try again in a moment")]
     NotReady {
+        /// File name.
+        name: String,
+    },
+    /// It was cut short under this viewer.
+    #[error(
+        "disconnected: {DIRECTORY}/{name} was cut short while it was read; a running aggregator makes it again within a second, otherwise start one with `aggregator &`"
+    )]
+    Lost {
         /// File name.
         name: String,
     },
@@ -99,7 +108,7 @@ impl SourceError {
 
     /// Whether there simply is nothing to show: no aggregator, or none that is ready.
     pub const fn is_absence(&self) -> bool {
-        matches!(self, Self::NoAggregator { .. } | Self::NotReady { .. })
+        matches!(self, Self::NoAggregator { .. } | Self::NotReady { .. } | Self::Lost { .. })
     }
 }
 
@@ -149,6 +158,8 @@ pub struct History {
 /// What was read at one poll.
 #[derive(Clone, Debug)]
 pub struct Observation {
+    /// Of the files' names.
+    pub prefix: Prefix,
     /// The figures.
     pub snapshot: Snapshot,
     /// By chip, as in the snapshot. Shared by the looks between two samples.
@@ -168,6 +179,11 @@ pub struct Observation {
 impl Observation {
     /// Time that a history sample stands for, s.
     pub const SECONDS_PER_SAMPLE: u64 = HISTORY_SECONDS_PER_SAMPLE;
+
+    /// Whether the aggregator runs, at the moment of the poll.
+    pub fn connection(&self) -> Connection {
+        connection(&self.identity, self.heartbeat_ns, self.now_ns)
+    }
 }
 
 /// The answer to one poll.
@@ -217,7 +233,7 @@ struct Edition {
 }
 
 struct Attached {
-    opened: Opened,
+    opened: Guarded,
     identity: Identity,
     /// What was copied last.
     edition: Option<Edition>,
@@ -287,6 +303,7 @@ fn identity(opened: &Opened) -> Option<Identity> {
 
 /// A reader of the stats segment.
 pub struct Source {
+    prefix: Prefix,
     name: String,
     owners: Vec<u32>,
     attached: Option<Attached>,
@@ -307,7 +324,7 @@ impl Source {
 
     /// Of this prefix, believing these owners.
     pub fn trusting(prefix: &Prefix, owners: Vec<u32>) -> Self {
-        Self { name: prefix.stats(), owners, attached: None, words: Vec::new() }
+        Self { prefix: prefix.clone(), name: prefix.stats(), owners, attached: None, words: Vec::new() }
     }
 
     /// Looks once. Never waits: what is not there now is an answer, too.
@@ -331,7 +348,11 @@ impl Source {
 
     /// Looks once, for somebody who keeps what the last look brought: figures that are still the same are not copied again.
     pub fn poll_again(&mut self) -> News {
-        self.look().unwrap_or_else(|error| {
+        let found = self.look();
+        // What was read since is zeros, whatever became of it.
+        let lost = self.attached.as_ref().is_some_and(|attached| attached.opened.faulted());
+        let found = if lost { Err(SourceError::Lost { name: self.name.clone() }) } else { found };
+        found.unwrap_or_else(|error| {
             // Not while it is merely busy: attaching again would not make it quicker.
             if !matches!(error, SourceError::Busy { .. }) {
                 self.attached = None;
@@ -370,7 +391,8 @@ impl Source {
         attached.read_history(snapshot.chips.len());
         let Pulse { history, history_head, heartbeat_ns, now_ns, unix_ns } = attached.pulse().ok_or_else(geometry)?;
         let identity = attached.identity;
-        let seen = Observation { snapshot, history, history_head, identity, heartbeat_ns, now_ns, unix_ns };
+        let prefix = self.prefix.clone();
+        let seen = Observation { prefix, snapshot, history, history_head, identity, heartbeat_ns, now_ns, unix_ns };
         let connection = connection(&identity, heartbeat_ns, now_ns);
         Ok(News::Feed(Box::new(Feed { connection, seen: Some(seen) })))
     }
@@ -381,8 +403,10 @@ impl Source {
         let expect = Expect { owners: &self.owners, least: 0, most: u64::MAX };
         let opened = open(&self.name, Access::Read, expect).map_err(SourceError::from_segment)?;
         let foreign = |error| SourceError::Foreign { name: self.name.clone(), error };
+        let opened = Guarded::new(opened).ok_or_else(|| SourceError::Busy { name: self.name.clone() })?;
         let identity = identity(&opened).ok_or(foreign(IdentityError::Geometry))?;
         identity.check().map_err(|error| match error {
+            _ if opened.faulted() => SourceError::Lost { name: self.name.clone() },
             IdentityError::NotReady => SourceError::NotReady { name: self.name.clone() },
             other => foreign(other),
         })?;
@@ -413,8 +437,11 @@ fn connection(identity: &Identity, heartbeat_ns: u64, now_ns: u64) -> Connection
     if age_ns <= GONE_AFTER_NS {
         return Connection::Live;
     }
-    let gone = procfs::stat(&identity.pid.to_string())
-        .is_none_or(|stat| stat.start_ticks != identity.start_ticks || stat.state == b'Z');
+    let gone = match procfs::stat(&identity.pid.to_string()) {
+        Some(stat) => stat.start_ticks != identity.start_ticks || stat.state == b'Z',
+        // Not seen is not dead: /proc may hide it (hidepid).
+        None => procfs::is_gone(identity.pid),
+    };
     if gone || age_ns > STALE_AFTER_NS { Connection::Stale { age_ns, gone } } else { Connection::Live }
 }
 

@@ -87,6 +87,8 @@ impl Books {
             });
         }
         for live in self.accounts.iter_mut().filter(|l| l.account.device == device) {
+            // None are left, unless the ledger lost them before it could tell.
+            live.lose_entries();
             live.clear_unlisted(chips);
         }
         if let Some(device) = self.devices.iter_mut().find(|d| d.device == device) {

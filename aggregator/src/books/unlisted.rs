@@ -2,9 +2,16 @@
 //! counters and the frees themselves say.
 
 use super::{Books, MOST_BYTES, fold, signed};
+use crate::account::Live;
 use crate::chips::Chips;
-use crate::ledger::Key;
+use crate::ledger::{Key, Ledger};
+use crate::sections::Jump;
 use shm_layout::event::{Event, Memory};
+use shm_layout::ledger::Account;
+use shm_layout::stats::incomplete;
+
+/// What is over when everything that it concerned has ended.
+const ENDS: u32 = incomplete::DROPPED | incomplete::NO_LEDGER | incomplete::LEDGER_FULL | incomplete::LEDGER_LOST;
 
 impl Books {
     #[cold]
@@ -30,6 +37,50 @@ impl Books {
         }
     }
 
+    /// A free says another size than the entry that it has taken. Where records were dropped, the entry may be what an earlier use
+    /// of the address left, whose free was dropped: the free is right then, and what it differs by stays to be freed.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn freed_another(&mut self, event: &Event, at: usize, taken: u64) {
+        let live = &mut self.accounts[at];
+        if live.account.incomplete == 0 {
+            self.counters.anomalies.size_mismatch += 1;
+            return;
+        }
+        live.shift_unlisted(signed(taken) - signed(event.taken()), 0);
+        live.account.freed = live.account.freed.saturating_sub(taken).saturating_add(event.taken());
+    }
+
+    /// Accounts of which records were dropped, and in which everything that was dropped has ended: single allocations are what
+    /// they were again. True if there was one. For when every drop is in the books.
+    pub fn find_complete_again(&mut self, ledger: Option<&mut Ledger>, chips: &mut Chips) -> bool {
+        if self.history_lost || self.accounts.iter().all(|live| live.account.incomplete == 0) {
+            return false;
+        }
+        let mut batch = ledger.map(|ledger| ledger.begin(&[]));
+        let mut some = false;
+        let ends = |live: &&mut Live| live.account.incomplete & !u64::from(ENDS) == 0 && live.account.incomplete != 0;
+        for live in self.accounts.iter_mut().filter(ends) {
+            let Account { device, outstanding, unlisted_bytes, unlisted_blocks, drops_seen, .. } = live.account;
+            let Some(memory) = live.memory() else { continue };
+            // A dropped free leaves its entry listed, and only the end of all of them tells that it has gone.
+            let nothing_dropped = (outstanding, unlisted_bytes, unlisted_blocks) == (0, 0, 0) && drops_seen[3] == 0;
+            let nothing_alive = live.all_blocks() == 0;
+            if !nothing_dropped && nothing_alive {
+                // What is listed has ended by frees that were dropped, and what is unlisted makes up for it.
+                if let Some(batch) = &mut batch {
+                    batch.remove_account(device, memory, |_| {});
+                }
+                live.end_all(chips);
+            }
+            if nothing_dropped || nothing_alive {
+                live.account.incomplete = 0;
+                some = true;
+            }
+        }
+        some
+    }
+
     /// A free of something that has no entry: that of an allocation whose record was dropped, if there is one. False if
     /// there is none.
     pub(super) fn free_unlisted(&mut self, event: &Event, memory: Memory, chips: &mut Chips) -> bool {
@@ -38,13 +89,13 @@ impl Books {
         if live.account.outstanding == 0 {
             return false;
         }
-        let before = live.footprint();
+        let (before, taken) = (live.footprint(), event.taken().min(MOST_BYTES));
         live.account.outstanding = live.account.outstanding.saturating_sub(1);
-        live.shift_unlisted(-signed(event.taken()), -1);
-        live.account.freed = live.account.freed.saturating_add(event.taken());
+        live.shift_unlisted(-signed(taken), -1);
+        live.account.freed = live.account.freed.saturating_add(taken);
         let figures = chips.figures(live.chip, memory);
         figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(live.footprint());
-        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(event.taken());
+        figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(taken);
         true
     }
 
@@ -71,6 +122,25 @@ impl Books {
         figures.freed_bytes_total = figures.freed_bytes_total.saturating_add_signed(-bytes);
     }
 
+    /// What came and went in the ring unread: it is in the sums and peaks.
+    pub fn absorb_vanished(&mut self, jump: &Jump, chips: &mut Chips) {
+        self.counters.events = self.counters.events.saturating_add(jump.records);
+        let anomalies = &mut self.counters.anomalies;
+        anomalies.free_unknown = anomalies.free_unknown.saturating_add(jump.unknown_frees);
+        for &(device, memory, bytes, peak) in &jump.cells {
+            let Some(at) = self.account(device, memory, chips) else { continue };
+            let live = &mut self.accounts[at];
+            let (bytes, peak) = (bytes.min(MOST_BYTES), peak.min(MOST_BYTES));
+            live.account.allocated = live.account.allocated.saturating_add(bytes);
+            live.account.freed = live.account.freed.saturating_add(bytes);
+            live.account.peak = live.account.peak.max(peak);
+            let figures = chips.figures(live.chip, memory);
+            figures.allocated_bytes_total = figures.allocated_bytes_total.saturating_add(bytes);
+            figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(bytes);
+            figures.peak_footprint_bytes = figures.peak_footprint_bytes.max(peak);
+        }
+    }
+
     /// Absorbs the ring's drop counters of one cell: what they have grown by since the last look.
     pub fn absorb_drops(&mut self, device: u32, memory: Memory, now: [u64; 4], chips: &mut Chips) {
         let Some(at) = self.account(device, memory, chips) else { return };
@@ -86,7 +156,7 @@ impl Books {
         live.account.outstanding = live.account.outstanding.saturating_add(allocated_blocks);
         live.account.allocated = live.account.allocated.saturating_add(allocated);
         live.account.freed = live.account.freed.saturating_add(freed);
-        live.account.incomplete = 1;
+        live.lose_detail(incomplete::DROPPED);
         live.account.peak = live.account.peak.max(live.footprint());
         let figures = chips.figures(live.chip, memory);
         figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(live.footprint());

@@ -6,6 +6,8 @@ use super::index::{Index, Place};
 use super::links::{NONE, Twins};
 use super::processor::prefetch;
 use super::{Key, Slots};
+use crate::sigbus::Fault;
+use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::event::{Event, Kind, Memory};
 use shm_layout::ledger::{DYING, Entries};
 
@@ -61,6 +63,9 @@ pub struct Held {
 pub struct Batch<'a> {
     slots: &'a Slots,
     held: &'a mut Held,
+    /// The file lost pages: nothing more is entered, and nothing found. Asked right after each access that may be the first to
+    /// notice, so that no record is half in the list and half in the sums.
+    fault: Fault,
 }
 
 impl Default for Held {
@@ -207,9 +212,9 @@ impl Held {
 
 impl<'a> Batch<'a> {
     /// Begins.
-    pub fn new(slots: &'a Slots, held: &'a mut Held) -> Self {
+    pub fn new(slots: &'a Slots, held: &'a mut Held, fault: Fault) -> Self {
         held.awaited = 0;
-        Self { slots, held }
+        Self { slots, held, fault }
     }
 
     /// Looks at a record that will be applied soon: asks for the lines of the index.
@@ -262,6 +267,10 @@ impl<'a> Batch<'a> {
             None => return Entered { listed: false, again },
         };
         Entries(self.slots).insert(at as usize, event);
+        if self.fault.happened() {
+            Entries(self.slots).clear(at as usize);
+            return Entered { listed: false, again: false };
+        }
         match found {
             Err(vacant) => held.index.put(vacant, mark, at),
             Ok((place, oldest)) => held.join_twins(place, oldest, at),
@@ -280,10 +289,20 @@ impl<'a> Batch<'a> {
         // Where it was a moment ago it most likely still is; whatever has its mark and its key is it.
         let (place, value) = match held.index.still(place, mark) {
             Some(value) if stamp == event.stamp && same(value) => (place, value),
-            _ => held.index.find(held.mark_of(event), same).ok()?,
+            _ => match held.index.find(held.mark_of(event), same) {
+                Ok(found) => found,
+                Err(_) => {
+                    self.touch_end();
+                    return None;
+                }
+            },
         };
         let at = value & !TWINS;
         let entry = Entries(self.slots).own(at as usize);
+        if self.fault.happened() || entry.kind != Kind::Alloc as u8 {
+            self.touch_end();
+            return None;
+        }
         Entries(self.slots).mark(at as usize, true);
         if value & TWINS == 0 {
             held.index.take(place);
@@ -303,12 +322,32 @@ impl<'a> Batch<'a> {
 
     /// Takes out everything on one device.
     pub fn remove_device(&mut self, device: u32, mut each: impl FnMut(&Event)) {
-        while let Some(group) = self.held.groups.of_device(device) {
+        while let Some(group) = self.held.groups.of_device(device)
+            && !self.fault.happened()
+        {
             self.remove_members(group, &mut each);
         }
     }
 
+    /// Takes out everything of one memory kind on one device.
+    pub fn remove_account(&mut self, device: u32, memory: Memory, mut each: impl FnMut(&Event)) {
+        for group in self.held.groups.of_account(device, memory as u8) {
+            self.remove_members(group, &mut each);
+        }
+    }
+
+    /// Where something is missed: notices that the file was cut short, whose last page then is gone. What lay behind the cut in the
+    /// page of the cut itself reads as zeros without a fault.
+    #[cold]
+    fn touch_end(&self) {
+        if let Some(last) = self.slots.last() {
+            // Relaxed: for the fault that this load is then.
+            let _word = last.0[0].load(Relaxed);
+        }
+    }
+
     fn remove_members(&mut self, group: u32, mut each: impl FnMut(&Event)) {
+        self.touch_end();
         let entries = Entries(self.slots);
         let mut members = [0; AT_A_TIME];
         let mut marks = [Mark::NONE; AT_A_TIME];
@@ -331,6 +370,9 @@ impl<'a> Batch<'a> {
             for (at, mark) in members.iter().zip(&marks) {
                 if *mark != Mark::NONE {
                     let entry = entries.own(*at as usize);
+                    if self.fault.happened() {
+                        return;
+                    }
                     self.take_out(*at, &entry, *mark);
                     each(&entry);
                 }

@@ -1,9 +1,10 @@
 //! The ledger's file: entries and state blocks that outlive this aggregator, and how they grow.
 
+use crate::sigbus::{Fault, Guard};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::ledger::{
-    ENTRIES_OFFSET, Identity, LedgerHeader, LedgerState, STATE_WORDS, ledger_bytes, state_offset,
+    ENTRIES_OFFSET, Identity, IdentityError, LedgerHeader, LedgerState, STATE_WORDS, ledger_bytes, state_offset,
 };
 use shm_layout::ring::Slot;
 use shm_layout::segment::{self, Access, Expect, Mapping, SegmentError, remove_if_same};
@@ -16,6 +17,8 @@ const FIRST_ENTRIES: usize = 512;
 pub const MOST_ENTRIES: usize = 1 << 24;
 /// It grows by an eighth when its entries are used up, at most by these (1 MiB) at once: more would take longer than others can wait.
 const MOST_ADDED: usize = 1 << 14;
+/// No ring comes to this many records; a ledger that says so is not continued, for its next commits would not fit their word.
+const LAST: u64 = 1 << 62;
 /// Addresses are taken for 16 times what is needed when they do not suffice, so that pages hardly ever move.
 const ROOM: usize = 16;
 /// When it is tried again to grow, after /dev/shm was full.
@@ -24,6 +27,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// The file.
 #[derive(Debug)]
 pub struct File {
+    // Dropped before what it guards.
+    guard: Guard,
     mapping: Mapping,
     descriptor: OwnedFd,
     name: String,
@@ -35,6 +40,7 @@ pub struct File {
     full_since: Option<Instant>,
     /// Since it last grew.
     complained: bool,
+    notice: Option<String>,
 }
 
 /// A file that was there, as far as its header goes.
@@ -54,7 +60,7 @@ impl File {
     /// Makes the file, in place of an unusable one of ours. Not announced yet.
     pub fn create(name: &str) -> Result<Self, SegmentError> {
         let bytes = ledger_bytes(FIRST_ENTRIES);
-        let created = match segment::create(name, bytes) {
+        let mut created = match segment::create(name, bytes) {
             Err(SegmentError::Exists { .. }) => {
                 // Ours, but not usable (an unfinished or foreign layout): begin anew. A stranger's file stays.
                 segment::remove_own(name);
@@ -63,13 +69,33 @@ impl File {
             other => other?,
         };
         created.publish_to_all()?;
-        let file = Self::over(created.mapping, created.file, created.name, created.inode, FIRST_ENTRIES);
+        // Mapped once more, with room to grow: what made it keeps a descriptor of its own as long as its mapping is in use.
+        let room = ledger_bytes(FIRST_ENTRIES * ROOM);
+        if let Err(error) = segment::grow(name, &created.file, &mut created.mapping, bytes, room) {
+            created.remove();
+            return Err(error);
+        }
+        created.mapping.prefault(0, bytes);
+        let Some(guard) = Guard::over(&created.mapping) else {
+            created.remove();
+            let source = std::io::ErrorKind::OutOfMemory.into();
+            return Err(SegmentError::Io { name: created.name, doing: "guard its pages", source });
+        };
+        let file = Self::over(guard, created.mapping, created.file, created.name, created.inode, FIRST_ENTRIES);
         file.header().set_capacity(FIRST_ENTRIES);
         Ok(file)
     }
 
-    fn over(mapping: Mapping, descriptor: OwnedFd, name: String, inode: (u64, u64), capacity: usize) -> Self {
+    fn over(
+        guard: Guard,
+        mapping: Mapping,
+        descriptor: OwnedFd,
+        name: String,
+        inode: (u64, u64),
+        capacity: usize,
+    ) -> Self {
         Self {
+            guard,
             mapping,
             descriptor,
             name,
@@ -79,6 +105,7 @@ impl File {
             words: Vec::new(),
             full_since: None,
             complained: false,
+            notice: None,
         }
     }
 
@@ -87,6 +114,7 @@ impl File {
         let me = nix::unistd::geteuid().as_raw();
         let expect = Expect { owners: &[me], least: ledger_bytes(1) as u64, most: ledger_bytes(MOST_ENTRIES) as u64 };
         let opened = segment::open(name, Access::ReadWrite, expect).ok()?;
+        let guard = Guard::over(&opened.mapping)?;
         let header = opened.mapping.one::<LedgerHeader<AtomicU64>>(0)?;
         let found = header.identity();
         let same = found.check().is_ok() && found.nonce == identity.nonce && found.uid == identity.uid;
@@ -95,6 +123,9 @@ impl File {
             return None;
         }
         let (applied, block) = header.committed();
+        if applied >= LAST {
+            return None;
+        }
         let unsettled = applied != header.settled();
         let state_words: Vec<u64> = opened
             .mapping
@@ -104,9 +135,21 @@ impl File {
             .map(|word| word.load(Relaxed))
             .collect();
         let state = LedgerState::decode(&state_words)?;
-        let mut file = Self::over(opened.mapping, opened.file, opened.name, opened.inode, capacity);
+        if guard.faulted() {
+            return None;
+        }
+        let mut file = Self::over(guard, opened.mapping, opened.file, opened.name, opened.inode, capacity);
         file.block = block;
         Some(Found { file, applied, unsettled, state })
+    }
+
+    /// Why a file of this name and user that is there cannot be read by this version, if that is the reason.
+    pub fn unreadable(name: &str) -> Option<IdentityError> {
+        let me = nix::unistd::geteuid().as_raw();
+        let least = size_of::<LedgerHeader<AtomicU64>>() as u64;
+        let opened = segment::open(name, Access::Read, Expect { owners: &[me], least, most: u64::MAX }).ok()?;
+        let found = opened.mapping.one::<LedgerHeader<AtomicU64>>(0)?.identity().check().err();
+        found.filter(|error| matches!(error, IdentityError::Version { .. }))
     }
 
     /// The header.
@@ -145,28 +188,51 @@ impl File {
     pub fn grow(&mut self) -> bool {
         // An eighth more: what lies unused is little beside what is used.
         let capacity = (self.capacity + (self.capacity / 8).clamp(FIRST_ENTRIES, MOST_ADDED)).min(MOST_ENTRIES);
-        if capacity == self.capacity || self.full_since.is_some() {
+        if capacity == self.capacity || self.full_since.is_some_and(|since| since.elapsed() < AGAIN) {
+            return false;
+        }
+        // Growing would fill the gap that somebody has cut into the file: it would look as if it had always been empty.
+        // Relaxed: for the fault that this load is if the page is gone.
+        let _last = self.slots().last().map(|slot| slot.0[0].load(Relaxed));
+        if self.guard.faulted() {
             return false;
         }
         let (bytes, room) = (ledger_bytes(capacity), ledger_bytes((capacity * ROOM).min(MOST_ENTRIES)));
-        if let Err(error) = segment::grow(&self.name, &self.descriptor, &mut self.mapping, bytes, room) {
+        let grown = segment::grow(&self.name, &self.descriptor, &mut self.mapping, bytes, room);
+        // Also after an error: it may have moved.
+        self.guard.watch(&self.mapping);
+        if let Err(error) = grown {
             if !core::mem::replace(&mut self.complained, true) {
-                tracing::warn!(%error, entries = self.capacity, "further allocations are not listed");
+                let entries = self.capacity;
+                self.notice = Some(format!(
+                    "lists {entries} allocations and no more, further ones count in the totals only: its ledger cannot grow: {error}"
+                ));
             }
             self.full_since = Some(Instant::now());
             return false;
         }
-        self.complained = false;
+        self.full_since = None;
+        if core::mem::replace(&mut self.complained, false) {
+            self.notice = Some("lists new allocations again: its ledger has room".to_owned());
+        }
         self.capacity = capacity;
         self.header().set_capacity(capacity);
         true
     }
 
-    /// After /dev/shm was full: whether it is time to try again. To be asked once a batch.
-    pub fn take_heart(&mut self) {
-        if self.full_since.is_some_and(|since| since.elapsed() > AGAIN) {
-            self.full_since = None;
-        }
+    /// What is to be told of it, once.
+    pub fn take_notice(&mut self) -> Option<String> {
+        self.notice.take()
+    }
+
+    /// Tells whether the file lost pages, and with them entries.
+    pub fn fault(&self) -> Fault {
+        self.guard.fault()
+    }
+
+    /// Name in /dev/shm.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Unlinks the file.

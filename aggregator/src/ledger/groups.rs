@@ -228,6 +228,17 @@ impl Groups {
         self.devices.get(device as usize).copied().filter(|group| *group != NONE)
     }
 
+    /// The groups of one memory kind of a device.
+    pub fn of_account(&self, device: u32, memory: u8) -> Vec<u32> {
+        let mut found = Vec::new();
+        let mut number = self.of_device(device);
+        while let Some(group) = number.and_then(|number| self.groups.there(number)) {
+            found.extend(number.filter(|_| group.key.memory == memory));
+            number = Some(group.link.next).filter(|next| *next != NONE);
+        }
+        found
+    }
+
     /// The next members of a group, live and stale, as many as fit into `into`; how many. None of a group that is no more.
     pub fn members(&self, number: u32, into: &mut [u32]) -> usize {
         let mut at = self.groups.get(number).first;

@@ -23,7 +23,9 @@ impl Ground {
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { prefix: Prefix::new(&format!("test_{}_{n}", std::process::id())).unwrap() }
+        // In a pid namespace of its own every test has the same pid.
+        let outer = std::env::var("TEST_GROUND").unwrap_or_else(|_| format!("test_{}", std::process::id()));
+        Self { prefix: Prefix::new(&format!("{outer}_{n}")).unwrap() }
     }
 
     pub fn files(&self) -> Vec<String> {
@@ -34,6 +36,13 @@ impl Ground {
 
     pub fn must_be_clean(&self) {
         wait("an empty /dev/shm", || self.files().is_empty().then_some(()))
+            .unwrap_or_else(|_| panic!("left: {:?}", self.files()));
+    }
+
+    /// No ring and no ledger is left, while an aggregator runs.
+    pub fn must_be_clean_but_for_stats(&self) {
+        let of_process = |name: &String| name.contains(".ring.") || name.contains(".ledger.");
+        wait("no ring and no ledger", || (!self.files().iter().any(of_process)).then_some(()))
             .unwrap_or_else(|_| panic!("left: {:?}", self.files()));
     }
 
@@ -112,7 +121,7 @@ pub fn play_if_asked() {
     println!("\nready");
     for line in std::io::stdin().lock().lines() {
         let line = line.unwrap();
-        let words: Vec<u64> = line.split(' ').skip(1).map(|word| word.parse().unwrap()).collect();
+        let words: Vec<u64> = line.split(' ').skip(1).filter_map(|word| word.parse().ok()).collect();
         let answer = match line.split(' ').next().unwrap() {
             "alloc" => {
                 let [device, memory, id, size, footprint] = words[..] else { panic!("{line}") };
@@ -159,6 +168,18 @@ pub fn play_if_asked() {
                 }
                 String::new()
             }
+            "churn" => {
+                // keeps `live` blocks in DRAM of device 0, the oldest replaced `rounds` times
+                let [first, live, rounds, size] = words[..] else { panic!("{line}") };
+                let tell =
+                    |kind, id| producer::process::record(Event { id, size, ..Event::new(kind, Memory::Dram, 0) });
+                (first..first + live).for_each(|id| tell(Kind::Alloc, id));
+                for id in first..first + rounds {
+                    tell(Kind::Alloc, id + live);
+                    tell(Kind::Free, id);
+                }
+                String::new()
+            }
             "unburst" => {
                 let [first, count, size] = words[..] else { panic!("{line}") };
                 for id in first..first + count {
@@ -196,6 +217,26 @@ pub fn play_if_asked() {
                 panic!("{}", Command::new("sleep").arg("20").exec());
             }
             "fork" => fork_and_allocate(words[0]),
+            "lose_lock" => {
+                // A process loses its record locks on a file when it closes any descriptor of it.
+                let ring = producer::process::ring_name().unwrap();
+                drop(std::fs::File::open(format!("{DIRECTORY}/{ring}")).unwrap());
+                String::new()
+            }
+            "replace" => {
+                // Every descriptor of the ring becomes one of this file; how many
+                let own = std::fs::OpenOptions::new().read(true).write(true).open(&line["replace ".len()..]).unwrap();
+                let of_ring = |fd: &i32| {
+                    let link = std::fs::read_link(format!("/proc/self/fd/{fd}"));
+                    link.is_ok_and(|to| to.to_string_lossy().contains(".ring."))
+                };
+                let fds: Vec<i32> = (3..256).filter(of_ring).collect();
+                for fd in &fds {
+                    // SAFETY: the numbers are only given another file, as a program may do with any descriptor.
+                    assert_eq!(unsafe { libc::dup2(std::os::fd::AsRawFd::as_raw_fd(&own), *fd) }, *fd);
+                }
+                fds.len().to_string()
+            }
             "ring" => producer::process::ring_name().unwrap_or("none").to_owned(),
             "close" => {
                 producer::process::close();
@@ -228,7 +269,19 @@ impl Player {
     }
 
     pub fn start_with(ground: &Ground, environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        Self::start_by(Command::new(std::env::current_exe().unwrap()), ground, environment)
+    }
+
+    /// As another user; only root can do that.
+    pub fn start_as(ground: &Ground, uid: u32) -> Self {
+        use std::os::unix::process::CommandExt;
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.uid(uid).gid(uid);
+        Self::start_by(command, ground, &[])
+    }
+
+    fn start_by(mut command: Command, ground: &Ground, environment: &[(&str, &str)]) -> Self {
+        let mut child = command
             .args(["--exact", "player", "--nocapture", "--test-threads=1"])
             .env("TEST_PLAYER", "1")
             .env("TT_ALLOC_TRACKING_ENABLED", "1")
@@ -253,9 +306,14 @@ impl Player {
         self.child.id()
     }
 
+    /// Says a line.
+    pub fn say(&mut self, line: &str) {
+        writeln!(self.input, "{line}").unwrap();
+    }
+
     /// Says a line and waits for the answer.
     pub fn tell(&mut self, line: &str) -> String {
-        writeln!(self.input, "{line}").unwrap();
+        self.say(line);
         let mut answer = String::new();
         self.output.read_line(&mut answer).unwrap();
         answer.strip_prefix("ok").unwrap_or_else(|| panic!("{line}: {answer:?}")).trim().to_owned()

@@ -95,6 +95,10 @@ const GONE: Pick = Pick::new("host", "death to gone, since kill", "one of 100", 
 const MEMORY: Pick =
     Pick::new("scale", "scale: memory beyond rings and 8 MiB, per live allocation", "", "bytes").any_subject();
 
+const fn pause(subject: &'static str) -> Pick {
+    Pick::new("pauses", "full ring: a pause", subject, "µs").figure(Figure::Worst)
+}
+
 /// All of them.
 pub const BARS: &[Bar] = &[
     Bar {
@@ -203,6 +207,19 @@ pub const BARS: &[Bar] = &[
                 Pick::new("peers", "first event of a process, 1000 other rings", "first", "µs").figure(Figure::Worst),
                 1000.0,
             ),
+        ],
+    },
+    Bar {
+        measure: "longest pause in the host, ring full and nobody reads, waits for a processor apart",
+        asked: "≤ 1 ms, or bounded and told",
+        limits: &[
+            limit("compaction, 10 live,", pause("10 live"), 1000.0),
+            limit("5,000 live,", pause("5,000 live"), 1000.0),
+            limit("16,000 live,", pause("16,000 live"), 1000.0),
+            limit("growth, 30,000 live,", pause("30,000 live"), 1000.0),
+            limit("100,000 live,", pause("100,000 live"), 1000.0),
+            limit("reader stopped,", pause("a reader that is stopped, 5,000 live"), 1000.0),
+            limit("up to the bound,", pause("nothing freed, up to the bound"), 1000.0),
         ],
     },
     Bar {

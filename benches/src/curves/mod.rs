@@ -7,6 +7,7 @@
 //! | [`costs`] | what it costs a user, in a few rows |
 //! | [`bars`] | what was to be reached, and whether it was |
 //! | [`peers`] | ours beside its peers |
+//! | [`full`] | a ring that is full |
 //! | [`plots`] | which rows make which curve |
 //! | [`plot`] | one picture |
 //! | [`lengths`] | the picture of ours beside its peers |
@@ -15,6 +16,7 @@
 
 pub mod bars;
 pub mod costs;
+pub mod full;
 pub mod kept;
 pub mod lengths;
 pub mod page;

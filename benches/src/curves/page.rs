@@ -2,6 +2,7 @@
 
 use super::bars::BARS;
 use super::costs;
+use super::full;
 use super::kept::{All, Kept};
 use super::lengths;
 use super::peers;
@@ -48,6 +49,7 @@ const PARTS: &[(&str, Part)] = &[
     ("costs", |all, _| costs::table(all)),
     ("bars", |all, _| bars(all)),
     ("peers", beside),
+    ("full", |all, _| Ok(full::tables(all))),
     ("curves", curves),
     ("rows", |all, _| Ok(rows(all))),
 ];
@@ -235,7 +237,7 @@ fn table(plot: &Plot, series: &[Series]) -> String {
     text
 }
 
-fn thousands(value: f64) -> String {
+pub(super) fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
     for (n, digit) in digits.chars().enumerate() {

@@ -16,9 +16,10 @@ pub struct Program {
 }
 
 /// All of them, in the order of the page.
-pub const PROGRAMS: [Program; 6] = [
+pub const PROGRAMS: [Program; 7] = [
     Program { name: "peers", what: "one event, ours and its peers in turn" },
     Program { name: "hooks", what: "a tensor on stock ttnn, with and without the hooks" },
+    Program { name: "pauses", what: "a ring that is full and that nobody reads: what a thread waits for" },
     Program { name: "drain", what: "one event in the aggregator: drain, ledger, totals" },
     Program { name: "host", what: "idle rings, latencies, publishing, start, memory" },
     Program { name: "scale", what: "a host that grows: processes, devices, live allocations" },

@@ -6,8 +6,8 @@ use shm_layout::event::{Arch, MEMORY_KINDS, Memory};
 use shm_layout::names::Prefix;
 use shm_layout::segment::{Created, create};
 use shm_layout::stats::{
-    Chip, Figures, Health, Identity, Line, MAX_ROWS, Process, Row, Snapshot, StatsHeader, StatsView, UNKNOWN,
-    stats_bytes,
+    Anomalies, Chip, Figures, Health, Identity, Line, MAX_ROWS, Process, Row, Snapshot, StatsHeader, StatsView,
+    UNKNOWN, stats_bytes,
 };
 use shm_layout::text;
 use std::sync::atomic::AtomicU64;
@@ -155,6 +155,7 @@ fn snapshot(devices: usize, processes: usize) -> Snapshot {
         processes: (0..processes as u32).map(process).collect(),
         rows: rows.collect(),
         lines: lines.collect(),
+        refusals: Vec::new(),
         chips,
     }
 }
@@ -201,7 +202,9 @@ fn process(at: u32) -> Process {
         lag_events: 0,
         nonce: u64::from(at) << 20 | 5,
         ring_pid: 10_000 + at * 3,
-        reserved: 0,
+        incomplete: 0,
+        torn_events_total: 0,
+        anomalies: Anomalies::default(),
         name: text::store(format!("worker_{at}").as_bytes()),
         command_line: text::store(command.as_bytes()),
     }

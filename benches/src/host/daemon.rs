@@ -3,6 +3,8 @@
 use super::Outcome;
 use super::ground::Ground;
 use super::watcher::Watcher;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -63,12 +65,33 @@ impl Daemon {
     }
 }
 
+impl Daemon {
+    fn signal(&self, signal: Signal) -> nix::Result<()> {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal)
+    }
+
+    /// Stops it where it is.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn stop(&self) -> Outcome<()> {
+        Ok(self.signal(Signal::SIGSTOP)?)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn go_on(&self) -> Outcome<()> {
+        Ok(self.signal(Signal::SIGCONT)?)
+    }
+}
+
 impl Drop for Daemon {
     fn drop(&mut self) {
-        let _told = nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(self.child.id() as i32),
-            nix::sys::signal::Signal::SIGTERM,
-        );
+        let _told = self.signal(Signal::SIGTERM);
+        // One that is stopped ends only when it goes on.
+        let _going = self.signal(Signal::SIGCONT);
         let _reaped = self.child.wait();
     }
 }

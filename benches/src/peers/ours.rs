@@ -19,7 +19,7 @@ const BATCH: usize = 2048;
 /// When /dev/shm has no room.
 pub fn make(slots: usize, clock: Clock) -> anyhow::Result<Ring> {
     let prefix = Prefix::new(&format!("tt_bench_peers_{}", std::process::id())).context("the prefix")?;
-    Ring::create(&Options { prefix, slots: slots as u64, clock }).context("the ring")
+    Ring::create(&Options { prefix, slots: slots as u64, most_slots: slots as u64, clock }).context("the ring")
 }
 
 /// As [`make`], with as many slots as the peers.
@@ -100,7 +100,7 @@ impl Drain for Reader {
         let slots = self.opened.mapping.array::<Slot<AtomicU64>>(RECORDS_OFFSET, self.slots);
         let Some(consumer) = slots.and_then(Consumer::new) else { return 0 };
         // What is there now, and not what comes meanwhile: a reader at the writer's heels makes every line move twice.
-        let end = self.header().claim.load(Relaxed);
+        let end = self.header().sections[0].claim.load(Relaxed);
         while self.next < end {
             let most = BATCH.min((end - self.next) as usize);
             let to = consumer.read(self.next, most, |event| each(std::hint::black_box(event).id));

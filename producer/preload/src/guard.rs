@@ -12,9 +12,9 @@ thread_local! {
     static ASIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Is this process tracked? Off, every hook is a plain forward.
+/// Is this process tracked, and by this copy of the library? If not, every hook is a plain forward.
 pub(crate) fn enabled() -> bool {
-    producer::process::enabled()
+    !crate::copies::is_behind() && producer::process::enabled()
 }
 
 /// Runs the hook's own work. A panic ends here, and work that is reached again from inside itself

@@ -17,6 +17,7 @@ mod buffer_layout;
 mod buffers;
 mod chips;
 mod circular_buffers;
+pub mod copies;
 mod devices;
 mod getters;
 mod guard;

@@ -52,6 +52,7 @@ pub(crate) fn used() -> bool {
 pub(crate) fn find(name: &CStr) -> *mut c_void {
     // Relaxed: see `used`.
     USED.store(true, Ordering::Relaxed);
+    crate::copies::look();
     // SAFETY: dlsym with a C string; RTLD_NEXT starts after the object that holds this code.
     let next = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
     if !next.is_null() {

@@ -9,6 +9,7 @@ mod suite;
 
 use serde_json::Value;
 use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
 use suite::{KINDS, Session, Worker, provisioned};
 
 /// Declares a test that needs ttnn: skipped with a loud message where there is none, failed in CI.
@@ -23,6 +24,9 @@ macro_rules! with_ttnn {
         }
     )*};
 }
+
+#[path = "ttnn_suite/processes.rs"]
+mod processes;
 
 /// A workload under an aggregator, on one cluster; afterwards nothing of it is left.
 macro_rules! workloads {
@@ -236,6 +240,37 @@ with_ttnn! {
         worker.kill();
         session.start_aggregator();
         session.wait_until_nothing_is_held();
+    }
+
+    /// The aggregator is killed every 200 ms while a workload runs: its figures are exact at every point all the same.
+    fn restless_random_walk(session on "4xp150") {
+        session.restless.get_or_insert(Duration::from_millis(200));
+        session.start_aggregator();
+        session.run(&["random_walk.py"]).must_succeed();
+        session.wait_until_nothing_is_held();
+        assert!(session.restarts() > 0, "never killed");
+    }
+
+    /// The same beside a process that is killed.
+    fn restless_and_a_kill(session on "p150") {
+        session.restless.get_or_insert(Duration::from_millis(200));
+        session.start_aggregator();
+        let (mut stays, mut dies) = (Worker::start(session), Worker::start(session));
+        for round in 0..3 {
+            stays.tell("alloc 20");
+            dies.tell("alloc 31");
+            stays.tell("operate");
+            let sum = add(&stays.truth(), &dies.truth());
+            session.see(&format!("both, round {round}"), |stats| agrees(stats, &sum));
+            stays.tell("free 7");
+        }
+        let (survivor, killed) = (stays.truth(), dies.pid);
+        dies.kill();
+        session.see("the survivor alone", |stats| rows_of(stats, killed) == 0 && agrees(stats, &survivor));
+        session.death_of(killed);
+        stays.finish();
+        session.wait_until_nothing_is_held();
+        assert!(session.restarts() > 0);
     }
 
     /// A device closed and opened again under an observer: nothing of the first life in the second.

@@ -88,6 +88,7 @@ const _: () = assert!(offset_of!(Identity, reserved) == 48);
 /// | 256 | commit | applied × 2 + state block in force: every ring record before `applied` is in |
 /// | 264 | settled | every removal before this is finished |
 /// | 272 | capacity | entries in the file |
+/// | 280 | gone | 0, or when its process was taken out of the figures, `CLOCK_MONOTONIC` ns: snapshots from then on count it as gone |
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub struct LedgerHeader<W> {
@@ -96,13 +97,18 @@ pub struct LedgerHeader<W> {
     commit: W,
     settled: W,
     capacity: W,
-    _pad1: [W; 477],
+    gone: W,
+    _pad1: [W; 476],
 }
 
+/// Where the commit word lies.
+pub(super) const COMMIT_OFFSET: usize = 256;
+
 const _: () = assert!(size_of::<LedgerHeader<AtomicU64>>() == HEADER_BYTES);
-const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, commit) == 256);
+const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, commit) == COMMIT_OFFSET);
 const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, settled) == 264);
 const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, capacity) == 272);
+const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, gone) == 280);
 const _: () = assert!(ENTRIES_OFFSET == 69_632 && ENTRIES_OFFSET.is_multiple_of(align_of::<Slot<AtomicU64>>()));
 const _: () = assert!(offset_of!(Event, kind) == KIND_WORD * 8 + KIND_SHIFT as usize / 8);
 const _: () = assert!(offset_of!(Event, memory) == KIND_WORD * 8 + MEMORY_SHIFT as usize / 8);
@@ -172,6 +178,18 @@ impl<W: Word64> LedgerHeader<W> {
         // finds this file; pairs with `settled`: the kill that separates the two orders them.
         self.settled.store(applied, Release);
         W::fence(Release);
+    }
+
+    /// When its process was taken out of the figures; 0 if it was not.
+    pub fn gone(&self) -> u64 {
+        // Relaxed: only the aggregator that holds the ledger stores it; the kill of one before orders it.
+        self.gone.load(Relaxed)
+    }
+
+    /// Its process is taken out of the figures at this moment; 0: it is not.
+    pub fn set_gone(&self, monotonic_ns: u64) {
+        // Relaxed: before the snapshot that says so, which is published by a Release of the same aggregator.
+        self.gone.store(monotonic_ns, Relaxed);
     }
 
     /// Entries in the file.
@@ -300,6 +318,9 @@ impl Identity {
     pub fn check(&self) -> Result<(), IdentityError> {
         if self.magic == 0 {
             return Err(IdentityError::NotReady);
+        }
+        if let Some(found) = crate::names::other_version(self.magic, MAGIC) {
+            return Err(IdentityError::Version { found });
         }
         if self.magic != MAGIC || self.endian != ENDIAN_MARK || self.entry_bytes as usize != EVENT_BYTES {
             return Err(IdentityError::Magic);

@@ -28,10 +28,14 @@
 //! | 7 | the ring's slots are returned | nothing is left to do |
 
 mod header;
+#[cfg(not(loom))]
+mod progress;
 mod state;
 
 pub use header::{
     DYING, ENTRIES_OFFSET, Entries, HEADER_BYTES, Identity, IdentityError, LedgerHeader, MAGIC, STATE_WORDS, VERSION,
     ledger_bytes, state_offset,
 };
+#[cfg(not(loom))]
+pub use progress::applied;
 pub use state::{Account, Counters, Device, LedgerState, MAX_ACCOUNTS, MAX_DEVICES};

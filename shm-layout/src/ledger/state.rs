@@ -95,7 +95,7 @@ pub struct Account {
     pub outstanding: u64,
     /// The ring's drop counters up to which `unlisted_…` is computed.
     pub drops_seen: [u64; 4],
-    /// 1 once detail was lost.
+    /// Not 0 once detail was lost: why, as bits of [`incomplete`](mod@crate::stats::incomplete).
     pub incomplete: u64,
 }
 

@@ -3,7 +3,8 @@
 //! Numbers are numbers with the unit in the key; unknown is `null`; chip ids are strings (JSON numbers end at 2^53).
 
 use crate::event::{Arch, Memory};
-use crate::stats::{Figures, Row, Snapshot, Source, State, UNKNOWN};
+use crate::names::Prefix;
+use crate::stats::{self, Figures, Reason, Row, Snapshot, Source, State, UNKNOWN, incomplete};
 use crate::text;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -29,7 +30,20 @@ pub struct Aggregator {
     pub pid: u32,
     pub uptime_seconds: f64,
     pub age_seconds: f64,
+    /// Unix time in seconds.
+    pub start_time: Option<f64>,
+    /// Since its last round; `null` where it ended in good order.
+    pub heartbeat_age_seconds: Option<f64>,
+    /// It runs no more, or has not run for two seconds: every figure is of then.
+    pub stale: bool,
     pub rings: u64,
+    /// Processes that can be tracked at once, and the limit that this comes from.
+    pub places: u64,
+    pub open_files_limit: u64,
+    /// Rings that are there now and are not read; so many more do not fit.
+    pub rejected_rings: Vec<RejectedRing>,
+    pub rejected_rings_hidden: u64,
+    /// So far.
     pub rejected_rings_total: u64,
     pub events_total: u64,
     pub dropped_events_total: u64,
@@ -43,6 +57,25 @@ pub struct Aggregator {
     pub anomalies: Anomalies,
 }
 
+/// One ring that is there and is not read.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the field names are the contract")]
+pub struct RejectedRing {
+    pub name: String,
+    /// As its name claims.
+    pub pid: u32,
+    /// As its name claims.
+    pub uid: u32,
+    /// Of the file.
+    pub owner_uid: u32,
+    pub reason: &'static str,
+    /// The reason in words.
+    pub text: String,
+    /// It is tried again every few seconds.
+    pub passing: bool,
+    pub since_unix_seconds: f64,
+}
+
 /// What could not be believed.
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs, reason = "the field names are the contract")]
@@ -53,6 +86,14 @@ pub struct Anomalies {
     pub alloc_live: u64,
     pub overflow: u64,
     pub size_mismatch: u64,
+}
+
+impl From<&stats::Anomalies> for Anomalies {
+    fn from(a: &stats::Anomalies) -> Self {
+        let stats::Anomalies { free_unknown, double_free, invalid_record, alloc_live, overflow, size_mismatch, .. } =
+            *a;
+        Self { free_unknown, double_free, invalid_record, alloc_live, overflow, size_mismatch }
+    }
 }
 
 /// One chip.
@@ -83,11 +124,16 @@ pub struct Process {
     /// Unix time in seconds.
     pub start_time: Option<f64>,
     pub last_event_unix_seconds: Option<f64>,
+    pub last_event_age_seconds: Option<f64>,
     pub state: &'static str,
     pub source: &'static str,
     pub events_total: u64,
     pub dropped_events_total: u64,
+    pub torn_events_total: u64,
     pub lag_events: u64,
+    pub anomalies: Anomalies,
+    /// Why single allocations are missing; none when all are there.
+    pub detail_incomplete_reasons: Vec<&'static str>,
     pub devices: Vec<ProcessDevice>,
 }
 
@@ -173,27 +219,44 @@ fn some_seconds(ns: u64) -> Option<f64> {
 
 /// What the report needs besides the snapshot.
 #[derive(Clone, Copy, Debug)]
-pub struct Context {
+pub struct Context<'a> {
+    /// Of the files' names.
+    pub prefix: &'a Prefix,
     /// The aggregator's pid.
     pub pid: u32,
     /// When it began, `CLOCK_MONOTONIC` ns.
     pub started_monotonic_ns: u64,
     /// Now, `CLOCK_MONOTONIC` ns.
     pub now_monotonic_ns: u64,
-    /// When it last ran, `CLOCK_MONOTONIC` ns.
+    /// Now, Unix time in ns.
+    pub now_unix_ns: u64,
+    /// When it last ran, `CLOCK_MONOTONIC` ns; 0: it ended in good order.
     pub heartbeat_ns: u64,
+    /// Whether it runs.
+    pub live: bool,
 }
 
 impl Report {
     /// The report of a snapshot; `user_of` names a uid where it can.
-    pub fn new(snapshot: &Snapshot, context: Context, user_of: impl Fn(u32) -> Option<String>) -> Self {
+    pub fn new(snapshot: &Snapshot, context: Context<'_>, user_of: impl Fn(u32) -> Option<String>) -> Self {
         let h = &snapshot.health;
-        let a = &h.anomalies;
         let aggregator = Aggregator {
             pid: context.pid,
             uptime_seconds: seconds(context.now_monotonic_ns.saturating_sub(context.started_monotonic_ns)),
             age_seconds: seconds(context.now_monotonic_ns.saturating_sub(context.heartbeat_ns)),
+            start_time: some_seconds(
+                context
+                    .now_unix_ns
+                    .saturating_sub(context.now_monotonic_ns.saturating_sub(context.started_monotonic_ns)),
+            ),
+            heartbeat_age_seconds: (context.heartbeat_ns != 0)
+                .then(|| seconds(context.now_monotonic_ns.saturating_sub(context.heartbeat_ns))),
+            stale: !context.live,
             rings: h.rings,
+            places: h.places,
+            open_files_limit: h.open_files_limit,
+            rejected_rings: snapshot.refusals.iter().map(|refusal| rejected(refusal, context.prefix)).collect(),
+            rejected_rings_hidden: h.hidden_refusals,
             rejected_rings_total: h.rejected_rings_total,
             events_total: h.events_total,
             dropped_events_total: h.dropped_events_total,
@@ -204,14 +267,7 @@ impl Report {
             hidden_processes: h.hidden_processes,
             hidden_rows: h.hidden_rows,
             cpu_seconds: seconds(h.cpu_ns),
-            anomalies: Anomalies {
-                free_unknown: a.free_unknown,
-                double_free: a.double_free,
-                invalid_record: a.invalid_record,
-                alloc_live: a.alloc_live,
-                overflow: a.overflow,
-                size_mismatch: a.size_mismatch,
-            },
+            anomalies: (&h.anomalies).into(),
         };
         let devices = snapshot.chips.iter().map(|chip| {
             let board = text::load(&chip.board);
@@ -235,11 +291,16 @@ impl Report {
             command_line: text::load(&p.command_line),
             start_time: some_seconds(p.start_unix_ns),
             last_event_unix_seconds: some_seconds(p.last_event_unix_ns),
+            last_event_age_seconds: (p.last_event_unix_ns != 0)
+                .then(|| seconds(context.now_unix_ns.saturating_sub(p.last_event_unix_ns))),
             state: State::name(p.state),
             source: Source::name(p.source),
             events_total: p.events_total,
             dropped_events_total: p.dropped_events_total,
+            torn_events_total: p.torn_events_total,
             lag_events: p.lag_events,
+            anomalies: (&p.anomalies).into(),
+            detail_incomplete_reasons: incomplete::names(p.incomplete),
             devices: process_devices(snapshot, at),
         });
         let events = snapshot.lines.iter().map(|line| EventLine {
@@ -259,6 +320,19 @@ impl Report {
             processes: processes.collect(),
             events: events.collect(),
         }
+    }
+}
+
+fn rejected(refusal: &stats::Refusal, prefix: &Prefix) -> RejectedRing {
+    RejectedRing {
+        name: refusal.file().name(prefix),
+        pid: refusal.pid,
+        uid: refusal.uid,
+        owner_uid: refusal.owner,
+        reason: Reason::of(refusal.reason).name(),
+        text: refusal.words(),
+        passing: refusal.passing != 0,
+        since_unix_seconds: seconds(refusal.since_unix_ns),
     }
 }
 

@@ -54,6 +54,8 @@ impl<W: Word64> DropTable<W> {
         let (bytes, blocks, count) = match Kind::from_u8(event.kind) {
             Some(Kind::Alloc) => (&cell.allocated_bytes, &cell.allocated_blocks, 1),
             Some(Kind::Free) => (&cell.freed_bytes, &cell.freed_blocks, 1),
+            // One that does not say what it frees cannot be counted.
+            Some(Kind::FreeAll) if event.id == 0 => return false,
             Some(Kind::FreeAll) => (&cell.freed_bytes, &cell.freed_blocks, event.id),
             _ => return false,
         };

@@ -1,5 +1,6 @@
 //! The ring's header: who writes here, how large it is, and the words that producer and consumer share.
 
+use super::section::{SECTIONS, SECTIONS_OFFSET, Section, records_offset};
 use super::{DropTable, Slot};
 use crate::atomics::Word64;
 use crate::event::EVENT_BYTES;
@@ -8,16 +9,18 @@ use core::mem::offset_of;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-/// First word of every ring, its version digit included.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALRNG1");
+/// First word of every ring, of whatever version.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALRING");
 /// Version of this layout. A newer one is refused with a message that says so.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Reads back as another number on a machine of the other byte order.
 pub const ENDIAN_MARK: u32 = 0x0102_0304;
 /// Bytes of the header proper.
 pub const HEADER_BYTES: usize = 4096;
-/// Where the records start: after the header and the drop table.
-pub const RECORDS_OFFSET: usize = HEADER_BYTES + size_of::<DropTable<AtomicU64>>();
+/// Where section 0 starts: after the header and the drop table.
+pub const FIRST_SECTION_OFFSET: usize = HEADER_BYTES + size_of::<DropTable<AtomicU64>>();
+/// Where the records of section 0 start.
+pub const RECORDS_OFFSET: usize = records_offset(FIRST_SECTION_OFFSET);
 /// Bytes of a process name (the kernel's `comm` is 15 and a NUL).
 pub const NAME_BYTES: usize = 32;
 /// [`Identity::clock`]: `time` is nanoseconds of `CLOCK_MONOTONIC`.
@@ -27,7 +30,7 @@ pub const CLOCK_TICKS: u32 = 2;
 /// [`RingHeader::closed`]: the process closed its ring in good order.
 pub const CLOSED_CLEAN: u64 = 1;
 
-/// Bytes of a ring file with this many slots.
+/// Bytes of a ring file whose only section has this many slots.
 pub const fn ring_bytes(slots: u64) -> u64 {
     RECORDS_OFFSET as u64 + slots * EVENT_BYTES as u64
 }
@@ -41,16 +44,16 @@ pub const fn ring_bytes(slots: u64) -> u64 {
 /// | 12 | endian | 4 | [`ENDIAN_MARK`] |
 /// | 16 | header_bytes | 4 | [`HEADER_BYTES`] |
 /// | 20 | record_bytes | 4 | 64 |
-/// | 24 | slots | 8 | a power of two |
+/// | 24 | slots | 8 | of section 0; a power of two |
 /// | 32 | records_offset | 8 | [`RECORDS_OFFSET`] |
-/// | 40 | total_bytes | 8 | the file's size |
+/// | 40 | total_bytes | 8 | the file's size as long as it has one section |
 /// | 48 | pid | 4 | in the producer's own pid namespace |
 /// | 52 | uid | 4 | |
 /// | 56 | start_ticks | 8 | field 22 of /proc/self/stat: clock ticks after boot |
 /// | 64 | boot_id | 16 | /proc/sys/kernel/random/boot_id |
 /// | 80 | pid_namespace | 8 | inode of /proc/self/ns/pid |
 /// | 88 | clock | 4 | [`CLOCK_MONOTONIC_NS`] or [`CLOCK_TICKS`] |
-/// | 92 | chain | 4 | 0; number of the ring in a chain of growing rings |
+/// | 92 | reserved0 | 4 | 0 |
 /// | 96 | created_monotonic_ns | 8 | `CLOCK_MONOTONIC` at creation |
 /// | 104 | created_unix_ns | 8 | `CLOCK_REALTIME` at the same moment |
 /// | 112 | nonce | 8 | the same as in the file's name |
@@ -75,7 +78,7 @@ pub struct Identity {
     pub boot_id: [u8; 16],
     pub pid_namespace: u64,
     pub clock: u32,
-    pub chain: u32,
+    pub reserved0: u32,
     pub created_monotonic_ns: u64,
     pub created_unix_ns: u64,
     pub nonce: u64,
@@ -100,7 +103,7 @@ const _: () = assert!(offset_of!(Identity, start_ticks) == 56);
 const _: () = assert!(offset_of!(Identity, boot_id) == 64);
 const _: () = assert!(offset_of!(Identity, pid_namespace) == 80);
 const _: () = assert!(offset_of!(Identity, clock) == 88);
-const _: () = assert!(offset_of!(Identity, chain) == 92);
+const _: () = assert!(offset_of!(Identity, reserved0) == 92);
 const _: () = assert!(offset_of!(Identity, created_monotonic_ns) == 96);
 const _: () = assert!(offset_of!(Identity, created_unix_ns) == 104);
 const _: () = assert!(offset_of!(Identity, nonce) == 112);
@@ -113,25 +116,23 @@ const _: () = assert!(offset_of!(Identity, reserved) == 160);
 /// | offset | field | writer | meaning |
 /// |---|---|---|---|
 /// | 0 | identity | producer, once | [`Identity`] as words |
-/// | 256 | claim | producing threads | sequence number of the next record |
-/// | 384 | cursor | consumer | every record before it was read and its slot returned |
-/// | 392 | clock | consumer | its clock at the last poll, ns; 0 = nobody keeps it |
-/// | 512 | closed | producer | [`CLOSED_CLEAN`] after a clean exit |
-/// | 520 | dropped | producing threads | records that did not fit |
-/// | 528 | lost_controls | producing threads | of these, records other than allocations and frees |
-/// | 536 | stale_clock | producing threads | clock word that was found stale and is not to be used |
+/// | 256 | cursor | whoever reads | every record before it was read and its slot returned; counted over all sections |
+/// | 264 | clock | consumer | its clock at the last poll, ns; 0 = nobody keeps it |
+/// | 384 | closed | producer | [`CLOSED_CLEAN`] after a clean exit |
+/// | 392 | dropped | producing threads | records that did not fit |
+/// | 400 | lost_controls | producing threads | of these, records other than allocations and frees |
+/// | 408 | stale_clock | producing threads | clock word that was found stale and is not to be used |
+/// | 512 | section_count | producer | sections that are there |
+/// | 1024 | sections | | 12 x 256 bytes: [`Section`] |
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub struct RingHeader<W> {
     identity: [W; IDENTITY_WORDS],
-    /// Sequence number of the next record to be claimed.
-    pub claim: W,
-    _pad0: [W; 15],
     /// Records before this one were read.
     pub cursor: W,
     /// The consumer's clock, kept for the producer (nanoseconds; 0 = nobody keeps it).
     pub clock: W,
-    _pad1: [W; 14],
+    _pad0: [W; 14],
     /// Why the ring ended; 0 while it is open.
     pub closed: W,
     /// Records that did not fit. Added to (Release) after the drop table, so that whoever loads it (Acquire) and then
@@ -141,17 +142,23 @@ pub struct RingHeader<W> {
     pub lost_controls: W,
     /// A clock word that was found stale.
     pub stale_clock: W,
-    _pad2: [W; 444],
+    _pad1: [W; 12],
+    /// Sections that are there: 1 to [`SECTIONS`].
+    pub section_count: W,
+    _pad2: [W; 63],
+    /// The sections, in the order in which they are filled.
+    pub sections: [Section<W>; SECTIONS],
 }
 
 const _: () = assert!(size_of::<RingHeader<AtomicU64>>() == HEADER_BYTES);
-const _: () = assert!(offset_of!(RingHeader<AtomicU64>, claim) == 256);
-const _: () = assert!(offset_of!(RingHeader<AtomicU64>, cursor) == 384);
-const _: () = assert!(offset_of!(RingHeader<AtomicU64>, clock) == 392);
-const _: () = assert!(offset_of!(RingHeader<AtomicU64>, closed) == 512);
-const _: () = assert!(offset_of!(RingHeader<AtomicU64>, dropped) == 520);
-const _: () = assert!(offset_of!(RingHeader<AtomicU64>, lost_controls) == 528);
-const _: () = assert!(offset_of!(RingHeader<AtomicU64>, stale_clock) == 536);
+const _: () = assert!(offset_of!(RingHeader<AtomicU64>, cursor) == 256);
+const _: () = assert!(offset_of!(RingHeader<AtomicU64>, clock) == 264);
+const _: () = assert!(offset_of!(RingHeader<AtomicU64>, closed) == 384);
+const _: () = assert!(offset_of!(RingHeader<AtomicU64>, dropped) == 392);
+const _: () = assert!(offset_of!(RingHeader<AtomicU64>, lost_controls) == 400);
+const _: () = assert!(offset_of!(RingHeader<AtomicU64>, stale_clock) == 408);
+const _: () = assert!(offset_of!(RingHeader<AtomicU64>, section_count) == 512);
+const _: () = assert!(offset_of!(RingHeader<AtomicU64>, sections) == SECTIONS_OFFSET);
 const _: () = assert!(RECORDS_OFFSET.is_multiple_of(align_of::<Slot<AtomicU64>>()));
 
 impl<W: Word64> RingHeader<W> {
@@ -211,7 +218,8 @@ impl Identity {
             && self.slots.is_power_of_two()
             && self.slots <= 1 << 32
             && self.total_bytes == ring_bytes(self.slots)
-            && self.total_bytes == file_bytes
+            // It may have grown by sections since.
+            && self.total_bytes <= file_bytes
             && (self.clock == CLOCK_MONOTONIC_NS || self.clock == CLOCK_TICKS && self.created_ticks != 0);
         if sound { Ok(()) } else { Err(IdentityError::Geometry) }
     }

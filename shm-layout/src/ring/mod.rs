@@ -4,15 +4,18 @@
 //!        0 +----------------------------------+
 //!          | identity   (written once)        |  magic, version, who, geometry
 //!      256 +----------------------------------+
-//!          | producer line                    |  claim word
-//!      384 +----------------------------------+
 //!          | consumer line                    |  cursor, clock word
-//!      512 +----------------------------------+
-//!          | (room for compaction, chaining)  |
+//!      384 +----------------------------------+
+//!          | producer line                    |  closed, drops
+//!     1024 +----------------------------------+
+//!          | 12 section headers, 256 each     |  claim word; what compaction did
 //!     4096 +----------------------------------+
 //!          | drop table                       |  what did not fit, by device and memory
 //!    20480 +----------------------------------+
-//!          | records, 64 bytes each           |  a power of two of them
+//!          | section 0: vanished table        |  what came and went unread
+//!    28672 |            records, 64 bytes each |  a power of two of them
+//!          +----------------------------------+
+//!          | section 1: …                     |  only once section 0 was full; twice as large
 //!          +----------------------------------+
 //! ```
 //!
@@ -33,18 +36,24 @@
 //! A thread that dies between claim and publish leaves a hole. While its process lives the consumer stops there; once
 //! the process is dead the hole is skipped and counted (`torn`).
 
+mod compact;
 mod consumer;
 mod drops;
 mod header;
 mod producer;
+mod section;
 
+pub use compact::{Compacted, Compactor, scratch_words};
 pub use consumer::{Consumer, Drained};
 pub use drops::{DROP_DEVICES, DropCell, DropTable};
 pub use header::{
-    CLOCK_MONOTONIC_NS, CLOCK_TICKS, CLOSED_CLEAN, ENDIAN_MARK, HEADER_BYTES, Identity, IdentityError, MAGIC,
-    NAME_BYTES, RECORDS_OFFSET, RingHeader, VERSION, ring_bytes,
+    CLOCK_MONOTONIC_NS, CLOCK_TICKS, CLOSED_CLEAN, ENDIAN_MARK, FIRST_SECTION_OFFSET, HEADER_BYTES, Identity,
+    IdentityError, MAGIC, NAME_BYTES, RECORDS_OFFSET, RingHeader, VERSION, ring_bytes,
 };
 pub use producer::{Producer, Push};
+pub use section::{
+    SEALED, SECTIONS, SECTIONS_OFFSET, Section, VanishedCell, VanishedTable, records_offset, section_end,
+};
 
 use crate::atomics::Word64;
 use crate::event::EVENT_WORDS;

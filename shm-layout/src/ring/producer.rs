@@ -49,6 +49,14 @@ impl<'a, W: Word64> Producer<'a, W> {
         self.claim.load(Relaxed)
     }
 
+    /// Whether a push would find a free slot now. Only a hint.
+    pub fn has_room(&self) -> bool {
+        let slots = self.slots.len() as u64;
+        // Relaxed, Relaxed: a hint.
+        let seq = self.claim.load(Relaxed);
+        self.slots[(seq & (slots - 1)) as usize].stamp().load(Relaxed) == free_for(seq, slots)
+    }
+
     /// Writes one record; never waits. `event.stamp` is ignored.
     #[inline(always)]
     pub fn push(&self, event: &Event) -> Push {
@@ -62,9 +70,9 @@ impl<'a, W: Word64> Producer<'a, W> {
             let stamp = slot.stamp().load(Acquire);
             if stamp == free_for(seq, slots) {
                 // Relaxed, Relaxed: whoever wins owns the slot alone; what it writes is published by the stamp.
-                match self.claim.compare_exchange_weak(seq, seq + 1, Relaxed, Relaxed) {
+                match self.claim.compare_exchange_weak(seq, seq.wrapping_add(1), Relaxed, Relaxed) {
                     Ok(_) => {
-                        prefetch_for_write(&self.slots[((seq + AHEAD) & (slots - 1)) as usize]);
+                        prefetch_for_write(&self.slots[(seq.wrapping_add(AHEAD) & (slots - 1)) as usize]);
                         slot.fill(&event.to_words());
                         // SYNC(ring.stamp): publishes the seven words above; pairs with the Acquire in
                         // consumer.rs `read`.

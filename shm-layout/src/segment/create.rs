@@ -3,10 +3,12 @@
 use super::mapping::Mapping;
 use super::{SegmentError, remove_if_same};
 use crate::names::DIRECTORY;
+use memmap2::MmapOptions;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, posix_fallocate};
 use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
+use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+use nix::sys::stat::{FileStat, Mode, fchmod, fstat, lstat};
 use shared_memory::{ShmemConf, ShmemError};
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -42,7 +44,7 @@ pub fn create_in_part(name: &str, bytes: usize, prefaulted: usize) -> Result<Cre
     let _standard = occupy_standard_descriptors();
     // shared_memory opens with O_CREAT | O_EXCL, mode 0600, and glibc adds O_NOFOLLOW | O_CLOEXEC.
     let mut shmem = ShmemConf::new().size(bytes).os_id(format!("/{name}")).create().map_err(|error| match error {
-        ShmemError::MappingIdExists => SegmentError::Exists { name: name.to_owned() },
+        ShmemError::MappingIdExists => SegmentError::exists(name.to_owned()),
         ShmemError::MapCreateFailed(errno) | ShmemError::UnknownOsError(errno) => {
             SegmentError::from_errno(name, "create", Errno::from_raw(errno as i32))
         }
@@ -99,17 +101,25 @@ fn occupy_standard_descriptors() -> Vec<OwnedFd> {
     occupied
 }
 
-/// Reserves the blocks. A profiler's timer signal may interrupt it again and again, hence the loop.
+/// Reserves the blocks, with signals held back in this thread: the kernel gives back all that it has reserved when one comes, so
+/// that a profiler's timer could keep us at it for ever.
 fn reserve(file: &OwnedFd, from: usize, bytes: usize) -> Result<(), Errno> {
     if bytes == 0 {
         return Ok(());
     }
-    loop {
+    let mut before = SigSet::empty();
+    let held = pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), Some(&mut before)).is_ok();
+    let outcome = loop {
         match posix_fallocate(file, from as libc::off_t, bytes as libc::off_t) {
             Err(Errno::EINTR) => {}
-            done => return done,
+            done => break done,
         }
+    };
+    if held {
+        // Only an invalid argument is an error.
+        let _restored = before.thread_set_mask();
     }
+    outcome
 }
 
 /// Grows a segment of this process from its mapping's size to `bytes`: blocks reserved, mapped and pre-faulted, as at creation;
@@ -135,6 +145,39 @@ pub fn grow(name: &str, file: &OwnedFd, mapping: &mut Mapping, bytes: usize, roo
 }
 
 impl Created {
+    /// Makes the file longer, from byte `from` (where it ends) to `bytes`: blocks reserved, and the whole mapped once more, while
+    /// the first mapping stays where it is for whoever uses it. Nothing is pre-faulted.
+    ///
+    /// # Errors
+    /// `NoSpace`, `FileSizeLimit` or `Io`; blocks may be reserved in part then.
+    pub fn extend(&self, from: usize, bytes: usize) -> Result<Mapping, SegmentError> {
+        check_size_limit(&self.name, bytes)?;
+        let ours = || if self.has_its_descriptor() { Ok(()) } else { Err(self.descriptor_gone()) };
+        ours()?;
+        reserve(&self.file, from, bytes - from).map_err(|errno| match errno {
+            Errno::ENOSPC => SegmentError::NoSpace { name: self.name.clone(), bytes: bytes as u64 },
+            _ => SegmentError::from_errno(&self.name, "posix_fallocate", errno),
+        })?;
+        let map = MmapOptions::new().len(bytes).map_raw(&self.file);
+        let map =
+            map.map_err(|source| SegmentError::Io { name: self.name.clone(), doing: "map more of it", source })?;
+        // Nothing is written into what may have become another file meanwhile.
+        ours()?;
+        Ok(Mapping::opened(map))
+    }
+
+    /// Whether its descriptor still is one of its file: a process may close all descriptors that it did not open, and use
+    /// their numbers for files of its own, which must not be locked, lengthened or written.
+    pub fn has_its_descriptor(&self) -> bool {
+        fstat(&self.file).is_ok_and(|stat| inode(&stat) == self.inode)
+    }
+
+    fn descriptor_gone(&self) -> SegmentError {
+        let source =
+            std::io::Error::other("its descriptor was closed by the process, and may be another file's by now");
+        SegmentError::Io { name: self.name.clone(), doing: "make it longer", source }
+    }
+
     /// Lets everybody read it (stats and ledgers).
     ///
     /// # Errors
@@ -142,6 +185,15 @@ impl Created {
     pub fn publish_to_all(&self) -> Result<(), SegmentError> {
         fchmod(&self.file, Mode::from_bits_truncate(0o644))
             .map_err(|errno| SegmentError::from_errno(&self.name, "fchmod", errno))
+    }
+
+    /// Whether the name still leads to this file, in its full size, and everybody may read it. For what was
+    /// [published](Self::publish_to_all).
+    pub fn is_as_published(&self) -> bool {
+        lstat(format!("{DIRECTORY}/{}", self.name).as_str()).is_ok_and(|stat| {
+            let bytes = usize::try_from(stat.st_size).unwrap_or(0);
+            inode(&stat) == self.inode && bytes >= self.mapping.len() && stat.st_mode & 0o777 == 0o644
+        })
     }
 
     /// Unlinks the file, if the name still leads to it.

@@ -1,7 +1,7 @@
 //! A mapped segment, reached as atomics and nothing else.
 
 use crate::ledger::LedgerHeader;
-use crate::ring::{DropTable, RingHeader, Slot};
+use crate::ring::{DropTable, RingHeader, Slot, VanishedTable};
 use crate::stats::StatsHeader;
 use core::sync::atomic::AtomicU64;
 use memmap2::{MmapOptions, MmapRaw, RemapOptions};
@@ -24,6 +24,8 @@ unsafe impl SharedWords for Slot<AtomicU64> {}
 unsafe impl SharedWords for RingHeader<AtomicU64> {}
 // SAFETY: repr(C), atomics only; its size assertion shows that there is no padding.
 unsafe impl SharedWords for DropTable<AtomicU64> {}
+// SAFETY: repr(C), atomics only; its size assertion shows that there is no padding.
+unsafe impl SharedWords for VanishedTable<AtomicU64> {}
 // SAFETY: repr(C), atomics only; its size assertion shows that there is no padding.
 unsafe impl SharedWords for StatsHeader<AtomicU64> {}
 // SAFETY: repr(C), atomics only; its size assertion shows that there is no padding.

@@ -9,7 +9,7 @@ mod open;
 
 pub use create::{Created, create, create_in_part, grow};
 pub use mapping::{Mapping, SharedWords};
-pub use open::{Access, Expect, Opened, open, remove_if_same, remove_own};
+pub use open::{Access, Expect, Opened, open, open_unlinked, remove_if_same, remove_own};
 
 use std::io;
 
@@ -24,14 +24,18 @@ pub enum SegmentError {
         name: String,
     },
     /// A file of that name exists.
-    #[error("{name}: exists already in /dev/shm")]
+    #[error(
+        "{name}: exists already in /dev/shm and belongs to user {owner}; remove it, ask them or root to, or set TT_ALLOC_PREFIX to another prefix"
+    )]
     Exists {
         /// File name.
         name: String,
+        /// Who has the name.
+        owner: u32,
     },
     /// No room for it.
     #[error(
-        "{name}: /dev/shm has no room for {bytes} bytes; in a container start it with a larger --shm-size, or set TT_ALLOC_RING_BYTES"
+        "{name}: /dev/shm has no room for {bytes} bytes; remove files from it, start a container with a larger --shm-size, or make rings smaller by TT_ALLOC_RING_BYTES"
     )]
     NoSpace {
         /// File name.
@@ -50,7 +54,7 @@ pub enum SegmentError {
         bytes: u64,
     },
     /// Access denied.
-    #[error("{name}: permission denied")]
+    #[error("{name}: permission denied; its owner or root may change that (chmod u+rw)")]
     Permission {
         /// File name.
         name: String,
@@ -104,14 +108,22 @@ pub enum SegmentError {
 }
 
 impl SegmentError {
+    /// That a file of this name exists, and whose it is.
+    pub fn exists(name: String) -> Self {
+        let owner = nix::sys::stat::lstat(format!("{}/{name}", crate::names::DIRECTORY).as_str());
+        // Gone again by now: then it was as good as ours.
+        let owner = owner.map_or_else(|_| nix::unistd::geteuid().as_raw(), |stat| stat.st_uid);
+        Self::Exists { name, owner }
+    }
+
     fn from_errno(name: &str, doing: &'static str, errno: nix::errno::Errno) -> Self {
         use nix::errno::Errno;
         let name = name.to_owned();
         match errno {
             Errno::ENOENT => Self::NotFound { name },
-            Errno::EEXIST => Self::Exists { name },
+            Errno::EEXIST => Self::exists(name),
             Errno::EACCES | Errno::EPERM => Self::Permission { name },
-            Errno::ELOOP | Errno::ENXIO => Self::NotRegular { name },
+            Errno::ELOOP | Errno::ENXIO | Errno::EISDIR => Self::NotRegular { name },
             _ => Self::Io { name, doing, source: errno.into() },
         }
     }

@@ -57,6 +57,17 @@ impl Figures {
         if self.capacity_bytes == UNKNOWN { None } else { Some(self.capacity_bytes) }
     }
 
+    /// Clears what is live; peaks, capacities and cumulative sums stay.
+    pub fn clear_live(&mut self) {
+        *self = Self {
+            peak_footprint_bytes: self.peak_footprint_bytes,
+            capacity_bytes: self.capacity_bytes,
+            allocated_bytes_total: self.allocated_bytes_total,
+            freed_bytes_total: self.freed_bytes_total,
+            ..Self::default()
+        };
+    }
+
     /// Whether there is anything to show: something is or was allocated.
     pub const fn is_used(&self) -> bool {
         self.footprint_bytes != 0 || self.blocks != 0 || self.allocated_bytes_total != 0
@@ -175,15 +186,19 @@ pub struct Process {
     pub nonce: u64,
     /// Its pid in its own namespace, as in the ring's name.
     pub ring_pid: u32,
-    /// 0.
-    pub reserved: u32,
+    /// Why single allocations are missing: bits of [`incomplete`](mod@super::incomplete).
+    pub incomplete: u32,
+    /// Slots that it claimed and never published.
+    pub torn_events_total: u64,
+    /// What could not be believed of it.
+    pub anomalies: Anomalies,
     /// comm, NUL-padded, cleaned.
     pub name: [u8; 32],
     /// Command line, blanks between the words, cut, NUL-padded, cleaned.
     pub command_line: [u8; 200],
 }
 
-const _: () = assert!(size_of::<Process>() == 312);
+const _: () = assert!(size_of::<Process>() == 384);
 const _: () = assert!(offset_of!(Process, pid) == 0);
 const _: () = assert!(offset_of!(Process, uid) == 4);
 const _: () = assert!(offset_of!(Process, state) == 8);
@@ -196,9 +211,11 @@ const _: () = assert!(offset_of!(Process, dropped_events_total) == 48);
 const _: () = assert!(offset_of!(Process, lag_events) == 56);
 const _: () = assert!(offset_of!(Process, nonce) == 64);
 const _: () = assert!(offset_of!(Process, ring_pid) == 72);
-const _: () = assert!(offset_of!(Process, reserved) == 76);
-const _: () = assert!(offset_of!(Process, name) == 80);
-const _: () = assert!(offset_of!(Process, command_line) == 112);
+const _: () = assert!(offset_of!(Process, incomplete) == 76);
+const _: () = assert!(offset_of!(Process, torn_events_total) == 80);
+const _: () = assert!(offset_of!(Process, anomalies) == 88);
+const _: () = assert!(offset_of!(Process, name) == 152);
+const _: () = assert!(offset_of!(Process, command_line) == 184);
 
 /// What one process holds of one memory kind on one chip.
 #[repr(C)]
@@ -284,6 +301,15 @@ const _: () = assert!(offset_of!(Anomalies, overflow) == 32);
 const _: () = assert!(offset_of!(Anomalies, size_mismatch) == 40);
 const _: () = assert!(offset_of!(Anomalies, reserved) == 48);
 
+impl Anomalies {
+    /// How many of any kind.
+    pub fn sum(&self) -> u64 {
+        [self.free_unknown, self.double_free, self.invalid_record, self.alloc_live, self.overflow, self.size_mismatch]
+            .into_iter()
+            .fold(0, u64::saturating_add)
+    }
+}
+
 /// The aggregator's own state.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -316,13 +342,21 @@ pub struct Health {
     pub cpu_ns: u64,
     /// Processes found dead so far.
     pub deaths_total: u64,
+    /// Rings that are there now and are not read.
+    pub refused_rings: u64,
+    /// Of these, so many did not fit into this snapshot.
+    pub hidden_refusals: u64,
+    /// Processes that can be tracked at once.
+    pub places: u64,
+    /// The limit on open files that this comes from.
+    pub open_files_limit: u64,
     /// 0.
     pub reserved: [u64; 2],
     /// What could not be believed.
     pub anomalies: Anomalies,
 }
 
-const _: () = assert!(size_of::<Health>() == 192);
+const _: () = assert!(size_of::<Health>() == 224);
 const _: () = assert!(offset_of!(Health, monotonic_ns) == 0);
 const _: () = assert!(offset_of!(Health, unix_ns) == 8);
 const _: () = assert!(offset_of!(Health, generation) == 16);
@@ -337,5 +371,9 @@ const _: () = assert!(offset_of!(Health, hidden_processes) == 80);
 const _: () = assert!(offset_of!(Health, hidden_rows) == 88);
 const _: () = assert!(offset_of!(Health, cpu_ns) == 96);
 const _: () = assert!(offset_of!(Health, deaths_total) == 104);
-const _: () = assert!(offset_of!(Health, reserved) == 112);
-const _: () = assert!(offset_of!(Health, anomalies) == 128);
+const _: () = assert!(offset_of!(Health, refused_rings) == 112);
+const _: () = assert!(offset_of!(Health, hidden_refusals) == 120);
+const _: () = assert!(offset_of!(Health, places) == 128);
+const _: () = assert!(offset_of!(Health, open_files_limit) == 136);
+const _: () = assert!(offset_of!(Health, reserved) == 144);
+const _: () = assert!(offset_of!(Health, anomalies) == 160);

@@ -5,7 +5,9 @@
 //!        | identity (written once)   |  magic, version, who, geometry
 //!    256 +---------------------------+
 //!        | active | heartbeat |      |  which buffer is shown; when the aggregator last ran
-//!        | history head              |  samples taken so far
+//!        | history head | sampled    |  samples taken so far; when the last one was
+//!        | since                     |  when the first aggregator began whose figures these continue
+//!    320 | gone, of buffer 0 and 1   |  sums over processes that are gone, for the next aggregator
 //!   4096 +---------------------------+
 //!        | history                   |  64 chips x 8 memory kinds x 300 samples x 8 bytes
 //!        +---------------------------+
@@ -16,12 +18,17 @@
 //! ```
 
 mod figures;
+mod gone;
+pub mod incomplete;
+mod refusal;
 mod segment;
 mod snapshot;
 
 pub use figures::{Anomalies, Chip, Figures, Health, Line, Process, Row, Severity, Source, State, UNKNOWN};
+pub use gone::Gone;
+pub use refusal::{Reason, Refusal};
 pub use segment::{
     HISTORY_SAMPLES, HISTORY_SECONDS_PER_SAMPLE, Identity, IdentityError, MAGIC, MAX_CHIPS, MAX_LINES, MAX_PROCESSES,
-    MAX_ROWS, StatsHeader, StatsView, VERSION, stats_bytes,
+    MAX_REFUSALS, MAX_ROWS, StatsHeader, StatsView, VERSION, stats_bytes,
 };
 pub use snapshot::{DecodeError, Parts, Snapshot};

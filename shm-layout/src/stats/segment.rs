@@ -1,5 +1,6 @@
 //! The stats segment's header, history and buffers as they are mapped.
 
+use super::gone::GONE_WORDS;
 use super::snapshot::Snapshot;
 use crate::atomics::Word64;
 use crate::event::MEMORY_KINDS;
@@ -11,9 +12,9 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// First word of the segment, its version digit included.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALSTA1");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALSTA2");
 /// Version of this layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Chips in a snapshot.
 pub const MAX_CHIPS: usize = 64;
 /// Processes in a snapshot.
@@ -22,6 +23,8 @@ pub const MAX_PROCESSES: usize = 2048;
 pub const MAX_ROWS: usize = 12_288;
 /// Event lines in a snapshot.
 pub const MAX_LINES: usize = 64;
+/// Refused rings in a snapshot.
+pub const MAX_REFUSALS: usize = 64;
 /// Samples kept per chip and memory kind.
 pub const HISTORY_SAMPLES: usize = 300;
 /// Time between two samples.
@@ -96,6 +99,9 @@ const _: () = assert!(offset_of!(Identity, reserved) == 80);
 /// | 256 | active | aggregator | index of the shown buffer |
 /// | 264 | heartbeat | aggregator | `CLOCK_MONOTONIC` ns of its last round; 0 = it ended in good order |
 /// | 272 | history_head | aggregator | samples taken so far |
+/// | 280 | sampled | aggregator | `CLOCK_MONOTONIC` ns of the last sample; 0 = none yet |
+/// | 288 | since | aggregator, once | `CLOCK_MONOTONIC` ns when the first of those began whose figures this one continues |
+/// | 320 | gone | aggregator | [`Gone`](super::Gone) as words, of buffer 0 and of buffer 1 |
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub struct StatsHeader<W> {
@@ -107,13 +113,23 @@ pub struct StatsHeader<W> {
     pub heartbeat: W,
     /// Samples taken so far.
     pub history_head: W,
-    _pad1: [W; 477],
+    /// When the last sample was taken.
+    pub sampled: W,
+    /// When the first of those began whose figures this one continues.
+    pub since: W,
+    _pad1: [W; 3],
+    /// By buffer: the sums over processes that are gone as of its snapshot.
+    pub gone: [[W; GONE_WORDS]; 2],
+    _pad2: [W; 440],
 }
 
 const _: () = assert!(size_of::<StatsHeader<AtomicU64>>() == HEADER_BYTES);
 const _: () = assert!(offset_of!(StatsHeader<AtomicU64>, active) == 256);
 const _: () = assert!(offset_of!(StatsHeader<AtomicU64>, heartbeat) == 264);
 const _: () = assert!(offset_of!(StatsHeader<AtomicU64>, history_head) == 272);
+const _: () = assert!(offset_of!(StatsHeader<AtomicU64>, sampled) == 280);
+const _: () = assert!(offset_of!(StatsHeader<AtomicU64>, since) == 288);
+const _: () = assert!(offset_of!(StatsHeader<AtomicU64>, gone) == 320);
 
 /// The whole segment over mapped words.
 #[derive(Debug)]
@@ -178,7 +194,8 @@ impl<'a, W: Word64> StatsView<'a, W> {
         self.history.get(start..start + HISTORY_SAMPLES)
     }
 
-    /// Stores one sample of a chip's memory kind as number `head`; then the caller moves `history_head` past it.
+    /// Stores one sample of a chip's memory kind as number `head`; then the caller moves `history_head` past it. A sample that
+    /// nobody took is [`UNKNOWN`](super::UNKNOWN).
     pub fn record_sample(&self, chip: usize, memory: usize, head: u64, footprint: u64) {
         if let Some(series) = self.series(chip, memory) {
             // Relaxed: published by `advance_history`; a reader that is a lap behind may see it early, as one sample.
@@ -192,7 +209,18 @@ impl<'a, W: Word64> StatsView<'a, W> {
         self.header.history_head.store(head + 1, Release);
     }
 
-    /// The samples of a chip's memory kind, the oldest first.
+    /// Copies every sample from a segment of an aggregator that is dead, with their number. Before anybody reads this one.
+    pub fn inherit_history(&self, from: &StatsView<'_, W>) {
+        for (to, word) in self.history.iter().zip(from.history) {
+            // Relaxed: nobody writes the one, nobody reads the other yet.
+            to.store(word.load(Relaxed), Relaxed);
+        }
+        // Relaxed: as the samples; readers come after the segment got its name.
+        self.header.history_head.store(from.header.history_head.load(Relaxed), Relaxed);
+        self.header.sampled.store(from.header.sampled.load(Relaxed), Relaxed);
+    }
+
+    /// The samples of a chip's memory kind, the oldest first; [`UNKNOWN`](super::UNKNOWN) where none was taken.
     pub fn history(&self, chip: usize, memory: usize) -> Vec<u64> {
         // SYNC(stats.history): the samples below the head are visible; pairs with the Release in `advance_history`.
         let head = self.header.history_head.load(Acquire);
@@ -236,6 +264,9 @@ impl Identity {
     pub fn check(&self) -> Result<(), IdentityError> {
         if self.magic == 0 {
             return Err(IdentityError::NotReady);
+        }
+        if let Some(found) = crate::names::other_version(self.magic, MAGIC) {
+            return Err(IdentityError::Version { found });
         }
         if self.magic != MAGIC || self.endian != ENDIAN_MARK {
             return Err(IdentityError::Magic);

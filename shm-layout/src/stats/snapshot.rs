@@ -1,18 +1,19 @@
 //! One moment of the whole host: what a buffer of the stats segment holds.
 //!
 //! ```text
-//!   words:  [chips | processes | rows | lines]  four counts
+//!   words:  [chips | processes | rows | lines | refusals]  five counts
 //!           [Health]
-//!           [Chip] x chips  [Process] x processes  [Row] x rows  [Line] x lines
+//!           [Chip] x chips  [Process] x processes  [Row] x rows  [Line] x lines  [Refusal] x refusals
 //! ```
 
 use super::figures::{Chip, Health, Line, Process, Row};
-use super::segment::{MAX_CHIPS, MAX_LINES, MAX_PROCESSES, MAX_ROWS};
+use super::refusal::Refusal;
+use super::segment::{MAX_CHIPS, MAX_LINES, MAX_PROCESSES, MAX_REFUSALS, MAX_ROWS};
 use crate::atomics::Word64;
 use crate::seqlock::Snapshots;
 use bytemuck::{Pod, Zeroable};
 
-const COUNT_WORDS: usize = 4;
+const COUNT_WORDS: usize = 5;
 
 /// Chips, processes, what each process holds where, recent event lines, and the aggregator's health.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub rows: Vec<Row>,
     /// Recent event lines, the oldest first.
     pub lines: Vec<Line>,
+    /// Rings that are there and are not read, at most [`MAX_REFUSALS`]; of every user some, his oldest first.
+    pub refusals: Vec<Refusal>,
 }
 
 /// A snapshot whose parts lie where their owner keeps them: to be published without being copied together first. Whoever
@@ -40,13 +43,15 @@ pub struct Parts<'a> {
     pub rows: &'a [Row],
     /// In two pieces, as a ring buffer has them.
     pub lines: [&'a [Line]; 2],
+    pub refusals: &'a [Refusal],
 }
 
 impl Parts<'_> {
     /// Publishes it.
     pub fn publish<W: Word64>(&self, to: Snapshots<'_, W>) {
         let lines = self.lines[0].len() + self.lines[1].len();
-        let counts = [self.chips.len(), self.processes.len(), self.rows.len(), lines].map(|n| n as u64);
+        let counts =
+            [self.chips.len(), self.processes.len(), self.rows.len(), lines, self.refusals.len()].map(|n| n as u64);
         to.publish_parts(&[
             &counts,
             words(core::slice::from_ref(self.health)),
@@ -55,6 +60,7 @@ impl Parts<'_> {
             words(self.rows),
             words(self.lines[0]),
             words(self.lines[1]),
+            words(self.refusals),
         ]);
     }
 
@@ -66,6 +72,7 @@ impl Parts<'_> {
             processes: self.processes.to_vec(),
             rows: self.rows.to_vec(),
             lines: self.lines.concat(),
+            refusals: self.refusals.to_vec(),
         }
     }
 }
@@ -104,17 +111,20 @@ impl Snapshot {
         + MAX_CHIPS * (size_of::<Chip>() / 8)
         + MAX_PROCESSES * (size_of::<Process>() / 8)
         + MAX_ROWS * (size_of::<Row>() / 8)
-        + MAX_LINES * (size_of::<Line>() / 8);
+        + MAX_LINES * (size_of::<Line>() / 8)
+        + MAX_REFUSALS * (size_of::<Refusal>() / 8);
 
     /// The snapshot as words. Whoever fills it keeps to the limits (`MAX_…`).
     pub fn encode(&self, words: &mut Vec<u64>) {
         words.clear();
-        words.extend([self.chips.len(), self.processes.len(), self.rows.len(), self.lines.len()].map(|n| n as u64));
+        let Self { chips, processes, rows, lines, refusals, .. } = self;
+        words.extend([chips.len(), processes.len(), rows.len(), lines.len(), refusals.len()].map(|n| n as u64));
         append(words, &[self.health]);
-        append(words, &self.chips);
-        append(words, &self.processes);
-        append(words, &self.rows);
-        append(words, &self.lines);
+        append(words, chips);
+        append(words, processes);
+        append(words, rows);
+        append(words, lines);
+        append(words, refusals);
     }
 
     /// The snapshot that these words hold.
@@ -122,8 +132,8 @@ impl Snapshot {
     /// # Errors
     /// When counts and length contradict each other, or a row points outside.
     pub fn decode(mut words: &[u64]) -> Result<Self, DecodeError> {
-        let [chips, processes, rows, lines] = match take::<u64>(&mut words, COUNT_WORDS)?[..] {
-            [a, b, c, d] => [a, b, c, d],
+        let [chips, processes, rows, lines, refusals] = match take::<u64>(&mut words, COUNT_WORDS)?[..] {
+            [a, b, c, d, e] => [a, b, c, d, e],
             _ => return Err(DecodeError),
         };
         let limit = |count: u64, max: usize| usize::try_from(count).ok().filter(|n| *n <= max).ok_or(DecodeError);
@@ -134,6 +144,7 @@ impl Snapshot {
             processes: take(&mut words, limit(processes, MAX_PROCESSES)?)?,
             rows: take(&mut words, limit(rows, MAX_ROWS)?)?,
             lines: take(&mut words, limit(lines, MAX_LINES)?)?,
+            refusals: take(&mut words, limit(refusals, MAX_REFUSALS)?)?,
         };
         let inside =
             |row: &Row| (row.process as usize) < snapshot.processes.len() && (row.chip as usize) < snapshot.chips.len();

@@ -43,7 +43,9 @@ struct Arguments {
     /// When to use colours
     #[arg(long, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
     color: Colour,
-    /// With --once and --json: exit code 4 when figures are old or incomplete
+    /// With --once and --json: exit code 4 when figures are old or incomplete now: the aggregator has not run for two seconds, rings
+    /// are refused, single allocations are missing, rows did not fit. What was dropped, torn or not believed before does not
+    /// count any more once what it touched has ended
     #[arg(long)]
     strict: bool,
 }

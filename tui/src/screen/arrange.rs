@@ -38,6 +38,8 @@ pub enum Devices {
 pub struct Arrangement {
     /// The first line.
     pub header: Rect,
+    /// What is wrong.
+    pub health: Rect,
     /// The devices.
     pub devices: Rect,
     /// How they are shown.
@@ -63,6 +65,8 @@ pub struct Wants {
     pub processes: usize,
     /// Event lines.
     pub events: usize,
+    /// Something is wrong, and a line is to say so.
+    pub health: bool,
 }
 
 fn clamped(n: usize) -> u16 {
@@ -98,7 +102,8 @@ fn panels(width: u16, budget: u16, wants: Wants) -> Option<Devices> {
 pub fn arrange(area: Rect, wants: Wants) -> Arrangement {
     let framed = area.height >= FRAMED_FROM;
     let footer = u16::from(area.height >= 8);
-    let body = area.height.saturating_sub(1 + footer);
+    let health = u16::from(wants.health && area.height > LEAST.1);
+    let body = area.height.saturating_sub(1 + health + footer);
     let frame = if framed { 2 } else { 0 };
     let devices = clamped(wants.devices);
     let processes_least = (frame + 1 + clamped(wants.processes).clamp(2, 4 + body / 10)).min(body - body / 2);
@@ -124,10 +129,12 @@ pub fn arrange(area: Rect, wants: Wants) -> Arrangement {
         part
     };
     let header = next(1);
+    let health = next(health);
     let devices = next(device_lines);
     let processes = next(body.saturating_sub(device_lines + events));
     Arrangement {
         header,
+        health,
         devices,
         style: style.unwrap_or(Devices::Lines),
         processes,
@@ -141,7 +148,7 @@ pub fn arrange(area: Rect, wants: Wants) -> Arrangement {
 mod tests {
     use super::*;
 
-    const FOUR: Wants = Wants { devices: 4, kinds: 7, processes: 3, events: 6 };
+    const FOUR: Wants = Wants { devices: 4, kinds: 7, processes: 3, events: 6, health: false };
 
     fn at(width: u16, height: u16, wants: Wants) -> Arrangement {
         arrange(Rect::new(0, 0, width, height), wants)
@@ -161,10 +168,11 @@ mod tests {
     fn nothing_overlaps_and_processes_are_always_seen() {
         for width in LEAST.0..200 {
             for height in LEAST.1..60 {
-                for devices in [0, 1, 4, 8, 32, 64] {
-                    let found = at(width, height, Wants { devices, ..FOUR });
-                    let all = [found.header, found.devices, found.processes, found.events, found.footer];
+                for (devices, health) in [0, 1, 4, 8, 32, 64].into_iter().flat_map(|n| [(n, false), (n, true)]) {
+                    let found = at(width, height, Wants { devices, health, ..FOUR });
+                    let all = [found.header, found.health, found.devices, found.processes, found.events, found.footer];
                     assert_eq!(all.iter().map(|a| a.height).sum::<u16>(), height, "{width}x{height} {devices}");
+                    assert_eq!(found.health.height, u16::from(health && height > LEAST.1));
                     assert!(found.processes.height > 1, "{width}x{height} {devices}: {found:?}");
                     assert!(devices == 0 || found.devices.height > 0, "{width}x{height} {devices}");
                 }

@@ -317,8 +317,10 @@ impl Dashboard {
 
     /// The rate over the last seconds, by the aggregator's own clock.
     fn count(&mut self, heartbeat_ns: u64, events: u64) {
+        // While the aggregator stands still, its last round is one moment, however often one looks.
+        self.counted.pop_if(|(then, _)| *then == heartbeat_ns);
         self.counted.push((heartbeat_ns, events));
-        self.counted.retain(|(then, count)| then + RATE_SPAN_NS > heartbeat_ns && *count <= events);
+        self.counted.retain(|(then, count)| then.saturating_add(RATE_SPAN_NS) > heartbeat_ns && *count <= events);
         self.events_per_second = match self.counted[..] {
             [(then, before), .., (now, after)] if now > then => {
                 Some((after - before) as f64 * 1e9 / (now - then) as f64)

@@ -1,6 +1,7 @@
 //! Graphs of the recent past: the newest on the right, scaled to the largest of what is shown.
 
 use super::theme::Theme;
+use shm_layout::stats::UNKNOWN;
 
 /// A graph, ready to be written line by line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,13 +14,17 @@ pub struct Graph {
     pub samples: usize,
 }
 
-/// The samples' largest in groups of `size`. Groups end where the sample's number is a multiple of `size`, so that the
+/// The samples' largest in groups of `size`; a group of which nothing is known is drawn like one in which nothing was held.
+/// Groups end where the sample's number is a multiple of `size`, so that the
 /// picture moves to the left and does not shimmer; `head` is the number behind the last sample.
 fn grouped(samples: &[u64], head: u64, size: usize) -> Vec<u64> {
+    let largest = |group: &[u64]| group.iter().copied().filter(|sample| *sample != UNKNOWN).max().unwrap_or(0);
     let behind = (head % size as u64) as usize;
     let (whole, newest) = samples.split_at(samples.len() - behind.min(samples.len()));
-    let mut groups: Vec<u64> = whole.rchunks(size).rev().filter_map(|group| group.iter().max().copied()).collect();
-    groups.extend(newest.iter().max());
+    let mut groups: Vec<u64> = whole.rchunks(size).rev().map(largest).collect();
+    if !newest.is_empty() {
+        groups.push(largest(newest));
+    }
     groups
 }
 
@@ -91,6 +96,12 @@ mod tests {
         assert_eq!(grouped(&samples, 11, 4), [3, 7, 10]);
         assert_eq!(grouped(&samples[2..10], 10, 4), [3, 7, 9], "the oldest group loses samples, no other does");
         assert_eq!(grouped(&samples[..1], 3, 4), [0]);
+    }
+
+    #[test]
+    fn samples_that_nobody_took_are_a_gap_and_no_peak() {
+        assert_eq!(grouped(&[4, UNKNOWN, UNKNOWN, UNKNOWN, 2], 5, 2), [4, 0, 2]);
+        assert_eq!(graph(&[8, UNKNOWN, 4, 8], 4, 2, 1, UNICODE).top, 8);
     }
 
     #[test]

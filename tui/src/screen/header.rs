@@ -63,20 +63,7 @@ fn figures(dashboard: &Dashboard, seen: &Observation) -> Vec<Vec<Span<'static>>>
     let theme = dashboard.theme;
     let health = &seen.snapshot.health;
     let figure = |word: &str, number: String| vec![span(format!("{word} "), theme.dim()), span(number, theme.text())];
-    let a = &health.anomalies;
-    let anomalies = [a.free_unknown, a.double_free, a.invalid_record, a.alloc_live, a.overflow, a.size_mismatch];
     let mut pieces = Vec::new();
-    for (number, word, style) in [
-        (health.dropped_events_total, "dropped", theme.error()),
-        (health.torn_events_total, "torn", theme.warning()),
-        (anomalies.into_iter().fold(0, u64::saturating_add), "anomalies", theme.warning()),
-        (health.hidden_processes, "processes hidden", theme.warning()),
-        (health.rejected_rings_total, "rings refused", theme.warning()),
-    ] {
-        if number > 0 {
-            pieces.push(vec![span(format!("{} {word}", units::count(number)), style)]);
-        }
-    }
     pieces.push(figure("events", format!("{:>5}", units::count(health.events_total))));
     if let Some(rate) = dashboard.events_per_second {
         pieces.push(vec![span(format!("{:>5}", units::count(rate as u64)), theme.text()), span("/s", theme.dim())]);

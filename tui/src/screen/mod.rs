@@ -8,7 +8,7 @@
 //! | [`theme`] | glyphs and styles |
 //! | [`canvas`] | lines written inside an area, boxes |
 //! | [`meter`], [`graph`] | bars; graphs of the recent past |
-//! | [`header`], [`devices`], [`processes`], [`events`], [`footer`] | the parts, from above |
+//! | [`header`], [`health`], [`devices`], [`processes`], [`events`], [`footer`] | the parts, from above |
 //! | [`help`], [`notice`] | what lies on top; what is said when there is nothing to show |
 
 pub mod arrange;
@@ -19,6 +19,7 @@ pub mod events;
 pub mod footer;
 pub mod graph;
 pub mod header;
+pub mod health;
 pub mod help;
 pub mod keys;
 pub mod meter;
@@ -46,6 +47,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
         kinds: kinds.len(),
         processes: dashboard.rows.len(),
         events: seen.map_or(0, |seen| seen.snapshot.lines.len()),
+        health: seen.is_some_and(health::is_needed),
     };
     let places = arrange(area, wants);
     match seen {
@@ -65,6 +67,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
         }
     }
     header::draw(buffer, places.header, dashboard);
+    health::draw(buffer, places.health, dashboard);
     footer::draw(buffer, places.footer, dashboard);
     if dashboard.help {
         help::draw(buffer, area, dashboard);

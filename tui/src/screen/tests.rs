@@ -14,7 +14,7 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier};
-use shm_layout::stats::{Figures, IdentityError, Process, Row};
+use shm_layout::stats::{Figures, IdentityError, Process, Reason, Refusal, Row, incomplete};
 use shm_layout::text;
 
 fn unnamed_users(mut seen: Observation) -> Observation {
@@ -137,6 +137,10 @@ fn hostile_names_do_not_reach_the_screen() {
         line.text = raw;
     }
     seen.snapshot.chips[0].board.copy_from_slice(&raw[..24]);
+    let mut refusal: Refusal = bytemuck::Zeroable::zeroed();
+    refusal.text.copy_from_slice(&raw[..120]);
+    seen.snapshot.refusals = vec![refusal];
+    seen.snapshot.health.refused_rings = 1;
     for (width, height) in [(160, 45), (80, 24), (40, 10)] {
         let dashboard = dashboard(Theme::new(true, false), Connection::Live, Some(seen.clone()));
         let shown = picture(&frame(width, height, &dashboard));
@@ -201,7 +205,7 @@ fn the_gone_are_struck_out() {
 }
 
 #[test]
-fn losses_are_in_the_header_when_there_are_any() {
+fn losses_are_told_when_there_are_any() {
     let mut seen = sample::observation(1);
     let quiet = dashboard(Theme::new(true, false), Connection::Live, Some(seen.clone()));
     assert!(!picture(&frame(160, 45, &quiet)).contains("dropped"));
@@ -211,6 +215,56 @@ fn losses_are_in_the_header_when_there_are_any() {
     let loud = dashboard(Theme::new(true, false), Connection::Live, Some(seen));
     let shown = picture(&frame(160, 45, &loud));
     assert!(shown.contains("12 dropped") && shown.contains("18.4E anomalies"), "{shown}");
+}
+
+/// A host on which something is wrong.
+fn troubled() -> Observation {
+    let mut seen = unnamed_users(sample::observation(4));
+    let snapshot = &mut seen.snapshot;
+    let refusal = |pid, seconds_ago: u64, words: &[u8]| Refusal {
+        pid,
+        reason: Reason::NotRegular as u32,
+        since_unix_ns: sample::UNIX_NS - seconds_ago * 1_000_000_000,
+        text: text::store(words),
+        ..bytemuck::Zeroable::zeroed()
+    };
+    snapshot.refusals = vec![refusal(777, 60, b"not a regular file"), refusal(778, 5, b"layout version 9")];
+    snapshot.health.refused_rings = 2;
+    snapshot.health.dropped_events_total = 123_456;
+    snapshot.processes[0].incomplete = incomplete::DROPPED;
+    seen
+}
+
+#[test]
+fn troubles_160x45() {
+    let shown = picture(&frame(160, 45, &dashboard(Theme::new(true, false), Connection::Live, Some(troubled()))));
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn troubles_80x24() {
+    insta::assert_snapshot!(picture(&frame(
+        80,
+        24,
+        &dashboard(Theme::new(true, false), Connection::Live, Some(troubled()))
+    )));
+}
+
+#[test]
+fn troubles_40x10() {
+    insta::assert_snapshot!(picture(&frame(
+        40,
+        10,
+        &dashboard(Theme::new(true, false), Connection::Live, Some(troubled()))
+    )));
+}
+
+#[test]
+fn stale_troubles_60x20_ascii() {
+    let stale = Connection::Stale { age_ns: 7_000_000_000, gone: false };
+    let shown = picture(&frame(60, 20, &dashboard(Theme::new(false, true), stale, Some(troubled()))));
+    assert!(shown.is_ascii(), "{shown}");
+    insta::assert_snapshot!(shown);
 }
 
 #[test]

@@ -6,8 +6,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Condvar, Mutex, OnceLock};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The kinds that tt-metal's allocator can be asked about.
@@ -112,7 +113,9 @@ pub struct Session {
     prefix: String,
     cluster: PathBuf,
     directory: PathBuf,
-    aggregator: Option<Child>,
+    aggregator: Option<Aggregator>,
+    /// Time after which the aggregator is killed and another one started, again and again; `None`: it is left alone.
+    pub restless: Option<Duration>,
     /// Added to the environment of all that is started.
     pub environment: Vec<(String, String)>,
     _seat: Seat,
@@ -129,6 +132,7 @@ impl Session {
             cluster: bench.testbed.join(format!("clusters/{cluster}.yaml")),
             directory,
             aggregator: None,
+            restless: restless_from_environment(),
             environment: Vec::new(),
             _seat: seat,
         };
@@ -138,6 +142,9 @@ impl Session {
 
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
+        for inherited in ["LD_PRELOAD", "TT_ALLOC_TRACKING_ENABLED", "TT_ALLOC_PRELOAD", "PYTHONPATH", "RUST_LOG"] {
+            command.env_remove(inherited);
+        }
         command
             .current_dir(&self.directory)
             .env("TT_ALLOC_PREFIX", &self.prefix)
@@ -147,9 +154,6 @@ impl Session {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
-        for inherited in ["LD_PRELOAD", "TT_ALLOC_TRACKING_ENABLED", "TT_ALLOC_PRELOAD", "PYTHONPATH", "RUST_LOG"] {
-            command.env_remove(inherited);
-        }
         command
     }
 
@@ -165,6 +169,10 @@ impl Session {
 
     pub fn hooks(&self) -> String {
         self.bench.hooks.display().to_string()
+    }
+
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// Runs a workload through `tt-alloc run`.
@@ -193,16 +201,30 @@ impl Session {
     /// Starts one and waits until it publishes.
     pub fn start_aggregator(&mut self) {
         assert!(self.aggregator.is_none());
-        let log = File::options().create(true).append(true).open(self.directory.join("aggregator.log")).unwrap();
-        let child = self.command(&self.bench.aggregator).stderr(log).stdout(Stdio::null()).spawn().unwrap();
-        let pid = child.id();
-        self.aggregator = Some(child);
+        let mut aggregator = Aggregator::start(self.aggregator_command());
+        let pid = aggregator.child.lock().unwrap().id();
         self.see("the aggregator", |stats| stats["aggregator"]["pid"] == pid);
+        if let Some(every) = self.restless {
+            aggregator.keep_killing(every, self.aggregator_command());
+        }
+        self.aggregator = Some(aggregator);
+    }
+
+    fn aggregator_command(&self) -> Command {
+        let log = File::options().create(true).append(true).open(self.directory.join("aggregator.log")).unwrap();
+        let mut command = self.command(&self.bench.aggregator);
+        command.stderr(log).stdout(Stdio::null());
+        command
+    }
+
+    /// How often it was killed and started again.
+    pub fn restarts(&self) -> u32 {
+        self.aggregator.as_ref().map_or(0, |aggregator| aggregator.restarts.load(Relaxed))
     }
 
     /// Ends it with SIGTERM; it must leave cleanly.
     pub fn stop_aggregator(&mut self) {
-        let mut child = self.aggregator.take().unwrap();
+        let mut child = self.aggregator.take().unwrap().settle();
         // SAFETY: a signal to a child that was not waited for yet, so the pid is its.
         assert_eq!(unsafe { libc::kill(child.id().cast_signed(), libc::SIGTERM) }, 0);
         let status = wait(&mut child, "aggregator after SIGTERM");
@@ -210,7 +232,7 @@ impl Session {
     }
 
     pub fn kill_aggregator(&mut self) {
-        let mut child = self.aggregator.take().unwrap();
+        let mut child = self.aggregator.take().unwrap().settle();
         child.kill().unwrap();
         assert_eq!(wait(&mut child, "killed aggregator").signal(), Some(9));
     }
@@ -275,7 +297,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Some(mut child) = self.aggregator.take() {
+        if let Some(aggregator) = self.aggregator.take() {
+            let mut child = aggregator.settle();
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -286,6 +309,55 @@ impl Drop for Session {
             let _ = fs::remove_file(Path::new("/dev/shm").join(name));
         }
         let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// `TT_ALLOC_RESTLESS=200`: every aggregator is killed and replaced every 200 ms.
+fn restless_from_environment() -> Option<Duration> {
+    let value = std::env::var("TT_ALLOC_RESTLESS").ok().filter(|value| !value.is_empty() && value != "0")?;
+    Some(Duration::from_millis(value.parse().expect("TT_ALLOC_RESTLESS is a number of milliseconds")))
+}
+
+/// An aggregator; a restless one is another process every now and then.
+struct Aggregator {
+    child: Arc<Mutex<Child>>,
+    restarts: Arc<AtomicU32>,
+    /// Kept while it is to be killed again.
+    killer: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+impl Aggregator {
+    fn start(mut command: Command) -> Self {
+        let child = Arc::new(Mutex::new(command.spawn().unwrap()));
+        Self { child, restarts: Arc::default(), killer: None }
+    }
+
+    fn keep_killing(&mut self, every: Duration, mut command: Command) {
+        let (child, restarts) = (Arc::clone(&self.child), Arc::clone(&self.restarts));
+        let (keep, kept) = channel::<()>();
+        let thread = std::thread::spawn(move || {
+            while kept.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                let mut child = child.lock().unwrap();
+                assert!(child.try_wait().unwrap().is_none(), "the aggregator ended by itself");
+                child.kill().unwrap();
+                child.wait().unwrap();
+                *child = command.spawn().unwrap();
+                restarts.fetch_add(1, Relaxed);
+            }
+        });
+        self.killer = Some((keep, thread));
+    }
+
+    /// The one that runs now, and will run on.
+    fn settle(mut self) -> Child {
+        if let Some((keep, thread)) = self.killer.take() {
+            drop(keep);
+            let ended = thread.join();
+            // While a test fails, that is what is to be told.
+            assert!(ended.is_ok() || std::thread::panicking(), "an aggregator ended by itself");
+        }
+        let child = Arc::try_unwrap(self.child).unwrap_or_else(|_| unreachable!("its thread has ended"));
+        child.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

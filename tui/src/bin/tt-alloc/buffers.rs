@@ -62,6 +62,12 @@ impl Buffers {
             limit: self.limit,
         };
         let (found, omitted) = query.answer(&ledgers);
+        for ledger in ledgers.iter().filter(|ledger| ledger.was_cut_short()) {
+            let pid = ledger.identity().pid;
+            tui::output::complain(format_args!(
+                "tt-alloc: the ledger of process {pid} was cut short while it was read: its list is not all"
+            ));
+        }
         let now = clock::monotonic_ns();
         let text = if self.json { json(&found, omitted, now)? } else { table(&found, now, output::columns()) };
         output::print(&text)?;

@@ -11,11 +11,14 @@ use shm_layout::leftover::{self, Fate};
 use shm_layout::names::{DIRECTORY, Prefix, Role};
 use shm_layout::procfs;
 use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use symbols::Gives;
+use tui::diagnosis::{self, Finding, Verdict};
 use tui::exit::Exit;
-use tui::source::{Connection, Source};
+use tui::source::Source;
+use tui::users::Users;
 
 /// Tell what works here: /dev/shm, the aggregator, the hooks, your tt-metal, leftovers
 ///
@@ -30,22 +33,8 @@ pub struct Doctor {
     library: Option<PathBuf>,
 }
 
-/// How bad it is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Good,
-    Note,
-    Bad,
-}
-
-struct Finding {
-    what: &'static str,
-    verdict: Verdict,
-    text: String,
-}
-
 fn finding(what: &'static str, verdict: Verdict, text: impl Into<String>) -> Finding {
-    Finding { what, verdict, text: text.into() }
+    Finding::new(what, verdict, text)
 }
 
 impl Doctor {
@@ -55,17 +44,22 @@ impl Doctor {
     /// When the prefix is no prefix, or standard output cannot be written.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let prefix = Prefix::from_environment()?;
-        let mut findings = vec![shared_memory(), aggregator(&prefix), variable(), hooks()];
+        let mut findings = vec![shared_memory(&prefix)];
+        findings.extend(aggregator(&prefix));
+        findings.extend([variable(), hooks()]);
         findings.push(self.tt_metal());
         findings.push(leftovers(&prefix));
         let mut text = String::new();
-        for Finding { what, verdict, text: found } in &findings {
+        for Finding { what, verdict, text: found, next } in &findings {
             let mark = match verdict {
                 Verdict::Good => "ok  ",
                 Verdict::Note => "note",
                 Verdict::Bad => "BAD ",
             };
             text += &format!("{mark}  {what:<13} {found}\n");
+            if !next.is_empty() {
+                text += &format!("      {:<13} -> {next}\n", "");
+            }
         }
         tui::output::print(&text)?;
         let bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
@@ -94,18 +88,40 @@ impl Doctor {
 }
 
 /// Room for rings in /dev/shm.
-fn shared_memory() -> Finding {
+fn shared_memory(prefix: &Prefix) -> Finding {
     let what = "/dev/shm";
     let ring = producer::environment::DEFAULT_SLOTS * EVENT_BYTES as u64;
     match nix::sys::statvfs::statvfs(DIRECTORY) {
-        Err(errno) => finding(what, Verdict::Bad, format!("cannot be used: {errno}")),
+        Err(errno) => finding(what, Verdict::Bad, format!("cannot be used: {errno}"))
+            .next("mount a tmpfs there, readable and writable for every user (mode 1777)"),
         Ok(stat) => {
             #[allow(clippy::unnecessary_cast, reason = "the fields' types differ by architecture")]
-            let free = stat.blocks_available() as u64 * stat.fragment_size() as u64;
-            let text = format!("{} free, a ring takes {}", tui_bytes(free), tui_bytes(ring));
+            let (free, size) = (
+                stat.blocks_available() as u64 * stat.fragment_size() as u64,
+                stat.blocks() as u64 * stat.fragment_size() as u64,
+            );
+            let ours = bytes_of_files(prefix);
+            let text = format!(
+                "{} of {} free, files of tt-alloc take {}, a ring takes {}",
+                tui_bytes(free),
+                tui_bytes(size),
+                tui_bytes(ours),
+                tui_bytes(ring)
+            );
+            let help = if ours > size / 2 {
+                "`tt-alloc gc` removes what dead processes left; else make rings smaller (TT_ALLOC_RING_MAX_BYTES)"
+            } else {
+                "remove other programs' files from it; in a container use a larger --shm-size"
+            };
             if free < 2 * ring {
-                let help = "no room for another process; in a container use a larger --shm-size";
-                finding(what, Verdict::Bad, format!("{text}: {help}"))
+                finding(what, Verdict::Bad, format!("{text}: no room for another process")).next(help)
+            } else if free < size / 10 {
+                finding(
+                    what,
+                    Verdict::Note,
+                    format!("{text}: nearly full; rings and ledgers that cannot grow lose details"),
+                )
+                .next(help)
             } else {
                 finding(what, Verdict::Good, text)
             }
@@ -113,33 +129,25 @@ fn shared_memory() -> Finding {
     }
 }
 
+/// Bytes of every file of this prefix in /dev/shm, as far as they take room.
+fn bytes_of_files(prefix: &Prefix) -> u64 {
+    let dot = format!("{prefix}.");
+    let entries = std::fs::read_dir(DIRECTORY).into_iter().flatten().flatten();
+    let ours = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(dot.as_bytes()));
+    let blocks = ours.filter_map(|entry| entry.metadata().ok()).map(|meta| meta.blocks());
+    blocks.fold(0, u64::saturating_add).saturating_mul(512)
+}
+
 fn tui_bytes(bytes: u64) -> String {
     aggregator::bytes_text(bytes)
 }
 
-/// Who aggregates.
-fn aggregator(prefix: &Prefix) -> Finding {
-    let what = "aggregator";
+/// Who aggregates, and what that one knows of processes and rings.
+fn aggregator(prefix: &Prefix) -> Vec<Finding> {
     let feed = Source::new(prefix).poll();
-    match (&feed.connection, &feed.seen) {
-        (Connection::Live, Some(seen)) => {
-            let health = &seen.snapshot.health;
-            let text = format!(
-                "PID {} runs, {} processes tracked, {} events, {} dropped, {} refused rings",
-                seen.identity.pid,
-                health.rings,
-                health.events_total,
-                health.dropped_events_total,
-                health.rejected_rings_total
-            );
-            let verdict = if health.dropped_events_total + health.rejected_rings_total > 0 {
-                Verdict::Note
-            } else {
-                Verdict::Good
-            };
-            finding(what, verdict, text)
-        }
-        (connection, _) => finding(what, Verdict::Note, connection.to_string()),
+    match &feed.seen {
+        Some(seen) => diagnosis::findings(&feed.connection, seen, &Users::default()),
+        None => vec![finding("aggregator", Verdict::Note, feed.connection.to_string())],
     }
 }
 

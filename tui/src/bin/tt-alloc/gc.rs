@@ -26,8 +26,10 @@ impl Gc {
             // Nobody aggregates: whatever an aggregator of ours wrote about rings that are gone is a leftover, too.
             Ok(_instance) => {
                 removed.extend(leftover::orphaned_ledgers(prefix));
-                // The stats segment of an aggregator that was killed.
-                removed.extend(Some(prefix.stats()).filter(|name| segment::remove_own(name)));
+                // The stats segment of an aggregator that ended or was killed, unless a next one will continue it.
+                let stats = leftover::nobody_is_continued(prefix).then(|| prefix.stats());
+                let names = [Some(prefix.next_stats()), stats].into_iter().flatten();
+                removed.extend(names.filter(|name| segment::remove_own(name)));
             }
             Err(InstanceError::Running { pid, .. }) => {
                 note = format!("an aggregator runs (PID {pid}): what it wrote is left to it\n");

@@ -14,7 +14,9 @@ pub struct Stats {
     /// One JSON object instead of tables
     #[arg(long)]
     json: bool,
-    /// Exit code 4 when figures are old or incomplete
+    /// Exit code 4 when figures are old or incomplete now: the aggregator has not run for two seconds, rings
+    /// are refused, single allocations are missing, rows did not fit. What was dropped, torn or not believed before does not
+    /// count any more once what it touched has ended
     #[arg(long)]
     strict: bool,
     /// Only this device: a logical number or a chip id in hex; may be repeated
