@@ -42,6 +42,13 @@ impl Live {
         self.blocks.saturating_add_signed(self.account.unlisted_blocks).min(MOST_BYTES)
     }
 
+    /// Whether what is live without an entry, which is less than nothing then, is exactly what the entries hold: all of them were
+    /// freed by records that were dropped.
+    pub fn is_made_up_for(&self) -> bool {
+        let signed = |amount| i64::try_from(amount).unwrap_or(i64::MAX);
+        (self.account.unlisted_blocks, self.account.unlisted_bytes) == (-signed(self.blocks), -signed(self.taken))
+    }
+
     /// The figures to be shown; `resident` is for circular buffers.
     pub fn figures(&self, resident: u64, capacity: u64) -> Figures {
         Figures {

@@ -148,7 +148,7 @@ impl Ledger {
     ) -> Result<Self, SegmentError> {
         let mut file = File::create(name)?;
         file.commit(applied, encode);
-        file.header().settle(applied);
+        file.header().settle();
         file.header().announce(identity);
         Ok(Self { file, held: Held::default(), identity })
     }
@@ -159,7 +159,7 @@ impl Ledger {
         adopted.fill(&mut file)?;
         let (applied, state) = (adopted.applied, adopted.state.clone());
         file.commit(applied, |words| state.encode(words));
-        file.header().settle(applied);
+        file.header().settle();
         file.header().announce(identity);
         let found = Found { file, applied, unsettled: false, state: state.clone() };
         Some(Recovered { ledger: Self::recover(found, identity), applied, state, continued: true, unreadable: None })
@@ -202,7 +202,7 @@ impl Ledger {
             Some((at as u32, event))
         });
         held.recover(slots, live);
-        file.header().settle(applied);
+        file.header().settle();
         Self { file, held, identity }
     }
 
@@ -229,7 +229,7 @@ impl Ledger {
     pub fn commit(&mut self, applied: u64, encode: impl FnOnce(&mut Vec<u64>)) {
         self.file.commit(applied, encode);
         self.held.bury(self.file.slots());
-        self.file.header().settle(applied);
+        self.file.header().settle();
         self.held.reuse();
     }
 

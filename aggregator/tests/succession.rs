@@ -6,7 +6,7 @@ mod support;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use shm_layout::event::Memory;
-use shm_layout::ledger::LedgerHeader;
+use shm_layout::ledger::{self, LedgerHeader};
 use shm_layout::segment::{self, Access, Expect, Opened};
 use shm_layout::stats::{self, Anomalies, Figures, Snapshot, StatsHeader, StatsView, UNKNOWN, stats_bytes};
 use std::io::Read;
@@ -412,9 +412,12 @@ fn a_ledger_of_another_version_is_told_and_the_rest_goes_on() {
     let seen = ground.see("both again", |s| s.processes.len() == 2 && s.health.lag_events == 0);
     must_not_shrink(&before, &seen);
     let told = lines(&seen);
-    let about = |line: &&String| line.contains(&strange.pid().to_string()) && line.contains("ledger layout version 2");
+    let about = |line: &&String| {
+        line.contains(&strange.pid().to_string())
+            && line.contains(&format!("ledger layout version {}", ledger::VERSION + 1))
+    };
     let line = told.iter().find(about).unwrap_or_else(|| panic!("{told:?}"));
-    assert!(line.contains("this build reads version 1"), "names both: {line}");
+    assert!(line.contains(&format!("this build reads version {}", ledger::VERSION)), "names both: {line}");
     assert_eq!(figures(&seen, known.pid(), 0, Memory::Dram).footprint_bytes, 320, "the other is continued");
     // What comes now is counted, and what was is told to be missing.
     strange.tell("burst 1000 5 64");

@@ -268,8 +268,9 @@ fn ledger_file() {
         // Relaxed: one thread.
         to.store(*word, Relaxed);
     }
+    header.commit(6, 0);
+    header.settle();
     header.commit(7, 1);
-    header.settle(6);
     header.announce(ledger_identity());
     let about = "a ledger of 4 entries, one live, one dying, committed and not settled, state block 1 in force";
     let kept = golden("ledger.txt", about, &file.listing());
@@ -277,7 +278,7 @@ fn ledger_file() {
     let file = File::from_listing(&kept, bytes);
     let header = file.one::<LedgerHeader<AtomicU64>>(0);
     assert_eq!((header.identity(), header.identity().check()), (ledger_identity(), Ok(())));
-    assert_eq!((header.committed(), header.settled(), header.capacity()), ((7, 1), 6, 4));
+    assert_eq!((header.committed(), header.is_settled(), header.capacity()), ((7, 1), false, 4));
     let block = file.array::<AtomicU64>(state_offset(1), STATE_WORDS);
     let words: Vec<u64> = block.iter().map(|word| word.load(Relaxed)).collect();
     assert_eq!(LedgerState::decode(&words), Some(ledger_state()));

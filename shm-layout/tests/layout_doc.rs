@@ -151,10 +151,20 @@ macro_rules! table {
 
 /// Offset of the one word that `store` changes in a zeroed header: how private fields are found.
 fn stored_at<T>(store: impl FnOnce(&T)) -> usize {
+    stored_after(|_| (), store)
+}
+
+/// As [`stored_at`], in a header that `prepare` has stored to before.
+fn stored_after<T>(prepare: impl FnOnce(&T), store: impl FnOnce(&T)) -> usize {
     // SAFETY: called with the headers only, which are repr(C) and made of their words.
     let heap = unsafe { Heap::<T, AtomicU64>::new(|_| AtomicU64::new(0)) };
+    // Relaxed: one thread.
+    let words = || heap.words().iter().map(|word| word.load(Relaxed)).collect::<Vec<_>>();
+    prepare(&heap);
+    let before = words();
     store(&heap);
-    let changed: Vec<usize> = (0..heap.words().len()).filter(|at| heap.words()[*at].load(Relaxed) != 0).collect();
+    let changed: Vec<usize> =
+        (0..).zip(before.iter().zip(words())).filter(|(_, (a, b))| *a != b).map(|(at, _)| at).collect();
     assert_eq!(changed.len(), 1, "one word is stored");
     changed[0] * 8
 }
@@ -252,7 +262,7 @@ fn ledgers(out: &mut String) {
     let fields = vec![
         (0, "identity"),
         (stored_at::<Header>(|header| header.commit(1, 0)), "commit"),
-        (stored_at::<Header>(|header| header.settle(1)), "settled"),
+        (stored_after::<Header>(|header| header.commit(1, 1), LedgerHeader::settle), "settled"),
         (stored_at::<Header>(|header| header.set_capacity(1)), "capacity"),
         (stored_at::<Header>(|header| header.set_gone(1)), "gone"),
     ];

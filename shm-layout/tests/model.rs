@@ -188,11 +188,12 @@ proptest! {
 
 // ---- the ledger, killed after any store and continued ----
 
-/// A ledger on the heap, its two state blocks (here: live count and sum of ids) beside it.
+/// A ledger on the heap, its two state blocks (here: live count, sum of ids, and which ids
+/// were taken out though nothing freed them) beside it.
 struct File {
     header: Heap<LedgerHeader<AtomicU64>, AtomicU64>,
     slots: Vec<Slot<AtomicU64>>,
-    blocks: [[AtomicU64; 2]; 2],
+    blocks: [[AtomicU64; 3]; 2],
 }
 
 /// One aggregator's life; the table in `shm_layout::ledger` says what the steps are.
@@ -203,7 +204,7 @@ struct Life<'a> {
     settled_block: usize,
     live: HashMap<u64, usize>,
     free: Vec<usize>,
-    sums: [u64; 2],
+    sums: [u64; 3],
     /// Stores left before the kill.
     left: u64,
 }
@@ -214,8 +215,8 @@ impl<'a> Life<'a> {
     /// Recovery by the table.
     fn begin(file: &'a File, ring: &'a Ring, left: u64) -> Result<Self, Killed> {
         let (applied, block) = file.header.committed();
-        let committed = applied != file.header.settled();
-        let sums = [0, 1].map(|at: usize| file.blocks[block][at].load(Relaxed));
+        let committed = !file.header.is_settled();
+        let sums = [0, 1, 2].map(|at: usize| file.blocks[block][at].load(Relaxed));
         let mut life =
             Self { file, ring, applied, settled_block: block, live: HashMap::new(), free: Vec::new(), sums, left };
         let entries = Entries(&file.slots);
@@ -239,7 +240,7 @@ impl<'a> Life<'a> {
             assert!(life.live.insert(event.id, at).is_none(), "entered twice");
         }
         life.step()?;
-        file.header.settle(applied);
+        file.header.settle();
         life.step()?;
         ring.consumer().release_unreturned(applied);
         Ok(life)
@@ -273,23 +274,48 @@ impl<'a> Life<'a> {
         let mut dying = Vec::new();
         for event in &events {
             let alloc = event.flags & 1 == 0;
+            if self.sums[2] & bit(event.id) != 0 {
+                // Taken out: its announcements count for nothing until it is freed.
+                self.sums[2] &= !if alloc { 0 } else { bit(event.id) };
+                continue;
+            }
             match (alloc, self.live.get(&event.id).copied()) {
                 (true, None) => {
                     self.insert(event)?;
-                    self.sums = [self.sums[0] + 1, self.sums[1] + event.id];
+                    self.sums = [self.sums[0] + 1, self.sums[1] + event.id, self.sums[2]];
                 }
                 (false, Some(at)) => {
                     self.step()?;
                     Entries(&file.slots).mark(at, true);
                     dying.push(at);
                     self.live.remove(&event.id);
-                    self.sums = [self.sums[0] - 1, self.sums[1] - event.id];
+                    self.sums = [self.sums[0] - 1, self.sums[1] - event.id, self.sums[2]];
                 }
                 // Double free, free of the unknown, a second announcement: changes nothing here.
                 _ => {}
             }
         }
-        let block = 1 - self.settled_block;
+        self.commit(to, dying)?;
+        for seq in from..to {
+            self.step()?;
+            ring.consumer().release(seq, seq + 1);
+        }
+        Ok(to - from)
+    }
+
+    /// Takes one out and reads nothing, as where drops are found to have ended what is listed.
+    fn take_out(&mut self) -> Result<(), Killed> {
+        let Some((id, at)) = self.live.iter().map(|(id, at)| (*id, *at)).min() else { return Ok(()) };
+        let entries = Entries(&self.file.slots);
+        self.step()?;
+        entries.mark(at, true);
+        self.live.remove(&id);
+        self.sums = [self.sums[0] - 1, self.sums[1] - id, self.sums[2] | bit(id)];
+        self.commit(self.applied, vec![at])
+    }
+
+    fn commit(&mut self, to: u64, dying: Vec<usize>) -> Result<(), Killed> {
+        let (file, block) = (self.file, 1 - self.settled_block);
         for (to, sum) in file.blocks[block].iter().zip(self.sums) {
             self.step()?;
             to.store(sum, Relaxed);
@@ -301,19 +327,20 @@ impl<'a> Life<'a> {
             Entries(&file.slots).clear(*at);
         }
         self.step()?;
-        file.header.settle(to);
+        file.header.settle();
         self.free.extend(dying);
-        for seq in from..to {
-            self.step()?;
-            ring.consumer().release(seq, seq + 1);
-        }
         (self.settled_block, self.applied) = (block, to);
-        Ok(to - from)
+        Ok(())
     }
 }
 
 /// Ids in use at once, at most.
 const IDS: u64 = 6;
+
+/// The bit of an id: which of them it is.
+fn bit(id: u64) -> u64 {
+    (0..IDS).find(|n| record(3, n * 2).id == id).map_or(0, |n| 1 << n)
+}
 
 proptest! {
     #![proptest_config(config(1500))]
@@ -359,11 +386,13 @@ proptest! {
         };
         let check = |life: &Life<'_>| {
             let mut ids: Vec<u64> = life.live.keys().copied().collect();
+            let taken_out = life.sums[2];
             let mut expected = truth[life.applied as usize].clone();
+            expected.retain(|id| taken_out & bit(*id) == 0);
             ids.sort_unstable();
             expected.sort_unstable();
             assert_eq!(ids, expected, "after {} records", life.applied);
-            assert_eq!(life.sums, [expected.len() as u64, expected.iter().sum()]);
+            assert_eq!(life.sums, [expected.len() as u64, expected.iter().sum(), taken_out]);
             let file = life.file;
             let on_file = (0..file.slots.len()).filter_map(|at| Entries(&file.slots).get(at));
             assert_eq!(on_file.filter(|e| e.kind == Kind::Alloc as u8).count(), expected.len());
@@ -378,6 +407,12 @@ proptest! {
                     Ok(0) => break,
                     Ok(_) => check(&life),
                     Err(Killed) => break,
+                }
+                if life.applied.is_multiple_of(3) {
+                    if life.take_out().is_err() {
+                        break;
+                    }
+                    check(&life);
                 }
             }
         }

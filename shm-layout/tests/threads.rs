@@ -157,7 +157,7 @@ fn entries_are_whole() {
                 entries.mark(at, false);
             }
             entries.clear(at);
-            header.settle(n);
+            header.settle();
         }
         stop.store(true, Relaxed);
     });

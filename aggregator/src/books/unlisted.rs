@@ -65,7 +65,8 @@ impl Books {
             let Some(memory) = live.memory() else { continue };
             // A dropped free leaves its entry listed, and only the end of all of them tells that it has gone.
             let nothing_dropped = (outstanding, unlisted_bytes, unlisted_blocks) == (0, 0, 0) && drops_seen[3] == 0;
-            let nothing_alive = live.all_blocks() == 0;
+            // To the byte: the free of something unknown that was dropped makes blocks equal where something is alive.
+            let nothing_alive = live.is_made_up_for();
             if !nothing_dropped && nothing_alive {
                 // What is listed has ended by frees that were dropped, and what is unlisted makes up for it.
                 if let Some(batch) = &mut batch {

@@ -47,7 +47,7 @@ impl Adopted {
             return None;
         }
         let (applied, block) = header.committed();
-        let unsettled = applied != header.settled();
+        let unsettled = !header.is_settled();
         if !(told..=told.saturating_add(MOST_AHEAD)).contains(&applied) || applied > MOST {
             return None;
         }

@@ -126,7 +126,7 @@ impl File {
         if applied >= LAST {
             return None;
         }
-        let unsettled = applied != header.settled();
+        let unsettled = !header.is_settled();
         let state_words: Vec<u64> = opened
             .mapping
             .array::<AtomicU64>(state_offset(block), STATE_WORDS)?

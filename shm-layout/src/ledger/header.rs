@@ -9,9 +9,9 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// First word of every ledger, its version digit included.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALLED1");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALLED2");
 /// Version of this layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes of the header proper.
 pub const HEADER_BYTES: usize = 4096;
 /// Words of one state block.
@@ -86,7 +86,7 @@ const _: () = assert!(offset_of!(Identity, reserved) == 48);
 /// |---|---|---|
 /// | 0 | identity | [`Identity`] as words |
 /// | 256 | commit | applied × 2 + state block in force: every ring record before `applied` is in |
-/// | 264 | settled | every removal before this is finished |
+/// | 264 | settled | the `commit` whose removals are finished |
 /// | 272 | capacity | entries in the file |
 /// | 280 | gone | 0, or when its process was taken out of the figures, `CLOCK_MONOTONIC` ns: snapshots from then on count it as gone |
 #[repr(C, align(128))]
@@ -165,18 +165,21 @@ impl<W: Word64> LedgerHeader<W> {
         W::fence(Release);
     }
 
-    /// Up to where removals are finished.
-    pub fn settled(&self) -> u64 {
-        // SYNC(ledger.settled): Relaxed, because only the aggregator that holds the ledger reads it; pairs with the
+    /// Whether the last commit's removals are finished.
+    pub fn is_settled(&self) -> bool {
+        // SYNC(ledger.settled): Relaxed, because only the aggregator that holds the ledger reads them; pairs with the
         // Release in `settle` of one that was killed before.
-        self.settled.load(Relaxed)
+        self.settled.load(Relaxed) == self.commit.load(Relaxed)
     }
 
-    /// Removals before `applied` are finished.
-    pub fn settle(&self, applied: u64) {
+    /// The last commit's removals are finished.
+    pub fn settle(&self) {
+        // The whole word: a commit may remove something and have read nothing. The block, which is another with every commit,
+        // tells it from the one before then. Relaxed: its own store, or that of a killed aggregator, which the kill orders.
+        let commit = self.commit.load(Relaxed);
         // SYNC(ledger.settled): after the cleared stamps and before the next batch's marks, for a next aggregator that
-        // finds this file; pairs with `settled`: the kill that separates the two orders them.
-        self.settled.store(applied, Release);
+        // finds this file; pairs with `is_settled`: the kill that separates the two orders them.
+        self.settled.store(commit, Release);
         W::fence(Release);
     }
 

@@ -20,11 +20,11 @@
 //! | step | what is stored | if killed after it, the next aggregator |
 //! |---|---|---|
 //! | 1 | new entries, in entries that were free before the batch | drops entries with stamp > applied |
-//! | 2 | entries to be removed are marked [`DYING`] | clears the marks (applied = settled: not committed) |
+//! | 2 | entries to be removed are marked [`DYING`] | clears the marks (commit = settled: not committed) |
 //! | 3 | the state block that is not in force | ignores it |
-//! | 4 | `commit` = (applied, state block) | finishes the removal of marked entries (applied ≠ settled) |
+//! | 4 | `commit` = (applied, state block) | finishes the removal of marked entries (commit ≠ settled) |
 //! | 5 | marked entries' stamps = 0 | as after 4 |
-//! | 6 | `settled` = applied | returns the ring's slots of the batch again |
+//! | 6 | `settled` = `commit` | returns the ring's slots of the batch again |
 //! | 7 | the ring's slots are returned | nothing is left to do |
 
 mod header;
