@@ -9,6 +9,7 @@
 
 use crate::environment::{Decision, ENABLED_VARIABLE, Options, decide_here};
 use crate::fork::{PAGE, wiped};
+use crate::host::Undisturbed;
 use crate::ring::{Ring, Writer};
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
@@ -71,6 +72,7 @@ pub fn enabled() -> bool {
 
 #[cold]
 fn decide() -> bool {
+    let _host = Undisturbed::begin();
     let decision = decide_here();
     let on = if decision == Decision::On { ON } else { OFF };
     // Relaxed: as in `enabled`. Whoever decides first speaks.
@@ -107,6 +109,7 @@ fn first() -> bool {
 #[cold]
 #[inline(never)]
 fn first_of_all() -> bool {
+    let _host = Undisturbed::begin();
     if !enabled() {
         // Relaxed, Relaxed: as in `first`. A forked child may inherit it: it is as little tracked as its parent.
         let _told = PAGE.state.compare_exchange(NOT_MADE, NOT_TRACKED, Relaxed, Relaxed);

@@ -283,7 +283,7 @@ impl World {
         let free_before = free(self);
         let mut scratch = vec![0; scratch_words(self.slots.len())];
         let compactor = Compactor { section: &*self.section, table: &self.table.cells, slots: &self.slots };
-        let Some(done) = compactor.compact(self.read, history, &mut scratch) else {
+        let Some(done) = compactor.compact(self.read, || history, &mut scratch) else {
             assert_eq!(self.bits(), bits, "given up, and something changed");
             return None;
         };
@@ -494,7 +494,7 @@ fn churn(world: &World, history: bool, events: impl Iterator<Item = Event>) -> u
         if producer.push(&event) == Push::Full {
             scratch.fill(0);
             let compactor = Compactor { section: &*world.section, table: &world.table.cells, slots: &world.slots };
-            most = most.max(compactor.compact(0, history, &mut scratch).expect("within its steps").kept);
+            most = most.max(compactor.compact(0, || history, &mut scratch).expect("within its steps").kept);
             assert!(matches!(producer.push(&event), Push::Written(_)), "no room was made");
         }
     }
@@ -534,7 +534,7 @@ fn compacted(history: bool, events: &[Event]) -> (Vec<Event>, u64) {
     let world = World::new(16, true, history, false, true);
     assert_eq!(churn_fill(&world, &|n| events[n as usize], events.len() as u64), events.len() as u64);
     let compactor = Compactor { section: &*world.section, table: &world.table.cells, slots: &world.slots };
-    compactor.compact(0, history, &mut vec![0; scratch_words(16)]).expect("it can be done");
+    compactor.compact(0, || history, &mut vec![0; scratch_words(16)]).expect("it can be done");
     (world.left(), world.section.unknown_frees.load(Relaxed))
 }
 
@@ -569,10 +569,10 @@ fn nothing_is_done_for_a_reader_that_is_ahead_of_what_was_claimed() {
     let bits = world.bits();
     let compactor = Compactor { section: &*world.section, table: &world.table.cells, slots: &world.slots };
     for read in [7, 8, 100, u64::MAX] {
-        assert_eq!(compactor.compact(read, true, &mut vec![0; scratch_words(8)]), None);
+        assert_eq!(compactor.compact(read, || true, &mut vec![0; scratch_words(8)]), None);
         assert_eq!(world.bits(), bits, "something changed");
     }
-    assert!(compactor.compact(6, true, &mut vec![0; scratch_words(8)]).is_some());
+    assert!(compactor.compact(6, || true, &mut vec![0; scratch_words(8)]).is_some());
 }
 
 /// The device was open when the reader left off, or it was not: the introduction ends the first block, or the free does.
@@ -657,7 +657,7 @@ fn pause() {
                 let mut scratch = vec![0; scratch_words(N as usize)];
                 let compactor = Compactor { section: &*world.section, table: &world.table.cells, slots: &world.slots };
                 let begin = std::time::Instant::now();
-                done = compactor.compact(0, history, &mut scratch);
+                done = compactor.compact(0, || history, &mut scratch);
                 times.push(begin.elapsed());
             }
             times.sort();
