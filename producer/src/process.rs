@@ -13,7 +13,7 @@ use crate::host::Undisturbed;
 use crate::ring::{Ring, Writer};
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use shm_layout::event::Event;
 use std::time::Duration;
@@ -117,8 +117,11 @@ fn first_of_all() -> bool {
     }
     let made = make_or_wait();
     if !made {
-        // Relaxed: a counter.
-        LOST.fetch_add(1, Relaxed);
+        // SYNC(process.lost): if the maker has counted already, its READY is seen; pairs with the AcqRel in `count_lost_events`.
+        LOST.fetch_add(1, Acquire);
+        if let Some(current) = self::made() {
+            count_lost_events(current.ring);
+        }
     }
     made
 }
@@ -192,6 +195,8 @@ fn make(me: u32) -> bool {
     // Leaked on purpose: threads push until the process is gone, exit handlers included. In a forked child the
     // parent's ring stays mapped, unused: a frame that was pushing when the process forked must not fault.
     let ring: &'static Ring = Box::leak(Box::new(ring));
+    // Before anybody can push the free of what was lost.
+    count_lost_events(ring);
     // Relaxed: a number of its own for each ring.
     let generation = GENERATION.fetch_add(1, Relaxed).wrapping_add(1);
     let current = Current { writer: ring.writer(), ring, generation };
@@ -199,9 +204,15 @@ fn make(me: u32) -> bool {
     unsafe { CURRENT.0.get().write(MaybeUninit::new(current)) };
     // SYNC(process.ready): publishes the ring; pairs with the Acquire in `made`.
     PAGE.state.store(READY, Release);
-    // Relaxed: a counter.
-    ring.count_lost_before(LOST.swap(0, Relaxed));
+    // Those of threads that gave up meanwhile; one that gives up later does this itself.
+    count_lost_events(ring);
     true
+}
+
+/// Counts in the ring what could not wait for it.
+fn count_lost_events(ring: &Ring) {
+    // SYNC(process.lost): after READY; pairs with the Acquire in `first_of_all`.
+    ring.count_lost_before(LOST.swap(0, AcqRel));
 }
 
 /// Ends the ring in good order; later events are still written, for whoever is attached. For exit handlers.

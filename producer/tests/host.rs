@@ -173,6 +173,9 @@ fn errno_is_the_same_after_the_first_event() {
             // SAFETY: nothing in this process owns standard error.
             unsafe { libc::close(2) };
             Errno::set_raw(STRANGE);
+            // Hooks ask this first.
+            assert_eq!(process::enabled(), part != "unclear");
+            assert_eq!(Errno::last_raw(), STRANGE);
             process::record(event(Kind::Alloc, 1));
             let errno = Errno::last_raw();
             let made = process::ring_name().is_some();
@@ -235,6 +238,8 @@ fn a_thread_that_is_to_be_cancelled_ends_outside_of_ours_and_the_ring_stays_soun
 
 extern "C-unwind" fn first_event(_: *mut c_void) -> *mut c_void {
     ask_for_my_end();
+    // Hooks ask this first.
+    let _tracked = process::enabled();
     process::record(event(Kind::Alloc, 1));
     CAME_THROUGH.fetch_add(1, SeqCst);
     // SAFETY: as above.

@@ -548,6 +548,25 @@ fn frees_of_what_was_dropped_stay() {
     assert_eq!(compacted(false, &[dropped]), (vec![], 1));
 }
 
+/// It was dropped when nothing else had been, after the compaction asked, and its free found room at once: that is no record of this compaction.
+#[test]
+fn what_is_freed_after_it_was_asked_for_drops_stays() {
+    let world = World::new(16, true, false, false, true);
+    let pair = |n: u64| Event { id: 1, size: 64, ..Event::new([Kind::Alloc, Kind::Free][n as usize], Memory::Dram, 0) };
+    assert_eq!(churn_fill(&world, &pair, 2), 2);
+    let dropped = Event { id: 7, size: 64, ..Event::new(Kind::Free, Memory::Dram, 0) };
+    let compactor = Compactor { section: &*world.section, table: &world.table.cells, slots: &world.slots };
+    let none_yet = || {
+        assert_eq!(churn_fill(&world, &|_| dropped, 1), 1);
+        false
+    };
+    let done = compactor.compact(0, none_yet, &mut vec![0; scratch_words(16)]);
+    assert_eq!(done.map(|done| done.freed), Some(2));
+    let left = world.left();
+    assert_eq!(left.iter().map(|event| (event.id, event.kind)).collect::<Vec<_>>(), [(7, Kind::Free as u8)]);
+    assert_eq!(world.section.unknown_frees.load(Relaxed), 0);
+}
+
 /// Of five, three were freed by records that were dropped: the release says two. Only all six together tell what is alive.
 #[test]
 fn a_release_of_fewer_than_are_there_stays_with_its_members() {
