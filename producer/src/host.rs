@@ -63,7 +63,8 @@ impl Uninterrupted {
     pub(crate) fn begin() -> Self {
         let mut held = SigSet::all();
         // The kernel ends a process that has a fault while its signal is held back, whatever handler there is.
-        for fault in [Signal::SIGBUS, Signal::SIGSEGV, Signal::SIGILL, Signal::SIGFPE, Signal::SIGTRAP, Signal::SIGSYS] {
+        for fault in [Signal::SIGBUS, Signal::SIGSEGV, Signal::SIGILL, Signal::SIGFPE, Signal::SIGTRAP, Signal::SIGSYS]
+        {
             held.remove(fault);
         }
         let mut before = SigSet::empty();
