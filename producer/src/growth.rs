@@ -15,6 +15,7 @@
 //!
 //! Threads that find the ring full meanwhile wait for that one, at most [`PATIENCE`]. docs/adr/0008 has what it takes.
 
+use crate::host::{Undisturbed, Uninterrupted};
 use crate::ring::{Parts, Ring, STRIDE, Touched, count_lost};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
@@ -165,15 +166,26 @@ impl Ring {
     #[cold]
     #[inline(never)]
     fn push_after_making_room(&self, header: &RingHeader<AtomicU64>, event: &Event) -> bool {
+        let _host = Undisturbed::begin();
         let (begin, mut rounds) = (Instant::now(), 0);
         loop {
-            match self.make_room() {
-                Room::Made if rounds < ROUNDS && begin.elapsed() < PATIENCE => rounds += 1,
-                Room::Wait if begin.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
-                _ => return false,
-            }
+            let again = match self.make_room() {
+                Room::Made if rounds < ROUNDS && begin.elapsed() < PATIENCE => {
+                    rounds += 1;
+                    true
+                }
+                Room::Wait if begin.elapsed() < PATIENCE => {
+                    std::thread::sleep(PAUSE);
+                    true
+                }
+                _ => false,
+            };
+            // At the end, too: what was not worth the next try may have freed a few slots, and somebody else may have made room.
             if self.push_newest(header, event) {
                 return true;
+            }
+            if !again {
+                return false;
             }
         }
     }
@@ -181,10 +193,13 @@ impl Ring {
     fn make_room(&self) -> Room {
         // SAFETY: gettid has no arguments and cannot fail.
         let me = u32::try_from(unsafe { libc::gettid() }).unwrap_or(u32::MAX);
+        // A handler that jumps out of the making would leave it to nobody for ever; one that forks would have it done twice, by the
+        // child as well, in the same memory.
+        let _signals = Uninterrupted::begin();
         // SYNC(growth.maker): what the last maker did is seen; pairs with the Release below.
         match self.growth.maker.compare_exchange(0, me, Acquire, Relaxed) {
             Ok(_) => {}
-            // A signal handler that interrupts the making must not wait for it.
+            // Whatever interrupts the making nevertheless (a fault's handler) must not wait for it.
             Err(maker) if maker == me => return Room::None,
             Err(_) => return Room::Wait,
         }
@@ -246,8 +261,13 @@ impl Ring {
         let mut scratch = MmapMut::map_anon(words * size_of::<u64>()).ok()?;
         let scratch = bytemuck::try_cast_slice_mut(&mut scratch[..]).ok()?;
         let table = &reach.mapping.one::<VanishedTable<AtomicU64>>(reach.offset)?.cells;
-        // Relaxed: what was dropped before this thread found the ring full is in the counter.
-        let history = base + read > 0 || header.dropped.load(Relaxed) > 0;
+        // True exactly when some record of this ring was read (here, or in a section before), lies in a section before this one, or
+        // was dropped or lost before the ring was made: then a free may be of an allocation that is not among the records that are
+        // compacted, and that the reader has in its ledger or in a total. Otherwise all records there ever were are among them, or
+        // vanished in a compaction together with what ended them; a free that finds nothing is then one for the reader, too.
+        // Asked once the records are settled, not before: whoever drops an allocation counts it before anybody can free it, so
+        // the count is seen by whoever sees that free. Relaxed: behind the Acquire of the free's stamp.
+        let history = || base + read > 0 || header.dropped.load(Relaxed) > 0;
         Compactor { section, table, slots: reach.records()? }.compact(read, history, scratch)
     }
 

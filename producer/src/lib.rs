@@ -7,6 +7,7 @@
 //! | `growth` | what is done when it is full: compacted, continued in a further section, or counted |
 //! | [`environment`] | the variables that decide whether and how |
 //! | `clock` | the time of an event, for a tenth of a nanosecond where an aggregator keeps it |
+//! | `host` | the host's thread: its errno, cancellation and signals are as they were after our slow paths |
 //! | `fork` | the page that the kernel wipes in a child |
 //!
 //! Nothing here blocks, panics, or ends a process that is tracked. What cannot be written is counted.
@@ -15,6 +16,7 @@ mod clock;
 pub mod environment;
 mod fork;
 mod growth;
+mod host;
 pub mod process;
 pub mod ring;
 

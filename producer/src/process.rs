@@ -9,10 +9,11 @@
 
 use crate::environment::{Decision, ENABLED_VARIABLE, Options, decide_here};
 use crate::fork::{PAGE, wiped};
+use crate::host::Undisturbed;
 use crate::ring::{Ring, Writer};
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use shm_layout::event::Event;
 use std::time::Duration;
@@ -71,6 +72,7 @@ pub fn enabled() -> bool {
 
 #[cold]
 fn decide() -> bool {
+    let _host = Undisturbed::begin();
     let decision = decide_here();
     let on = if decision == Decision::On { ON } else { OFF };
     // Relaxed: as in `enabled`. Whoever decides first speaks.
@@ -107,6 +109,7 @@ fn first() -> bool {
 #[cold]
 #[inline(never)]
 fn first_of_all() -> bool {
+    let _host = Undisturbed::begin();
     if !enabled() {
         // Relaxed, Relaxed: as in `first`. A forked child may inherit it: it is as little tracked as its parent.
         let _told = PAGE.state.compare_exchange(NOT_MADE, NOT_TRACKED, Relaxed, Relaxed);
@@ -114,8 +117,11 @@ fn first_of_all() -> bool {
     }
     let made = make_or_wait();
     if !made {
-        // Relaxed: a counter.
-        LOST.fetch_add(1, Relaxed);
+        // SYNC(process.lost): if the maker has counted already, its READY is seen; pairs with the AcqRel in `count_lost_events`.
+        LOST.fetch_add(1, Acquire);
+        if let Some(current) = self::made() {
+            count_lost_events(current.ring);
+        }
     }
     made
 }
@@ -189,6 +195,8 @@ fn make(me: u32) -> bool {
     // Leaked on purpose: threads push until the process is gone, exit handlers included. In a forked child the
     // parent's ring stays mapped, unused: a frame that was pushing when the process forked must not fault.
     let ring: &'static Ring = Box::leak(Box::new(ring));
+    // Before anybody can push the free of what was lost.
+    count_lost_events(ring);
     // Relaxed: a number of its own for each ring.
     let generation = GENERATION.fetch_add(1, Relaxed).wrapping_add(1);
     let current = Current { writer: ring.writer(), ring, generation };
@@ -196,9 +204,15 @@ fn make(me: u32) -> bool {
     unsafe { CURRENT.0.get().write(MaybeUninit::new(current)) };
     // SYNC(process.ready): publishes the ring; pairs with the Acquire in `made`.
     PAGE.state.store(READY, Release);
-    // Relaxed: a counter.
-    ring.count_lost_before(LOST.swap(0, Relaxed));
+    // Those of threads that gave up meanwhile; one that gives up later does this itself.
+    count_lost_events(ring);
     true
+}
+
+/// Counts in the ring what could not wait for it.
+fn count_lost_events(ring: &Ring) {
+    // SYNC(process.lost): after READY; pairs with the Acquire in `first_of_all`.
+    ring.count_lost_before(LOST.swap(0, AcqRel));
 }
 
 /// Ends the ring in good order; later events are still written, for whoever is attached. For exit handlers.

@@ -3,6 +3,7 @@
 use crate::clock::{self, LOOK_EVERY, Stamp};
 use crate::environment::Options;
 use crate::growth::{Growth, Reach, overflow};
+use crate::host::Undisturbed;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Relaxed, Release};
 use shm_layout::event::{EVENT_BYTES, Event};
@@ -66,6 +67,7 @@ impl Ring {
     /// # Errors
     /// See [`CreateError`]; nothing is left behind.
     pub fn create(options: &Options) -> Result<Self, CreateError> {
+        let _host = Undisturbed::begin();
         if !options.slots.is_power_of_two() {
             return Err(CreateError::Geometry { slots: options.slots });
         }
@@ -216,6 +218,7 @@ impl Ring {
     /// Ends the ring in good order. With nobody attached the file goes at once: what its process held died with it.
     /// Otherwise the aggregator reads it to its end and removes it.
     pub fn close(&self) {
+        let _host = Undisturbed::begin();
         // SYNC(ring.closed): after the last record; pairs with the Acquire in the aggregator's attach.rs `closed`.
         self.hot().header.closed.store(CLOSED_CLEAN, Release);
         let ours = self.created.has_its_descriptor();

@@ -135,7 +135,7 @@ impl Ring {
         let read = self.read.lock().expect("no panic");
         let mut scratch = vec![0; scratch_words(SLOTS)];
         let compactor = Compactor { section: &*self.section, table: &self.table, slots: &self.slots };
-        compactor.compact(*read, *read > 0, &mut scratch).expect("it can be done").freed
+        compactor.compact(*read, || *read > 0, &mut scratch).expect("it can be done").freed
     }
 
     /// What a consumer that comes late finds in its place, from which number on, and the footprint that vanished.

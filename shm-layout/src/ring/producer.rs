@@ -66,7 +66,8 @@ impl<'a, W: Word64> Producer<'a, W> {
         loop {
             let slot = &self.slots[(seq & (slots - 1)) as usize];
             // SYNC(ring.free): takes the slot over from the consumer, whose reads of the record that lay here
-            // happened before; pairs with the Release in consumer.rs `release`.
+            // happened before; pairs with the Release in consumer.rs `release` and in
+            // compact/mod.rs `compact`.
             let stamp = slot.stamp().load(Acquire);
             if stamp == free_for(seq, slots) {
                 // Relaxed, Relaxed: whoever wins owns the slot alone; what it writes is published by the stamp.
@@ -75,7 +76,7 @@ impl<'a, W: Word64> Producer<'a, W> {
                         prefetch_for_write(&self.slots[(seq.wrapping_add(AHEAD) & (slots - 1)) as usize]);
                         slot.fill(&event.to_words());
                         // SYNC(ring.stamp): publishes the seven words above; pairs with the Acquire in
-                        // consumer.rs `read`.
+                        // consumer.rs `read_one` and in compact/mod.rs `published_until`.
                         slot.stamp().store(published(seq), Release);
                         return Push::Written(seq);
                     }

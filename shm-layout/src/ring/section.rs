@@ -117,7 +117,7 @@ impl<W: Word64> Section<W> {
 
     /// Whether records are being moved: in a dead process's ring none of this section means anything then.
     pub fn is_compacting(&self) -> bool {
-        // SYNC(section.compacting): what was moved is in its place; pairs with the Release in compact.rs `compact`.
+        // SYNC(section.compacting): what was moved is in its place; pairs with the Release in compact/mod.rs `compact`.
         self.compacting.load(Acquire) != 0
     }
 

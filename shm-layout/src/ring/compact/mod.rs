@@ -67,13 +67,14 @@ impl<W: Word64> Compactor<'_, W> {
     ///
     /// `history`: whether something that is not in this section may have announced what is freed here: records before `read`,
     /// sections before this one, or records that were *dropped*: the free of a dropped allocation has to reach the reader, or its
-    /// total keeps the allocation for ever.
+    /// total keeps the allocation for ever. Asked once it is settled which records are looked at: what had been dropped when one of
+    /// them was pushed is seen then.
     ///
     /// With `history`, what is left comes to the same as all of it unless an id that is no address was alive before and is announced
     /// again here. The table's peaks are estimates then: a free without size, a release or a close does not say how much of what was
     /// read before ends with it. What stays for good then: allocations and frees of addresses, until their device is closed; frees that
     /// find nothing; of each group one release without a count.
-    pub fn compact(&self, read: u64, history: bool, scratch: &mut [u64]) -> Option<Compacted> {
+    pub fn compact(&self, read: u64, history: impl FnOnce() -> bool, scratch: &mut [u64]) -> Option<Compacted> {
         let lap = self.slots.len() as u64;
         // Relaxed: only written under the lock, which the caller has.
         let (moved_from, start) = (self.section.moved_from.load(Relaxed), self.section.start.load(Relaxed));
@@ -84,7 +85,7 @@ impl<W: Word64> Compactor<'_, W> {
         }
         let from = if again { start } else { read };
         let to = self.published_until(from, self.section.claimed().min(from + lap));
-        let mut marks = Marks::new(self.slots, from, (to - from) as usize, history, scratch)?;
+        let mut marks = Marks::new(self.slots, from, (to - from) as usize, history(), scratch)?;
         if again {
             for (sums, cell) in marks.sums.iter_mut().zip(self.table.iter().flatten()) {
                 // Relaxed: as above.
@@ -99,7 +100,7 @@ impl<W: Word64> Compactor<'_, W> {
             }
             return Some(Compacted { freed: 0, kept: to - from });
         }
-        // SYNC(section.compacting): before anything is moved; pairs with the Acquire in consumers' `is_compacting`. The
+        // SYNC(section.compacting): before anything is moved; pairs with the Acquire in section.rs `is_compacting`. The
         // fence keeps the stores below behind this one.
         self.section.compacting.store(1, Relaxed);
         W::fence(Release);
@@ -137,7 +138,7 @@ impl<W: Word64> Compactor<'_, W> {
                 freed += 1;
             }
         }
-        // SYNC(section.compacting): everything is in its place; pairs with the Acquire in consumers' `is_compacting`.
+        // SYNC(section.compacting): everything is in its place; pairs with the Acquire in section.rs `is_compacting`.
         self.section.compacting.store(0, Release);
         Some(Compacted { freed, kept: to - start })
     }
