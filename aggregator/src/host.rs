@@ -562,14 +562,17 @@ impl Host {
         self.gone.torn = self.gone.torn.saturating_add(counters.torn);
         self.gone.dropped = self.gone.dropped.saturating_add(tracked.ring.dropped());
         add_anomalies(&mut self.gone.anomalies, &counters.anomalies);
-        let removed = tracked.end(&mut self.chips);
+        let (removed, half_moved) = (tracked.end(&mut self.chips), tracked.half_moved);
         self.graves.push_back(tracked);
         let mut text = format!("{who} {how}{}", removed_text(&removed));
         if torn > 0 {
             text += &format!("; {torn} torn records");
         }
+        if half_moved {
+            text += "; what was unread of its ring is lost: it was making room there";
+        }
         let held = removed != Removed::default();
-        let severity = if held && how != "exited" { Severity::Warning } else { Severity::Info };
+        let severity = if (held || half_moved) && how != "exited" { Severity::Warning } else { Severity::Info };
         self.lines.add(now.unix_ns, severity, pid, &text);
     }
 

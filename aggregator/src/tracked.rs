@@ -41,6 +41,8 @@ pub struct Tracked {
     applied: u64,
     /// What the producer took out of the ring unread, until it is in the books: with the next commit.
     jump: Option<Jump>,
+    /// It was killed while it was moving records: what was unread in that section is lost.
+    pub half_moved: bool,
     drops_seen: u64,
     /// Drops are brought into the books once everything written before them is.
     absorb_at: Option<u64>,
@@ -142,6 +144,7 @@ impl Tracked {
             ledger,
             applied,
             jump: None,
+            half_moved: false,
             drops_seen: 0,
             absorb_at: None,
             lost_controls_seen: 0,
@@ -162,15 +165,15 @@ impl Tracked {
     /// Looks whether the producer took something out of the section that is read.
     fn prepare_jump(&mut self) {
         self.jump = self.ring.jump(self.applied);
-        if let Some(jump) = &mut self.jump {
-            // Peaks are told against what was there before.
-            for (device, memory, _, peak) in &mut jump.cells {
-                *peak = peak.saturating_add(self.books.footprint(*device, *memory));
-            }
-            if jump.history_lost {
-                self.books.history_lost = true;
-                self.books.accounts.iter_mut().for_each(|live| live.lose_detail(incomplete::HISTORY_LOST));
-            }
+        // Also when an earlier aggregator has gone past it.
+        self.half_moved |= self.ring.was_being_compacted();
+        if self.half_moved || self.jump.as_ref().is_some_and(|jump| jump.history_lost) {
+            self.books.history_lost = true;
+            self.books.accounts.iter_mut().for_each(|live| live.lose_detail(incomplete::HISTORY_LOST));
+        }
+        // Peaks are told against what was there before.
+        for (device, memory, _, peak) in self.jump.iter_mut().flat_map(|jump| &mut jump.cells) {
+            *peak = peak.saturating_add(self.books.footprint(*device, *memory));
         }
     }
 
@@ -332,10 +335,7 @@ impl Tracked {
         let here = self.ring.claim(from);
         let until = end.min(here).min(from.saturating_add(BATCH as u64));
         let mut to = from;
-        // What it was moving when it died cannot be told from what it had moved, and goes with it.
-        if self.ring.was_being_compacted() {
-            to = here;
-        } else if until > from {
+        if until > from {
             let (read, found) = self.ring.read_dead(from, until, scratch);
             to = read;
             self.tell_times(scratch);
