@@ -40,25 +40,27 @@ pub enum AttachError {
         reason: IdentityError,
     },
     /// The header says that it belongs to somebody else than the file's name and owner.
-    #[error("{name}: its header names another user or another ring")]
+    #[error("{name}: its header names another user or another ring; remove the file if no process of its user has it")]
     Impostor {
         /// File name.
         name: String,
     },
     /// Its process is making room in it.
-    #[error("{name}: its process is at work in it")]
+    #[error("{name}: its process is at work in it; it is tried again")]
     Compacting {
         /// File name.
         name: String,
     },
     /// Sections that contradict each other or the file.
-    #[error("{name}: its sections contradict each other or the file's size")]
+    #[error(
+        "{name}: its sections contradict each other or the file's size; restart its process, with the hooks of this version"
+    )]
     Sections {
         /// File name.
         name: String,
     },
     /// Somebody else drains it.
-    #[error("{name}: process {pid} drains it already")]
+    #[error("{name}: process {pid} drains it already; end that process to have it read here")]
     Busy {
         /// File name.
         name: String,
@@ -66,13 +68,13 @@ pub enum AttachError {
         pid: u32,
     },
     /// As many are tracked as there is room for.
-    #[error("{name}: no room for more")]
+    #[error("{name}: no room for more; raise the limit on open files (ulimit -n), it is tried again")]
     Full {
         /// File name.
         name: String,
     },
     /// A system call failed.
-    #[error("{name}: {doing}: {errno}")]
+    #[error("{name}: cannot {doing}: {errno}; it is tried again, memory or open files (ulimit -n) may be short")]
     System {
         /// File name.
         name: String,

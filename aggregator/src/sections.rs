@@ -47,7 +47,7 @@ pub struct Jump {
     pub unknown_frees: u64,
     /// By device and memory kind: footprint that came and went, and the highest that stood above what was there before.
     pub cells: Vec<(u32, Memory, u64, u64)>,
-    /// It was read up to somewhere else than where this begins: what was missed is not known.
+    /// What was missed is not known: it was read up to somewhere else than where this begins, or records were being moved.
     pub history_lost: bool,
 }
 
@@ -155,7 +155,8 @@ impl AttachedRing {
         slots.and_then(Consumer::new).unwrap_or_else(|| unreachable!("checked when it was entered"))
     }
 
-    /// Whether the producer was at work in this section when it ended: nothing in it means anything then.
+    /// Whether the producer was at work in this section when it ended: nothing in it means anything then. While it lives, it has the
+    /// section's lock meanwhile, and nobody comes here.
     pub fn was_being_compacted(&self) -> bool {
         self.section(self.place.number).is_compacting()
     }
@@ -163,11 +164,16 @@ impl AttachedRing {
     /// Where to go on in this section after `applied`, if it is not there.
     pub fn jump(&self, applied: u64) -> Option<Jump> {
         let section = self.section(self.place.number);
-        // Relaxed, Relaxed: whoever stores them has had the section's lock, which is ours.
-        let (moved_from, start) = (section.moved_from.load(Relaxed), section.start.load(Relaxed));
         let local = self.local(applied);
         // A ledger could not hold a number above that.
         let most = section.claimed().min(MOST_RECORDS - self.place.base);
+        if self.was_being_compacted() {
+            // Neither the records nor the figures beside them: on behind all of it, whether its end was noticed yet or not.
+            let to = self.place.base + most;
+            return (local < most).then(|| Jump { to, history_lost: true, ..Jump::default() });
+        }
+        // Relaxed, Relaxed: whoever stores them has had the section's lock, which is ours.
+        let (moved_from, start) = (section.moved_from.load(Relaxed), section.start.load(Relaxed));
         if local >= start || start > most || moved_from > start {
             return None;
         }

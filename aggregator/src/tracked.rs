@@ -1,29 +1,23 @@
 //! One tracked process: its ring, its ledger, its books.
 
-use crate::attach::{AttachError, AttachedRing, MOST_DROPS};
+mod dropped;
+mod reading;
+
+pub use reading::BATCH;
+
+use crate::attach::{AttachError, AttachedRing};
 use crate::books::{Books, Removed};
 use crate::chips::{ChipIndex, Chips};
 use crate::clock::TickClock;
 use crate::ledger::Ledger;
 use crate::sections::Jump;
-use crate::sigbus::Fault;
-use core::cell::Cell;
 use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering::Relaxed;
-use shm_layout::event::{Event, MEMORY_KINDS, Memory};
 use shm_layout::ledger::{self, Identity as LedgerIdentity, IdentityError as LedgerIdentityError};
 use shm_layout::names::{Prefix, ProcessFile, Role};
 use shm_layout::procfs;
-use shm_layout::ring::{DROP_DEVICES, DropTable};
 use shm_layout::segment::SegmentError;
-use shm_layout::stats::{Anomalies, Process, Source, State, incomplete};
+use shm_layout::stats::{Anomalies, Process, Source, State};
 use shm_layout::text;
-
-/// Records read, applied and committed together.
-pub const BATCH: usize = 1024;
-/// Records looked at ahead at a time: enough for a line to come from memory meanwhile, few enough that it is still in the
-/// first cache then. Three such blocks are known to the ledger at once.
-const AHEAD: usize = 6;
 
 /// A process and all that is known of it.
 #[derive(Debug)]
@@ -41,6 +35,8 @@ pub struct Tracked {
     applied: u64,
     /// What the producer took out of the ring unread, until it is in the books: with the next commit.
     jump: Option<Jump>,
+    /// It was killed while it was moving records: what was unread in that section is lost.
+    pub half_moved: bool,
     drops_seen: u64,
     /// Drops are brought into the books once everything written before them is.
     absorb_at: Option<u64>,
@@ -142,6 +138,7 @@ impl Tracked {
             ledger,
             applied,
             jump: None,
+            half_moved: false,
             drops_seen: 0,
             absorb_at: None,
             lost_controls_seen: 0,
@@ -157,201 +154,6 @@ impl Tracked {
         tracked.books.history_lost = history_lost > 0;
         tracked.prepare_jump();
         Ok(Met { tracked, continued, without_ledger, history_lost, unreadable })
-    }
-
-    /// Looks whether the producer took something out of the section that is read.
-    fn prepare_jump(&mut self) {
-        self.jump = self.ring.jump(self.applied);
-        if let Some(jump) = &mut self.jump {
-            // Peaks are told against what was there before.
-            for (device, memory, _, peak) in &mut jump.cells {
-                *peak = peak.saturating_add(self.books.footprint(*device, *memory));
-            }
-            if jump.history_lost {
-                self.books.history_lost = true;
-                self.books.accounts.iter_mut().for_each(|live| live.lose_detail(incomplete::HISTORY_LOST));
-            }
-        }
-    }
-
-    /// Where the next record is.
-    fn next(&self) -> u64 {
-        self.jump.as_ref().map_or(self.applied, |jump| jump.to)
-    }
-
-    /// Brings into the books what vanished unread: with the records after it, which introduce its devices.
-    fn land(&mut self, chips: &mut Chips) -> bool {
-        let Some(jump) = self.jump.take() else { return false };
-        self.books.absorb_vanished(&jump, chips);
-        true
-    }
-
-    /// Reads and applies at most one batch, by way of `scratch`. Records read.
-    pub fn drain(&mut self, chips: &mut Chips, now_unix_ns: u64, scratch: &mut Vec<Event>) -> usize {
-        let from = self.next();
-        scratch.clear();
-        // What is there now, and not what comes meanwhile: at the writer's heels every line would move twice.
-        let there = usize::try_from(self.ring.claim(from) - from).unwrap_or(BATCH);
-        let to = self.ring.read(from, there.clamp(1, BATCH), scratch);
-        if to == from {
-            if self.ring.go_on(from) {
-                // Nothing was read, so nothing waits to be committed but the jump, which belongs to the section before.
-                self.land(chips);
-                self.commit(from);
-                self.prepare_jump();
-                self.ring.set_cursor(from);
-                return self.drain(chips, now_unix_ns, scratch);
-            }
-            let landed = self.land(chips);
-            if self.look_at_drops(from, chips) || landed {
-                self.commit(from);
-            }
-            return 0;
-        }
-        self.tell_times(scratch);
-        self.apply_batch(scratch, chips);
-        self.land(chips);
-        self.last_event_unix_ns = now_unix_ns;
-        self.look_at_drops(to, chips);
-        self.commit(to);
-        // Returned only after the commit: until then a killed aggregator's successor reads them again.
-        self.ring.release(from, to);
-        self.ring.set_cursor(to);
-        scratch.len()
-    }
-
-    /// Makes nanoseconds of the times of a ring that stamps with ticks.
-    fn tell_times(&mut self, batch: &mut [Event]) {
-        if let Some(ticks) = &mut self.ticks {
-            ticks.convert(batch);
-        }
-    }
-
-    /// Applies what was read. The lines of memory that a record will need are asked for some records ahead: first the
-    /// index's, and with its help the entry's.
-    fn apply_batch(&mut self, batch: &[Event], chips: &mut Chips) {
-        let ring = &self.ring;
-        let absorbed = Cell::new(self.drops_seen);
-        let fault = self.ledger.as_ref().map(Ledger::fault);
-        let drops = |books: &mut Books, chips: &mut Chips| {
-            if fault.is_some_and(Fault::happened) {
-                books.lose_list(chips);
-            }
-            let dropped = ring.dropped();
-            if absorbed.replace(dropped) != dropped {
-                absorb(ring, books, chips);
-            }
-        };
-        let small = self.ledger.as_ref().is_none_or(Ledger::is_small);
-        let mut ledger = self.ledger.as_mut().map(|ledger| ledger.begin(batch));
-        // Block by block: while one is applied, the two behind it are on their way.
-        let block = |number: Option<usize>| {
-            let from = number.map_or(usize::MAX, |number| number * AHEAD).min(batch.len());
-            &batch[from..(from + AHEAD).min(batch.len())]
-        };
-        for step in 0..batch.len().div_ceil(AHEAD) + 2 {
-            if let Some(ledger) = ledger.as_mut().filter(|_| !small) {
-                block(Some(step)).iter().for_each(|event| ledger.expect(event));
-                block(step.checked_sub(1)).iter().for_each(|event| ledger.expect_entry(event));
-            }
-            for event in block(step.checked_sub(2)) {
-                self.books.apply(event, ledger.as_mut(), chips, &drops);
-            }
-        }
-        self.books.settle(chips);
-        if let Some(ledger) = &self.ledger {
-            self.books.look_at_residents(ledger);
-        }
-    }
-
-    fn commit(&mut self, applied: u64) {
-        self.applied = applied;
-        if let Some(ledger) = &mut self.ledger {
-            ledger.commit(applied, |words| self.books.encode(words));
-        }
-    }
-
-    /// Brings new drops into the books, once `applied` has reached what was written before they were noticed: a device's
-    /// close that came before a dropped allocation must not end it. True if the books have changed.
-    fn look_at_drops(&mut self, applied: u64, chips: &mut Chips) -> bool {
-        if self.absorb_at.is_none() && self.ring.dropped() != self.drops_seen {
-            self.absorb_at = Some(self.ring.end(applied));
-            self.mark_incomplete();
-        }
-        if self.absorb_at.is_some_and(|at| applied < at) {
-            return false;
-        }
-        let absorbed = self.absorb_at.is_some();
-        if absorbed {
-            self.absorb_all(chips);
-        }
-        let again = !self.controls_lost && self.books.find_complete_again(self.ledger.as_mut(), chips);
-        absorbed || again
-    }
-
-    /// Accounts of which something was dropped do not wait for its turn to say so.
-    fn mark_incomplete(&mut self) {
-        let table = self.ring.drops();
-        for live in &mut self.books.accounts {
-            let Some(memory) = live.memory() else { continue };
-            let cell = &table.cells[DropTable::<AtomicU64>::row(live.account.device)][memory as usize];
-            // Relaxed: counters that only grow.
-            let counted = cell.allocated_blocks.load(Relaxed).saturating_add(cell.freed_blocks.load(Relaxed));
-            if counted > live.account.drops_seen[1].saturating_add(live.account.drops_seen[3]) {
-                live.lose_detail(incomplete::DROPPED);
-            }
-        }
-    }
-
-    fn absorb_all(&mut self, chips: &mut Chips) {
-        self.absorb_at = None;
-        let before = core::mem::replace(&mut self.drops_seen, self.ring.dropped());
-        if before < MOST_DROPS && self.drops_seen == MOST_DROPS {
-            self.books.counters.anomalies.overflow += 1;
-        }
-        absorb(&self.ring, &mut self.books, chips);
-        let lost = self.ring.lost_controls();
-        if lost != self.lost_controls_seen {
-            // A device's open or close was among them: single allocations can no longer be trusted to be all.
-            self.lost_controls_seen = lost;
-            self.controls_lost = true;
-            self.books.accounts.iter_mut().for_each(|live| live.lose_detail(incomplete::CONTROLS_LOST));
-        }
-    }
-
-    /// Where the ring of a process that is dead ends: what was claimed, at most a lap on in each section.
-    pub fn end_of_ring(&self) -> u64 {
-        self.ring.end(self.next())
-    }
-
-    /// Reads on in a dead process's ring, at most one batch, not beyond `end`. Slots that were claimed and never published
-    /// are counted. The count if that was all, `None` if there is more.
-    pub fn drain_dead(&mut self, end: u64, chips: &mut Chips, scratch: &mut Vec<Event>) -> Option<u64> {
-        let from = self.next();
-        scratch.clear();
-        let here = self.ring.claim(from);
-        let until = end.min(here).min(from.saturating_add(BATCH as u64));
-        let mut to = from;
-        // What it was moving when it died cannot be told from what it had moved, and goes with it.
-        if self.ring.was_being_compacted() {
-            to = here;
-        } else if until > from {
-            let (read, found) = self.ring.read_dead(from, until, scratch);
-            to = read;
-            self.tell_times(scratch);
-            self.apply_batch(scratch, chips);
-            self.books.counters.torn += found.torn;
-        }
-        self.land(chips);
-        let last = to >= end || to >= here && !self.ring.go_on_dead();
-        if last {
-            self.absorb_all(chips);
-        }
-        self.commit(to);
-        if !last && to >= here {
-            self.prepare_jump();
-        }
-        last.then_some(self.books.counters.torn)
     }
 
     /// Begins the ledger anew if its file lost pages: what was listed goes on without entries. What is to be told; nothing while
@@ -449,28 +251,6 @@ impl Tracked {
     /// Its row in the snapshot, as of the last [`refresh`](Self::refresh).
     pub fn row(&self) -> &Process {
         &self.row
-    }
-}
-
-/// Brings every cell of the ring's drop table into the books.
-fn absorb(ring: &AttachedRing, books: &mut Books, chips: &mut Chips) {
-    let table = ring.drops();
-    for device in 0..DROP_DEVICES {
-        for memory in 0..MEMORY_KINDS {
-            let cell = &table.cells[device][memory];
-            // Relaxed: counters that only grow; what is missed now is seen at the next look.
-            let now = [
-                cell.allocated_bytes.load(Relaxed),
-                cell.allocated_blocks.load(Relaxed),
-                cell.freed_bytes.load(Relaxed),
-                cell.freed_blocks.load(Relaxed),
-            ];
-            if now != [0; 4]
-                && let Some(memory) = Memory::from_u8(memory as u8)
-            {
-                books.absorb_drops(device as u32, memory, now, chips);
-            }
-        }
     }
 }
 

@@ -27,7 +27,9 @@ pub enum CreateError {
     #[error(transparent)]
     Segment(#[from] SegmentError),
     /// The owner lock could not be taken.
-    #[error("{name}: cannot take its owner lock: {errno}")]
+    #[error(
+        "{name}: cannot take its owner lock: {errno}; this process runs on untracked; /dev/shm must be a tmpfs that allows locks"
+    )]
     Lock {
         /// File name.
         name: String,
@@ -35,7 +37,9 @@ pub enum CreateError {
         errno: nix::errno::Errno,
     },
     /// A number of slots that is no power of two, or no memory for them.
-    #[error("a ring of {slots} records cannot be laid out")]
+    #[error(
+        "a ring of {slots} records cannot be laid out; set TT_ALLOC_RING_BYTES to a power of two that memory suffices for"
+    )]
     Geometry {
         /// Slots asked for.
         slots: u64,
@@ -188,7 +192,9 @@ impl Ring {
         }
     }
 
-    /// Writes one event with the time of now; if the ring is full, counts what is lost. Never waits.
+    /// Writes one event with the time of now; if the ring is full, makes room (compacts it or
+    /// goes on in a further section), or counts what is lost. Waits for no reader; for another thread that makes room meanwhile, at
+    /// most 100 ms (`PATIENCE` in growth.rs).
     pub fn record(&self, event: Event) {
         self.writer().record(event);
     }
@@ -254,7 +260,9 @@ impl Ring {
 }
 
 impl Writer<'_> {
-    /// Writes one event with the time of now; if the ring is full, counts what is lost. Never waits.
+    /// Writes one event with the time of now; if the ring is full, makes room (compacts it or
+    /// goes on in a further section), or counts what is lost. Waits for no reader; for another thread that makes room meanwhile, at
+    /// most 100 ms (`PATIENCE` in growth.rs).
     #[inline(always)]
     pub fn record(&self, mut event: Event) {
         let Parts { header, producer, .. } = &self.parts;
