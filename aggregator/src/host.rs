@@ -272,7 +272,7 @@ impl Host {
     }
 
     fn take_in(&mut self, met: Met, wake: &Wake, now: Now) {
-        let Met { tracked, continued, without_ledger, history_lost, unreadable } = met;
+        let Met { mut tracked, continued, without_ledger, history_lost, unreadable } = met;
         let (file, pid) = (tracked.file, tracked.ring.pid);
         self.arrivals.forget(&file);
         let who = format!("PID {pid} ({})", tracked.name);
@@ -284,7 +284,9 @@ impl Host {
             return;
         }
         tracked.set_gone(0);
-        let known = continued && self.succession.meet(&file, &tracked.books.accounts, &mut self.chips);
+        let known =
+            if continued { self.succession.meet(&file, &tracked.books.accounts, &mut self.chips) } else { None };
+        tracked.last_event_unix_ns = known.unwrap_or(0);
         for live in &tracked.books.accounts {
             // So that the next allocation makes the right peak: what is live is summed up only when it is published.
             let Some(memory) = live.memory() else { continue };
@@ -292,7 +294,7 @@ impl Host {
             figures.footprint_bytes = figures.footprint_bytes.saturating_add(live.footprint());
             figures.peak_footprint_bytes = figures.peak_footprint_bytes.max(figures.footprint_bytes);
         }
-        if !known {
+        if known.is_none() {
             let what = if continued { "is tracked again: its ledger is continued" } else { "is tracked" };
             self.lines.add(now.unix_ns, Severity::Info, pid, &format!("{who} {what}"));
         }
@@ -551,7 +553,7 @@ impl Host {
         self.lookout.leave(seat);
         let Some(mut tracked) = self.seats.leave(seat) else { return };
         self.turns.leave(tracked.file.uid, seat);
-        self.sheet.go(&tracked);
+        self.sheet.go(seat, &tracked);
         self.full_told = false;
         let (pid, who) = (tracked.ring.pid, format!("PID {} ({})", tracked.ring.pid, tracked.name));
         // From the next snapshot on it counts as gone.
@@ -618,6 +620,12 @@ impl Host {
     pub fn snapshot(&mut self, now: Now, cpu_ns: u64, generation: u64) -> Parts<'_> {
         self.sheet.bring_up(&mut self.seats, &self.chips);
         self.sheet.sum_chips(&mut self.chips);
+        for (pid, text) in self.sheet.news(now.monotonic_ns) {
+            // An earlier aggregator may have said it.
+            if !self.lines.has(&text) {
+                self.lines.add(now.unix_ns, Severity::Warning, pid, &text);
+            }
+        }
         self.health = Health {
             monotonic_ns: now.monotonic_ns,
             unix_ns: now.unix_ns,

@@ -412,9 +412,9 @@ fn a_ledger_of_another_version_is_told_and_the_rest_goes_on() {
     let seen = ground.see("both again", |s| s.processes.len() == 2 && s.health.lag_events == 0);
     must_not_shrink(&before, &seen);
     let told = lines(&seen);
-    let about = |line: &&String| line.contains(&strange.pid().to_string()) && line.contains("ledger layout version 2");
+    let about = |line: &&String| line.contains(&strange.pid().to_string()) && line.contains("ledger layout version 3");
     let line = told.iter().find(about).unwrap_or_else(|| panic!("{told:?}"));
-    assert!(line.contains("this build reads version 1"), "names both: {line}");
+    assert!(line.contains("this build reads version 2"), "names both: {line}");
     assert_eq!(figures(&seen, known.pid(), 0, Memory::Dram).footprint_bytes, 320, "the other is continued");
     // What comes now is counted, and what was is told to be missing.
     strange.tell("burst 1000 5 64");

@@ -261,7 +261,8 @@ fn ledgers(out: &mut String) {
     writeln!(out, "State block:\n\n```text\n{}```\n", state.diagram()).expect("a string");
     table!(&state, "Counters", Counters; events torn anomalies reserved).write("`Counters`", out);
     table!(&state, "Device", Device;
-        device arch chip_id board_id tensix_cores id_is_logical open resident_program capacity)
+        device arch chip_id board_id tensix_cores id_is_logical open resident_program capacity opened_ns
+        dispatched_ns)
     .write("`Device`", out);
     table!(&state, "Account", Account;
         device memory peak allocated freed unlisted_bytes unlisted_blocks outstanding drops_seen incomplete)
