@@ -399,7 +399,7 @@ fn no_byte_is_unnamed() {
     check::<ledger::Identity>("ledger::Identity", offset_of!(ledger::Identity, reserved), 80);
     check::<stats::Identity>("stats::Identity", offset_of!(stats::Identity, reserved), 48);
     check::<Counters>("Counters", offset_of!(Counters, reserved), 48);
-    check::<Device>("Device", offset_of!(Device, capacity), 64);
+    check::<Device>("Device", offset_of!(Device, dispatched_ns), 8);
     check::<Account>("Account", offset_of!(Account, incomplete), 8);
     check::<Figures>("Figures", offset_of!(Figures, reserved), 8);
     check::<Chip>("Chip", offset_of!(Chip, memory), 768);
