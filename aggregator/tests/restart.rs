@@ -4,6 +4,8 @@
 
 mod support;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use shm_layout::event::{Kind, Memory};
 use shm_layout::segment::{self, Access, Expect, Opened};
 use shm_layout::stats::{Chip, Snapshot, StatsHeader, StatsView, stats_bytes};
@@ -268,6 +270,40 @@ fn without_room_for_a_second_segment_the_one_that_is_there_goes_on() {
     assert_eq!(seen.chips[0].memory[Memory::Dram as usize].peak_footprint_bytes, 5300);
     assert!(samples().starts_with(&known), "{known:?}, and now {:?}", samples());
     assert_ne!(stats_segment(&ground).unwrap().inode, inode);
+    player.close();
+    ground.see("nobody", |s| s.processes.is_empty());
+    daemon.kill();
+    drop(ground.aggregator());
+    ground.must_be_clean();
+}
+
+#[test]
+fn the_segment_of_one_that_lives_is_not_written_by_another() {
+    if !in_small_shm("the_segment_of_one_that_lives_is_not_written_by_another", 32) {
+        return;
+    }
+    let ground = Ground::new();
+    let daemon = Daemon::start(&ground);
+    let mut player = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "65536")]);
+    player.alloc(0, Memory::Dram, 1, 10, 0);
+    let before = ground.see("the first", |s| s.health.live_allocations == 1);
+    let full = Filler::but(256);
+    // It stands still, and its lock file is gone: the next one takes it for dead, but for its segment.
+    let stopped = Pid::from_raw(daemon.0.id() as i32);
+    kill(stopped, Signal::SIGSTOP).unwrap();
+    let before = ground.look().unwrap_or(before);
+    std::fs::remove_file(format!("/dev/shm/{}", ground.prefix.lock())).unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_aggregator")).env("TT_ALLOC_PREFIX", ground.prefix.to_string()).output();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("its writer lives"), "{said}");
+    assert_eq!((publisher(&ground), ground.look().unwrap()), (Some(daemon.0.id()), before));
+    kill(stopped, Signal::SIGCONT).unwrap();
+    player.alloc(0, Memory::Dram, 2, 10, 0);
+    ground.see("the second", |s| s.health.live_allocations == 2);
+    drop(full);
     player.close();
     ground.see("nobody", |s| s.processes.is_empty());
     daemon.kill();
