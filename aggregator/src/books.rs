@@ -10,6 +10,7 @@ mod unlisted;
 
 use crate::account::Live;
 use crate::chips::Chips;
+use crate::clock;
 use crate::ledger::{Batch, Entered, Key, Ledger};
 use shm_layout::event::{Event, Kind, MAX_DEVICE, MEMORY_KINDS, Memory, flags};
 use shm_layout::ledger::{Counters, Device, LedgerState, MAX_ACCOUNTS, MAX_DEVICES};
@@ -217,6 +218,7 @@ impl Books {
             Kind::ProgramResident => {
                 if let Some(device) = self.devices.iter_mut().find(|d| d.device == event.device) {
                     device.resident_program = event.context;
+                    device.dispatched_ns = clock::not_after_now(event.time);
                 }
             }
             Kind::Tag => {}

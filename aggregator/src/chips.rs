@@ -88,11 +88,6 @@ impl Chips {
         chip.device = chip.device.min(device);
     }
 
-    /// What a process tells about the capacity of a memory kind; the last word counts.
-    pub fn set_capacity(&mut self, at: ChipIndex, memory: Memory, bytes: u64) {
-        self.chips[at].memory[memory as usize].capacity_bytes = bytes;
-    }
-
     /// The figures of one memory kind of a chip.
     pub fn figures(&mut self, at: ChipIndex, memory: Memory) -> &mut Figures {
         &mut self.chips[at].memory[memory as usize]

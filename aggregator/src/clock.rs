@@ -8,6 +8,12 @@ use shm_layout::event::Event;
 use shm_layout::ring::{CLOCK_TICKS, Identity};
 use shm_layout::ticks;
 
+/// A time that a record or a file tells, `CLOCK_MONOTONIC` ns: what is still to come was told by nobody who could know, and would
+/// count as the latest for ever.
+pub fn not_after_now(ns: u64) -> u64 {
+    ns.min(crate::host::Now::read().monotonic_ns)
+}
+
 /// Both clocks at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Moment {
@@ -92,6 +98,14 @@ mod tests {
         assert_eq!(converted(&mut clock, &[9_000, 12_000, 39_000], first), [1_000, 2_000, 11_000]);
         let second = Moment { ticks: 59_000, ns: 21_000 };
         assert_eq!(converted(&mut clock, &[12_000, 41_000], second), [2_000, 12_000]);
+    }
+
+    #[test]
+    fn what_is_still_to_come_is_now() {
+        let before = crate::host::Now::read().monotonic_ns;
+        assert_eq!(not_after_now(before), before);
+        let cut = not_after_now(u64::MAX);
+        assert!(cut >= before && cut <= crate::host::Now::read().monotonic_ns);
     }
 
     #[test]

@@ -72,17 +72,17 @@ impl Daemon {
         let now = Now::read();
         let found = Heritage::find(prefix);
         let refusal = found.as_ref().err().map(ToString::to_string);
-        let mut heritage = found.unwrap_or_default();
-        let create = |heritage: Option<&Heritage>| Publisher::create(prefix, heritage, now.monotonic_ns, now.unix_ns);
-        let mut publisher = create(heritage.as_ref());
-        if matches!(publisher, Err(SegmentError::NoSpace { .. })) {
-            // No room for a second one: better right figures without their past than none.
-            heritage.as_mut().map(Heritage::forget_history);
-            if segment::remove_own(&prefix.stats()) {
-                tracing::warn!("the history begins anew: /dev/shm has no room for it twice");
-                publisher = create(heritage.as_ref());
+        let heritage = found.unwrap_or_default();
+        let create = || Publisher::create(prefix, heritage.as_ref(), now.monotonic_ns, now.unix_ns);
+        let publisher = match (create(), &heritage) {
+            (Err(error @ SegmentError::NoSpace { .. }), Some(heritage)) => {
+                tracing::warn!("no room for a second stats segment, the one that is there is continued: {error}");
+                Publisher::adopt(heritage, now.monotonic_ns, now.unix_ns)
             }
-        }
+            // What cannot be believed makes room: nothing of it would be continued.
+            (Err(SegmentError::NoSpace { .. }), None) if segment::remove_own(&prefix.stats()) => create(),
+            (created, _) => created,
+        };
         let publisher = publisher.context("the stats segment")?;
         if let Some(refusal) = refusal {
             tracing::warn!("peaks, history and counters begin anew: {}: {refusal}", prefix.stats());

@@ -7,6 +7,7 @@ use crate::sigbus::Guarded;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::names::Prefix;
+use shm_layout::procfs;
 use shm_layout::segment::{self, Access, Expect, Opened, SegmentError};
 use shm_layout::stats::{
     Chip, Figures, Gone, Identity, IdentityError, Line, Severity, Snapshot, StatsHeader, StatsView, UNKNOWN,
@@ -50,7 +51,10 @@ pub struct Heritage {
     pub ended: bool,
     /// When the first of the aggregators began whose figures these are, `CLOCK_MONOTONIC` ns.
     pub since_ns: u64,
-    segment: Option<Guarded>,
+    /// The buffer of its snapshot.
+    pub buffer: usize,
+    start_ticks: u64,
+    segment: Guarded,
 }
 
 /// The segment's parts.
@@ -81,8 +85,10 @@ impl Heritage {
         let view = view(&segment).ok_or(Refusal::Pages)?;
         // Relaxed, here and below: their writer is dead, its lock is ours.
         let shown = (view.header.active.load(Relaxed) & 1) as usize;
-        let (mut snapshot, mut gone) =
-            [shown, 1 - shown].into_iter().find_map(|buffer| whole(&view, buffer)).ok_or(Refusal::Torn)?;
+        let (buffer, (mut snapshot, mut gone)) = [shown, 1 - shown]
+            .into_iter()
+            .find_map(|buffer| Some((buffer, whole(&view, buffer)?)))
+            .ok_or(Refusal::Torn)?;
         let since_ns = match view.header.since.load(Relaxed) {
             0 => identity.started_monotonic_ns,
             since => since,
@@ -94,19 +100,36 @@ impl Heritage {
         }
         bound(&mut snapshot, &mut gone);
         check(&snapshot)?;
-        let mut found = Self { snapshot, gone, pid: identity.pid, ended, since_ns, segment: Some(segment) };
+        let Identity { pid, start_ticks, .. } = identity;
+        let mut found = Self { snapshot, gone, pid, ended, since_ns, buffer, start_ticks, segment };
         found.clean();
         Ok(Some(found))
     }
 
     /// Its samples.
     pub fn history(&self) -> Option<StatsView<'_, AtomicU64>> {
-        view(self.segment.as_ref()?)
+        view(&self.segment)
     }
 
-    /// Gives up its samples, and the room that they take once the file is removed.
-    pub fn forget_history(&mut self) {
-        self.segment = None;
+    /// Its segment once more, to be written.
+    ///
+    /// # Errors
+    /// When it cannot be, is another one by now, or is still being written: whoever finds no lock file takes over from the living.
+    pub fn reopen(&self) -> Result<Opened, SegmentError> {
+        let name = self.segment.name.clone();
+        let refused =
+            |why| SegmentError::Io { name: name.clone(), doing: "go on in it", source: std::io::Error::other(why) };
+        let is_writer = |stat: procfs::Stat| stat.start_ticks == self.start_ticks && stat.state != b'Z';
+        if !self.ended && procfs::stat(&self.pid.to_string()).is_some_and(is_writer) {
+            return Err(refused("its writer lives"));
+        }
+        let bytes = stats_bytes() as u64;
+        let owners = &[nix::unistd::geteuid().as_raw()];
+        let opened = segment::open(&name, Access::ReadWrite, Expect { owners, least: bytes, most: bytes })?;
+        if opened.inode != self.segment.inode || self.segment.faulted() {
+            return Err(refused("it was replaced or cut short"));
+        }
+        Ok(opened)
     }
 
     /// What a viewer shows is cleaned again there; what is stored should be clean already.

@@ -189,6 +189,12 @@ impl Host {
     pub fn snapshot(&mut self, now: Now, cpu_ns: u64, generation: u64) -> Parts<'_> {
         self.sheet.bring_up(&mut self.seats, &self.chips);
         self.sheet.sum_chips(&mut self.chips);
+        for (pid, text) in self.sheet.news(now.monotonic_ns) {
+            // An earlier aggregator may have said it.
+            if !self.lines.has(&text) {
+                self.lines.add(now.unix_ns, Severity::Warning, pid, &text);
+            }
+        }
         self.health = Health {
             monotonic_ns: now.monotonic_ns,
             unix_ns: now.unix_ns,

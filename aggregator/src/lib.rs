@@ -16,6 +16,7 @@ mod arrivals;
 mod attach;
 mod books;
 mod chips;
+mod claims;
 mod clock;
 pub mod daemon;
 mod descriptors;

@@ -9,7 +9,7 @@ use nix::sys::stat::{SFlag, lstat};
 use shm_layout::event::Memory;
 use shm_layout::names::{DIRECTORY, Prefix};
 use shm_layout::procfs;
-use shm_layout::segment::{self, Created, SegmentError};
+use shm_layout::segment::{self, Created, Opened, SegmentError};
 use shm_layout::stats::{
     Chip, Gone, HISTORY_SAMPLES, HISTORY_SECONDS_PER_SAMPLE, Identity, Parts, StatsHeader, StatsView, UNKNOWN,
     stats_bytes,
@@ -30,6 +30,8 @@ pub struct Publisher {
     /// Whose samples each series holds.
     sampled: Vec<(u64, u32)>,
     keep: bool,
+    /// What [`show`](Self::show) is to announce in a predecessor's segment: until then that is not this one's.
+    adopts: Option<Identity>,
     /// That it cannot be made again was told.
     complained: bool,
 }
@@ -60,43 +62,76 @@ impl Publisher {
         segment::remove_own(&prefix.next_stats());
         let segment = segment::create(&prefix.next_stats(), stats_bytes())?;
         let guard = Guard::over(&segment.mapping);
-        let mut publisher =
-            Self { guard, segment, name, generation: 0, sampled: Vec::new(), keep: false, complained: false };
+        let mut publisher = Self {
+            guard,
+            segment,
+            name,
+            generation: 0,
+            sampled: Vec::new(),
+            keep: false,
+            adopts: None,
+            complained: false,
+        };
         if let Some(view) = publisher.view() {
             if let Some(from) = heritage.and_then(Heritage::history) {
                 view.inherit_history(&from);
             }
             // Relaxed: nobody looks yet.
             view.header.since.store(heritage.map_or(monotonic_ns, |heritage| heritage.since_ns), Relaxed);
-            view.announce(Identity {
-                magic: 0,
-                version: 0,
-                endian: 0,
-                total_bytes: 0,
-                history_offset: 0,
-                buffers_offset: 0,
-                buffer_words: 0,
-                pid: std::process::id(),
-                uid: me.as_raw(),
-                start_ticks: procfs::stat("self").map_or(0, |stat| stat.start_ticks),
-                started_unix_ns: unix_ns,
-                started_monotonic_ns: monotonic_ns,
-                reserved: [0; 6],
-            });
+            view.announce(identity(monotonic_ns, unix_ns));
         }
         if let Some(heritage) = heritage {
-            publisher.generation = heritage.snapshot.health.generation;
-            publisher.sampled = heritage.snapshot.chips.iter().map(key).collect();
+            publisher.go_on_from(heritage);
         }
         publisher.segment.publish_to_all()?;
         Ok(publisher)
     }
 
-    /// Gives the segment its name, in place of a predecessor's.
+    /// Goes on in this predecessor's own segment, where there is no room for a second one. It needs none: its blocks are reserved.
+    /// Its snapshot is there until the next one is whole beside it, so whoever is killed meanwhile has lost nothing.
+    ///
+    /// # Errors
+    /// When it cannot be written, is not the one that was read any more, or its writer lives.
+    pub fn adopt(heritage: &Heritage, monotonic_ns: u64, unix_ns: u64) -> Result<Self, SegmentError> {
+        let Opened { mapping, file, name, inode, .. } = heritage.reopen()?;
+        let segment = Created { mapping, file, name: name.clone(), inode };
+        let mut publisher = Self {
+            guard: Guard::over(&segment.mapping),
+            segment,
+            name,
+            generation: 0,
+            sampled: Vec::new(),
+            keep: true,
+            adopts: Some(identity(monotonic_ns, unix_ns)),
+            complained: false,
+        };
+        if let Some(view) = publisher.view() {
+            // Relaxed: as they were, but for a segment that lost the buffer which it showed.
+            view.header.since.store(heritage.since_ns, Relaxed);
+            view.header.active.store(heritage.buffer as u64, Relaxed);
+        }
+        publisher.go_on_from(heritage);
+        publisher.segment.publish_to_all()?;
+        Ok(publisher)
+    }
+
+    fn go_on_from(&mut self, heritage: &Heritage) {
+        self.generation = heritage.snapshot.health.generation;
+        self.sampled = heritage.snapshot.chips.iter().map(key).collect();
+    }
+
+    /// Gives the segment its name, in place of a predecessor's; in a predecessor's own, puts this one's name.
     ///
     /// # Errors
     /// The system's answer.
     pub fn show(&mut self) -> Result<(), SegmentError> {
+        if let Some(identity) = self.adopts.take() {
+            if let Some(view) = self.view() {
+                view.announce(identity);
+            }
+            self.keep = false;
+            return Ok(());
+        }
         let path = |name: &str| format!("{DIRECTORY}/{name}");
         std::fs::rename(path(&self.segment.name), path(&self.name)).map_err(|source| SegmentError::Io {
             name: self.name.clone(),
@@ -172,6 +207,25 @@ impl Publisher {
     }
 }
 
+/// This process's.
+fn identity(monotonic_ns: u64, unix_ns: u64) -> Identity {
+    Identity {
+        magic: 0,
+        version: 0,
+        endian: 0,
+        total_bytes: 0,
+        history_offset: 0,
+        buffers_offset: 0,
+        buffer_words: 0,
+        pid: std::process::id(),
+        uid: nix::unistd::geteuid().as_raw(),
+        start_ticks: procfs::stat("self").map_or(0, |stat| stat.start_ticks),
+        started_unix_ns: unix_ns,
+        started_monotonic_ns: monotonic_ns,
+        reserved: [0; 6],
+    }
+}
+
 fn view_of(segment: &Created) -> Option<StatsView<'_, AtomicU64>> {
     let at = size_of::<StatsHeader<AtomicU64>>();
     StatsView::new(segment.mapping.one(0)?, segment.mapping.array(at, (stats_bytes() - at) / 8)?)
@@ -221,6 +275,9 @@ fn sample(view: &StatsView<'_, AtomicU64>, chips: &[Chip], monotonic_ns: u64, sa
 
 impl Drop for Publisher {
     fn drop(&mut self) {
+        if self.adopts.is_some() {
+            return;
+        }
         self.beat(0);
         if !self.keep {
             self.segment.remove();

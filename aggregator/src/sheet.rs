@@ -3,10 +3,11 @@
 
 use crate::account::Live;
 use crate::chips::Chips;
+use crate::claims::Claims;
 use crate::seats::Seats;
 use crate::tracked::Tracked;
 use shm_layout::event::Memory;
-use shm_layout::stats::{Anomalies, Figures, Health, MAX_PROCESSES, MAX_ROWS, Process, Row, UNKNOWN};
+use shm_layout::stats::{Anomalies, Figures, Health, MAX_PROCESSES, MAX_ROWS, Process, Row};
 
 /// What a process adds to the host's health that its row does not tell.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,8 +29,10 @@ pub struct Sheet {
     order: Vec<(u32, u64, usize)>,
     /// By chip: processes that have it open.
     open: Vec<u32>,
-    /// By chip: whether somebody refers to it, and since when its resident program is there.
-    used: Vec<(bool, u64)>,
+    /// What they say of chips.
+    claims: Claims,
+    /// By chip: whether somebody refers to it.
+    used: Vec<bool>,
     /// Seats whose rows are out of date.
     changed: Vec<usize>,
     /// Processes came or went, or accounts came: the rows are to be laid out anew.
@@ -47,9 +50,10 @@ impl Sheet {
         self.stale = true;
     }
 
-    /// This process goes.
-    pub fn go(&mut self, tracked: &Tracked) {
+    /// This process goes from this seat.
+    pub fn go(&mut self, seat: usize, tracked: &Tracked) {
         self.stale = true;
+        self.claims.forget(seat);
         tracked.open_chips.iter().for_each(|chip| self.open[*chip] -= 1);
     }
 
@@ -66,6 +70,7 @@ impl Sheet {
                 state.changed = false;
                 tracked.refresh();
                 self.look_at_devices(tracked, chips);
+                self.claims.hear(seat, tracked, chips);
                 if !self.stale {
                     self.rewrite(seat, tracked);
                 }
@@ -123,26 +128,24 @@ impl Sheet {
     /// Sums the rows up over each chip, and tells the chips which of them are used.
     pub fn sum_chips(&mut self, chips: &mut Chips) {
         self.used.clear();
-        self.used.resize(chips.all().len(), (false, 0));
+        self.used.resize(chips.all().len(), false);
         for (at, chip) in chips.all_mut().iter_mut().enumerate() {
             chip.processes = self.open.get(at).copied().unwrap_or(0);
-            self.used[at].0 = chip.processes > 0;
+            self.used[at] = chip.processes > 0;
             chip.memory.iter_mut().for_each(Figures::clear_live);
         }
         for row in &self.rows {
             let Some(memory) = u8::try_from(row.memory).ok().and_then(Memory::from_u8) else { continue };
-            let sum = chips.figures(row.chip as usize, memory);
-            add_live(sum, &row.figures);
-            let (used, resident_since) = &mut self.used[row.chip as usize];
-            *used = true;
-            // Of several processes on a chip, the one that was last active has dispatched the resident program.
-            let active = self.processes[row.process as usize].last_event_unix_ns;
-            if row.figures.resident_bytes > 0 && active >= *resident_since {
-                *resident_since = active;
-                sum.resident_bytes = row.figures.resident_bytes;
-            }
+            add_live(chips.figures(row.chip as usize, memory), &row.figures);
+            self.used[row.chip as usize] = true;
         }
-        chips.mark_used(|chip| self.used[chip].0);
+        self.claims.settle(chips);
+        chips.mark_used(|chip| self.used[chip]);
+    }
+
+    /// Lines to be told about what processes say of chips, and of which process.
+    pub fn news(&mut self, now_ns: u64) -> Vec<(u32, String)> {
+        self.claims.news(now_ns)
     }
 
     /// Adds every process to these figures of the host.
@@ -197,9 +200,6 @@ fn add_live(sum: &mut Figures, one: &Figures) {
     sum.dispatch_bytes = sum.dispatch_bytes.saturating_add(one.dispatch_bytes);
     sum.detail_incomplete |= one.detail_incomplete;
     sum.peak_footprint_bytes = sum.peak_footprint_bytes.max(sum.footprint_bytes);
-    if sum.capacity_bytes == UNKNOWN {
-        sum.capacity_bytes = one.capacity_bytes;
-    }
 }
 
 /// Adds what could not be believed.

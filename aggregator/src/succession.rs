@@ -33,6 +33,7 @@ struct Awaited {
     known: Vec<Known>,
     events: u64,
     dropped: u64,
+    last_event_unix_ns: u64,
     pid: u32,
     name: String,
 }
@@ -78,6 +79,7 @@ impl Succession {
                 known: known.collect(),
                 events: process.events_total,
                 dropped: process.dropped_events_total,
+                last_event_unix_ns: process.last_event_unix_ns,
                 pid: process.pid,
                 name: text::load(&process.name),
             };
@@ -99,8 +101,8 @@ impl Succession {
     }
 
     /// A process was met whose ledger continues: these accounts have just been added to their chips. Takes out what is in there
-    /// already. True if the predecessor knew it.
-    pub fn meet(&mut self, file: &ProcessFile, accounts: &[Live], chips: &mut Chips) -> bool {
+    /// already. When its last event was if the predecessor knew it, Unix time in ns; 0 none.
+    pub fn meet(&mut self, file: &ProcessFile, accounts: &[Live], chips: &mut Chips) -> Option<u64> {
         let awaited = self.awaited.remove(file);
         for live in accounts {
             let same = |known: &&Known| known.device == live.account.device && known.memory == live.account.memory;
@@ -110,7 +112,7 @@ impl Succession {
                 None => {}
             }
         }
-        awaited.is_some()
+        awaited.map(|awaited| awaited.last_event_unix_ns)
     }
 
     /// Takes this account out of its chip's sums, which have it already.
@@ -129,7 +131,7 @@ impl Succession {
         chips: &mut Chips,
         gone: &mut Gone,
     ) -> Option<Missing> {
-        let Awaited { known, events, dropped, pid, name } = self.awaited.remove(file)?;
+        let Awaited { known, events, dropped, pid, name, .. } = self.awaited.remove(file)?;
         for known in known {
             let Some(memory) = u8::try_from(known.memory).ok().and_then(Memory::from_u8) else { continue };
             if let Some(chip) = chips.find(known.chip.0, known.chip.1 != 0) {

@@ -45,7 +45,8 @@ pub struct Tracked {
     controls_lost: bool,
     /// comm, for event lines.
     pub name: String,
-    last_event_unix_ns: u64,
+    /// When its last event was read, Unix time in ns; 0 none.
+    pub last_event_unix_ns: u64,
     /// Its row as of the last [`refresh`](Self::refresh).
     row: Process,
     /// `drops_seen` as of then.

@@ -9,68 +9,12 @@ use shm_layout::segment;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use support::small_shm::{Filler, in_small_shm};
 use support::{Ground, Player, figures, lines, play_if_asked, wait};
 
 #[test]
 fn player() {
     play_if_asked();
-}
-
-/// Whether this is the process in which the test is to run: the one with a /dev/shm of so many MiB. The first process starts that
-/// one, and waits for it.
-fn in_small_shm(test: &str, mib: u32) -> bool {
-    if std::env::var_os("SMALL_SHM").is_some() {
-        return true;
-    }
-    let script = format!(
-        "mount -t tmpfs -o size={mib}m small /dev/shm && exec timeout 60 \"$0\" --exact {test} --nocapture --test-threads=1"
-    );
-    let run = |namespaces: &[&str], script: &str| -> Output {
-        Command::new("unshare")
-            .args(namespaces)
-            .args(["sh", "-c", script])
-            .arg(std::env::current_exe().unwrap())
-            .env("SMALL_SHM", "1")
-            .output()
-            .unwrap_or_else(|error| panic!("unshare: {error}"))
-    };
-    for namespaces in [&["-m"][..], &["-Urm"]] {
-        if !run(namespaces, "mount -t tmpfs small /dev/shm").status.success() {
-            continue;
-        }
-        let output = run(namespaces, &script);
-        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        assert!(output.status.success() && said[0].contains("1 passed"), "{}: {}{}", output.status, said[0], said[1]);
-        return false;
-    }
-    let _said = writeln!(
-        std::io::stderr(),
-        "\n!!! SKIPPED: {test}: no mount namespace can be had here (unshare -m, unshare -Urm) !!!\n"
-    );
-    false
-}
-
-/// Takes what is left of /dev/shm but for so many KiB.
-struct Filler(std::fs::File);
-
-const FILLER: &str = "/dev/shm/filler";
-
-impl Filler {
-    fn but(kib: u64) -> Self {
-        let mut file = std::fs::File::create(FILLER).unwrap();
-        let block = [0xA5; 4096];
-        while file.write_all(&block).is_ok() {}
-        let bytes = file.metadata().unwrap().len() / 4096 * 4096;
-        file.set_len(bytes - kib * 1024).unwrap();
-        Self(file)
-    }
-}
-
-impl Drop for Filler {
-    fn drop(&mut self) {
-        self.0.set_len(0).unwrap();
-        std::fs::remove_file(FILLER).unwrap();
-    }
 }
 
 /// What a tracked program says and how it ends.

@@ -80,7 +80,7 @@ fn compact(ring: &Opened, words: u64) -> bool {
     LIFE.set((start.addr(), end.addr(), words));
     let mut scratch = vec![0; scratch_words(slots.len())];
     let compactor = Compactor { section, table: mortal(&table.cells), slots: mortal(slots) };
-    let done = catch_unwind(AssertUnwindSafe(|| compactor.compact(0, false, &mut scratch)));
+    let done = catch_unwind(AssertUnwindSafe(|| compactor.compact(0, || false, &mut scratch)));
     LIFE.set((0, 0, u64::MAX));
     done.is_ok_and(|done| done.is_some())
 }

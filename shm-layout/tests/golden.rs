@@ -235,6 +235,8 @@ fn ledger_state() -> LedgerState {
             open: 1,
             resident_program: 17,
             capacity: core::array::from_fn(|at| if at == 6 { UNKNOWN } else { (at as u64) << 30 }),
+            opened_ns: 1_000_000_007,
+            dispatched_ns: 2_000_000_011,
         }],
         accounts: vec![Account {
             device: 3,

@@ -271,7 +271,8 @@ fn ledgers(out: &mut String) {
     writeln!(out, "State block:\n\n```text\n{}```\n", state.diagram()).expect("a string");
     table!(&state, "Counters", Counters; events torn anomalies reserved).write("`Counters`", out);
     table!(&state, "Device", Device;
-        device arch chip_id board_id tensix_cores id_is_logical open resident_program capacity)
+        device arch chip_id board_id tensix_cores id_is_logical open resident_program capacity opened_ns
+        dispatched_ns)
     .write("`Device`", out);
     table!(&state, "Account", Account;
         device memory peak allocated freed unlisted_bytes unlisted_blocks outstanding drops_seen incomplete)
@@ -408,7 +409,7 @@ fn no_byte_is_unnamed() {
     check::<ledger::Identity>("ledger::Identity", offset_of!(ledger::Identity, reserved), 80);
     check::<stats::Identity>("stats::Identity", offset_of!(stats::Identity, reserved), 48);
     check::<Counters>("Counters", offset_of!(Counters, reserved), 48);
-    check::<Device>("Device", offset_of!(Device, capacity), 64);
+    check::<Device>("Device", offset_of!(Device, dispatched_ns), 8);
     check::<Account>("Account", offset_of!(Account, incomplete), 8);
     check::<Figures>("Figures", offset_of!(Figures, reserved), 8);
     check::<Chip>("Chip", offset_of!(Chip, memory), 768);

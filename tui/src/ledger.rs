@@ -219,6 +219,8 @@ pub mod fixture {
             id_is_logical,
             open: 1,
             resident_program: 0,
+            opened_ns: 0,
+            dispatched_ns: 0,
             capacity: [0; 8],
         };
         let state = LedgerState { devices: vec![device(0, 0x1c, 0), device(1, 1, 1)], ..LedgerState::default() };

@@ -416,11 +416,13 @@ impl Source {
         Ok(Attached { opened, identity, edition: None, history: Vec::new(), history_head: 0 })
     }
 
-    /// Whether the name still leads to the file that is mapped, in its full size.
+    /// Whether the name still leads to the file that is mapped, in its full size, and the same aggregator publishes in it.
     fn is_current(&self, attached: &Attached) -> bool {
-        std::fs::symlink_metadata(format!("{DIRECTORY}/{}", self.name)).is_ok_and(|m| {
+        let same_file = std::fs::symlink_metadata(format!("{DIRECTORY}/{}", self.name)).is_ok_and(|m| {
             (m.dev(), m.ino()) == attached.opened.inode && m.len() == attached.opened.mapping.len() as u64
-        })
+        });
+        // Where there was no room for a second segment, a successor goes on in the one that is there.
+        same_file && identity(&attached.opened) == Some(attached.identity)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Books, MOST_BYTES};
 use crate::chips::{ChipIndex, Chips};
+use crate::clock;
 use crate::ledger::Batch;
 use shm_layout::event::{Event, MEMORY_KINDS, Memory, flags};
 use shm_layout::ledger::{Device, MAX_DEVICES};
@@ -11,11 +12,6 @@ impl Books {
     pub(super) fn introduce(&mut self, device: &Device, chips: &mut Chips) -> Option<ChipIndex> {
         let chip = chips.find_or_add(device.chip_id, device.id_is_logical != 0)?;
         chips.describe(chip, device.arch, device.board_id, device.tensix_cores, device.device);
-        for (memory, bytes) in device.capacity.iter().enumerate() {
-            if let (Some(memory), true) = (Memory::from_u8(memory as u8), *bytes != UNKNOWN) {
-                chips.set_capacity(chip, memory, *bytes);
-            }
-        }
         Some(chip)
     }
 
@@ -36,6 +32,8 @@ impl Books {
             open: 1,
             resident_program: 0,
             capacity: [UNKNOWN; MEMORY_KINDS],
+            opened_ns: clock::not_after_now(event.time),
+            dispatched_ns: 0,
         };
         if let Some(known) = self.devices.iter_mut().find(|d| d.device == event.device) {
             *known = device;
@@ -94,6 +92,7 @@ impl Books {
         if let Some(device) = self.devices.iter_mut().find(|d| d.device == device) {
             device.open = 0;
             device.resident_program = 0;
+            device.dispatched_ns = 0;
         }
     }
 }

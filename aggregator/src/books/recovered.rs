@@ -2,6 +2,7 @@
 //! layout may have lied: no number of it may make a sum wrap, stand for another process's account, or ask for memory.
 
 use super::MOST_BYTES;
+use crate::clock;
 use shm_layout::event::{MAX_DEVICE, Memory};
 use shm_layout::ledger::{Account, Counters, Device, LedgerState};
 use shm_layout::stats::{Anomalies, UNKNOWN, incomplete};
@@ -25,6 +26,8 @@ pub fn believable(state: LedgerState) -> LedgerState {
     for mut device in state.devices {
         if device.device <= MAX_DEVICE && devices.iter().all(|known| known.device != device.device) {
             device.capacity.iter_mut().filter(|bytes| **bytes != UNKNOWN).for_each(|bytes| *bytes = most(*bytes));
+            device.opened_ns = clock::not_after_now(device.opened_ns);
+            device.dispatched_ns = clock::not_after_now(device.dispatched_ns);
             devices.push(device);
         }
     }

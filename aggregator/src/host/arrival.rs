@@ -101,7 +101,7 @@ impl Host {
     }
 
     fn take_in(&mut self, met: Met, wake: &Wake, now: Now) {
-        let Met { tracked, continued, without_ledger, history_lost, unreadable } = met;
+        let Met { mut tracked, continued, without_ledger, history_lost, unreadable } = met;
         let (file, pid) = (tracked.file, tracked.ring.pid);
         self.arrivals.forget(&file);
         let who = format!("PID {pid} ({})", tracked.name);
@@ -113,7 +113,9 @@ impl Host {
             return;
         }
         tracked.set_gone(0);
-        let known = continued && self.succession.meet(&file, &tracked.books.accounts, &mut self.chips);
+        let known =
+            if continued { self.succession.meet(&file, &tracked.books.accounts, &mut self.chips) } else { None };
+        tracked.last_event_unix_ns = known.unwrap_or(0);
         for live in &tracked.books.accounts {
             // So that the next allocation makes the right peak: what is live is summed up only when it is published.
             let Some(memory) = live.memory() else { continue };
@@ -121,7 +123,7 @@ impl Host {
             figures.footprint_bytes = figures.footprint_bytes.saturating_add(live.footprint());
             figures.peak_footprint_bytes = figures.peak_footprint_bytes.max(figures.footprint_bytes);
         }
-        if !known {
+        if known.is_none() {
             let what = if continued { "is tracked again: its ledger is continued" } else { "is tracked" };
             self.lines.add(now.unix_ns, Severity::Info, pid, &format!("{who} {what}"));
         }

@@ -102,7 +102,7 @@ impl Host {
         self.lookout.leave(seat);
         let Some(mut tracked) = self.seats.leave(seat) else { return };
         self.turns.leave(tracked.file.uid, seat);
-        self.sheet.go(&tracked);
+        self.sheet.go(seat, &tracked);
         self.full_told = false;
         let (pid, who) = (tracked.ring.pid, format!("PID {} ({})", tracked.ring.pid, tracked.name));
         // From the next snapshot on it counts as gone.

@@ -59,9 +59,13 @@ pub struct Device {
     pub resident_program: u32,
     /// Capacity by memory kind; [`UNKNOWN`](crate::stats::UNKNOWN) where not told.
     pub capacity: [u64; MEMORY_KINDS],
+    /// When it was opened last, `CLOCK_MONOTONIC` ns, never later than it was read; 0 unknown.
+    pub opened_ns: u64,
+    /// When the program last dispatched to it was, in the same way; 0 none.
+    pub dispatched_ns: u64,
 }
 
-const _: () = assert!(size_of::<Device>() == 104);
+const _: () = assert!(size_of::<Device>() == 120);
 const _: () = assert!(offset_of!(Device, device) == 0);
 const _: () = assert!(offset_of!(Device, arch) == 4);
 const _: () = assert!(offset_of!(Device, chip_id) == 8);
@@ -71,6 +75,8 @@ const _: () = assert!(offset_of!(Device, id_is_logical) == 28);
 const _: () = assert!(offset_of!(Device, open) == 32);
 const _: () = assert!(offset_of!(Device, resident_program) == 36);
 const _: () = assert!(offset_of!(Device, capacity) == 40);
+const _: () = assert!(offset_of!(Device, opened_ns) == 104);
+const _: () = assert!(offset_of!(Device, dispatched_ns) == 112);
 
 /// The sums of one memory kind on one device of the process.
 #[repr(C)]

@@ -151,7 +151,8 @@ impl<'a, W: Word64> StatsView<'a, W> {
         Some(Self { header, history, snapshots: Snapshots::new(&header.active, [first, second])? })
     }
 
-    /// Writes the identity's geometry and announces the segment by its magic. Once, by the aggregator.
+    /// Writes the identity's geometry and announces the segment by its magic. Once, by the
+    /// aggregator, and again by a successor that goes on in it.
     pub fn announce(&self, mut identity: Identity) {
         identity.version = VERSION;
         identity.endian = ENDIAN_MARK;

@@ -90,6 +90,20 @@ fn follows_the_aggregator_from_absent_to_replaced() {
 }
 
 #[test]
+fn a_successor_in_the_same_segment_is_told_by_its_own_name() {
+    let published = Published::announced("adopted");
+    let mut source = published.source();
+    published.publish(&sample::host(2));
+    let seen = source.poll().seen.unwrap();
+    assert_eq!(seen.identity.pid, std::process::id());
+    let started_unix_ns = seen.identity.started_unix_ns + 5;
+    published.view().announce(Identity { pid: 1, started_unix_ns, ..seen.identity });
+    let seen = source.poll().seen.unwrap();
+    assert_eq!((seen.identity.pid, seen.identity.started_unix_ns), (1, started_unix_ns));
+    assert_eq!(seen.snapshot, sample::host(2));
+}
+
+#[test]
 fn figures_published_once_are_copied_once() {
     let published = Published::announced("edition");
     let mut source = published.source();
