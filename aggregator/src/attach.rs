@@ -308,8 +308,8 @@ impl AttachedRing {
     /// Whether the owner lives but has another program now (exec): its ring is not mapped any more.
     fn owner_has_unmapped(&self) -> bool {
         let maps = procfs::read_bounded(&format!("/proc/{}/maps", self.pid), 64 << 20);
-        let name = self.opened.name.as_bytes();
-        maps.is_ok_and(|maps| !maps.is_empty() && !maps.windows(name.len()).any(|window| window == name))
+        // Not by windows: a sweep over many owners would compare megabytes place by place.
+        maps.is_ok_and(|maps| !maps.is_empty() && !String::from_utf8_lossy(&maps).contains(&self.opened.name))
     }
 }
 

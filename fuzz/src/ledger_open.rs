@@ -1,13 +1,21 @@
-//! A ledger that somebody has changed: continued by an aggregator, shown by a viewer.
+//! A ledger that somebody has changed: continued by an aggregator or taken over by root's, shown by a viewer.
 //!
 //! Byte 0 even: the rest is the file. Odd: a sound ledger (made by the aggregator's own code), changed by one [`Op`] after the other.
+//! Bit 1 of byte 0: the ring and its ledger are another user's, whose own aggregator wrote it. That is tried as root only: others
+//! cannot give a file away, and do not read others' rings.
 
 use crate::ground::{self, MOST, assert_harmless};
 use crate::script::{Reader, Writer, alloc};
 use aggregator::fuzzing::{Books, Chips, Ledger, Recovered};
+use serde::de::IgnoredAny;
 use shm_layout::event::{Event, Kind, MAX_DEVICE, Memory};
-use shm_layout::ledger::{ENTRIES_OFFSET, Identity, MAX_ACCOUNTS, MAX_DEVICES, ledger_bytes, state_offset};
+use shm_layout::ledger::{
+    ENTRIES_OFFSET, Identity, LedgerState, MAX_ACCOUNTS, MAX_DEVICES, ledger_bytes, state_offset,
+};
 use shm_layout::names::{DIRECTORY, ProcessFile, Role};
+use shm_layout::stats::UNKNOWN;
+use std::mem::offset_of;
+use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 use tui::buffers::{self, Query};
 
@@ -17,10 +25,18 @@ const NONCE: u64 = 0x1ED;
 const ENTRIES: usize = 32;
 /// Where the header says how many entries there are, by the layout's table (docs/shm-layout.md).
 const CAPACITY: usize = 272;
+/// Where the header says whose it is.
+const UID: usize = offset_of!(Identity, uid);
 /// A ledger of so many records is not continued (`LAST` of the aggregator's ledger/file.rs).
 const LAST: u64 = 1 << 62;
 /// Steps that one input may take.
 const MOST_OPS: usize = 64;
+/// Where the ring's header says that it was read to.
+const TOLD: u64 = 7;
+/// Most records that a ledger which is taken over may be ahead of that (`MOST_AHEAD` of ledger/adopt.rs).
+const MOST_AHEAD: u64 = 1 << 24;
+/// The other user; needs no entry anywhere.
+const STRANGER: u32 = 65_533;
 
 /// What is changed in the file, or applied once it was continued.
 #[derive(Clone, Copy, Debug)]
@@ -57,26 +73,45 @@ pub fn input(ops: &[Op]) -> Vec<u8> {
     ops.iter().fold(Writer::default().byte(1), |to, op| op.write(to)).0
 }
 
+/// An input: as [`input`], of another user.
+pub fn of_a_stranger(ops: &[Op]) -> Vec<u8> {
+    ops.iter().fold(Writer::default().byte(3), |to, op| op.write(to)).0
+}
+
 /// Any bytes as a file.
 pub fn raw(bytes: &[u8]) -> Vec<u8> {
     Writer::default().byte(0).bytes(bytes).0
 }
 
-fn file() -> ProcessFile {
-    ground::ring_file(PID, NONCE)
-}
+/// A ledger's name and the user whose process it is about.
+#[derive(Clone, Copy)]
+struct Owned(u32);
 
-fn path() -> String {
-    format!("{DIRECTORY}/{}", file().of_role(Role::Ledger).name(ground::prefix()))
-}
+impl Owned {
+    fn file(self) -> ProcessFile {
+        ProcessFile { uid: self.0, ..ground::ring_file(PID, NONCE) }
+    }
 
-fn identity() -> Identity {
-    let zeroed: Identity = bytemuck::Zeroable::zeroed();
-    Identity { pid: PID, uid: ground::uid(), start_ticks: 1, nonce: NONCE, ring_pid: PID, ..zeroed }
-}
+    fn path(self) -> String {
+        format!("{DIRECTORY}/{}", self.file().of_role(Role::Ledger).name(ground::prefix()))
+    }
 
-fn open(applied: u64) -> Recovered {
-    Ledger::open_or_create(ground::prefix(), file(), identity(), applied).expect("room in /dev/shm")
+    fn identity(self) -> Identity {
+        let zeroed: Identity = bytemuck::Zeroable::zeroed();
+        Identity { pid: PID, uid: self.0, start_ticks: 1, nonce: NONCE, ring_pid: PID, ..zeroed }
+    }
+
+    fn open(self, applied: u64) -> Recovered {
+        Ledger::open_or_create(ground::prefix(), self.file(), self.identity(), applied).expect("room in /dev/shm")
+    }
+
+    /// What this user's own aggregator left.
+    fn write(self, image: &[u8]) {
+        std::fs::write(self.path(), image).expect("room in /dev/shm");
+        if self.0 != ground::uid() {
+            std::os::unix::fs::chown(self.path(), Some(self.0), None).expect("root gives files away");
+        }
+    }
 }
 
 fn apply(ledger: &mut Ledger, books: &mut Books, chips: &mut Chips, events: &[Event], applied: u64) {
@@ -93,8 +128,9 @@ fn apply(ledger: &mut Ledger, books: &mut Books, chips: &mut Chips, events: &[Ev
 fn sound() -> &'static [u8] {
     static SOUND: OnceLock<Vec<u8>> = OnceLock::new();
     SOUND.get_or_init(|| {
-        ground::remove(file());
-        let mut ledger = open(0).ledger;
+        let ours = Owned(ground::uid());
+        ground::remove(ours.file());
+        let mut ledger = ours.open(0).ledger;
         let info =
             |device, id| Event { id, context: 3, size: 140, ..Event::new(Kind::DeviceInfo, Memory::Dram, device) };
         let cb = Event { context: 5, ..alloc(Memory::Cb, 1, 9, 640) };
@@ -109,25 +145,38 @@ fn sound() -> &'static [u8] {
         let applied = events.len() as u64;
         apply(&mut ledger, &mut Books::default(), &mut Chips::default(), &events, applied);
         drop(ledger);
-        let mut image = std::fs::read(path()).expect("the ledger");
+        let mut image = std::fs::read(ours.path()).expect("the ledger");
+        std::fs::remove_file(ours.path()).expect("its own file");
         image.truncate(ledger_bytes(ENTRIES));
         image[CAPACITY..CAPACITY + 8].copy_from_slice(&(ENTRIES as u64).to_le_bytes());
         image
     })
 }
 
-fn shown() -> Vec<buffers::Buffer> {
-    let owners = [ground::uid()];
-    let Ok(ledger) = tui::ledger::Ledger::open(ground::prefix(), &file().of_role(Role::Ledger), &owners) else {
+/// A list of buffers as JSON: all of it is read, only their number is kept.
+#[derive(serde::Deserialize)]
+struct Listed {
+    buffers: Vec<IgnoredAny>,
+}
+
+/// What a viewer finds, and that its table and its JSON are as they should be.
+fn rendered(of: Owned) -> Vec<buffers::Buffer> {
+    let found = shown(of);
+    let json = buffers::json(&found, 0, 1 << 60).expect("it can always be written");
+    assert_harmless(&json);
+    let listed: Listed = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(listed.buffers.len(), found.len());
+    assert_harmless(&buffers::table(&found, 1 << 60, Some(100)));
+    found
+}
+
+fn shown(of: Owned) -> Vec<buffers::Buffer> {
+    let owners = [ground::uid(), of.0];
+    let Ok(ledger) = tui::ledger::Ledger::open(ground::prefix(), &of.file().of_role(Role::Ledger), &owners) else {
         return Vec::new();
     };
     let (found, left_out) = Query::default().answer(&[ledger]);
     assert_eq!(left_out, 0);
-    let json = buffers::json(&found, 0, 1 << 60).expect("it can always be written");
-    assert_harmless(&json);
-    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
-    assert_eq!(json["buffers"].as_array().map(Vec::len), Some(found.len()));
-    assert_harmless(&buffers::table(&found, 1 << 60, Some(100)));
     found
 }
 
@@ -135,10 +184,15 @@ fn shown() -> Vec<buffers::Buffer> {
 pub fn run(data: &[u8]) {
     let mut script = Reader(data);
     let (mut image, mut events) = (Vec::new(), Vec::new());
-    if script.byte() & 1 == 0 {
+    let mode = script.byte();
+    let of = Owned(if mode & 2 != 0 && ground::uid() == 0 { STRANGER } else { ground::uid() });
+    if mode & 1 == 0 {
         image.extend_from_slice(script.0);
     } else {
         image.extend_from_slice(sound());
+        if let Some(uid) = image.get_mut(UID..UID + 4) {
+            uid.copy_from_slice(&of.0.to_le_bytes());
+        }
         for _ in 0..MOST_OPS {
             if script.is_empty() {
                 break;
@@ -156,12 +210,22 @@ pub fn run(data: &[u8]) {
             }
         }
     }
-    ground::remove(file());
-    std::fs::write(path(), &image).expect("room in /dev/shm");
-    let before = shown();
-    let Recovered { mut ledger, applied, state, continued, .. } = open(7);
-    assert!(continued || applied == 7, "a new one begins where it was told");
+    of.write(&image);
+    let before = rendered(of);
+    let Recovered { mut ledger, applied, state, continued, .. } = of.open(TOLD);
+    assert!(continued || applied == TOLD, "a new one begins where it was told");
     assert!(!continued || before.len() <= image.len() / 64);
+    if of.0 != ground::uid() {
+        let owner = std::fs::metadata(of.path()).expect("a ledger").uid();
+        assert_eq!(owner, ground::uid(), "root goes on in a file that its user cannot write");
+        assert!((TOLD..=TOLD + MOST_AHEAD).contains(&applied), "its user says {applied}, and the ring {TOLD}");
+        if continued {
+            assert!(ledger.iter().all(|event| event.kind == Kind::Alloc as u8 && event.stamp <= applied));
+            // Not what a viewer lists: it leaves out what was being removed when the aggregator died.
+            assert!(ledger.len() <= image.len() / 64, "no more than there was room for");
+        }
+        sums_can_be(&state);
+    }
     let mut chips = Chips::default();
     let mut books = Books::recover(state, &ledger, &mut chips);
     check(&ledger, &books, &chips);
@@ -175,9 +239,10 @@ pub fn run(data: &[u8]) {
     let live = ledger.len();
     let held: Vec<u64> = books.accounts.iter().map(|live| live.footprint()).collect();
     drop(ledger);
-    let known = shown().len();
+    // What was there was rendered.
+    let known = if events.is_empty() { shown(of) } else { rendered(of) }.len();
     assert!(known <= live);
-    let found = open(0);
+    let found = of.open(0);
     if applied >= LAST {
         // No ring comes to that.
         return found.ledger.delete();
@@ -189,6 +254,23 @@ pub fn run(data: &[u8]) {
     check(&found.ledger, &books, &chips);
     assert_eq!(books.accounts.iter().map(|live| live.footprint()).collect::<Vec<_>>(), held);
     found.ledger.delete();
+}
+
+/// What is taken over from a stranger spoils no sum with others.
+fn sums_can_be(state: &LedgerState) {
+    assert!(state.counters.events.max(state.counters.torn) <= MOST, "{:?}", state.counters);
+    for account in &state.accounts {
+        for sum in [account.peak, account.allocated, account.freed, account.outstanding] {
+            assert!(sum <= MOST, "{account:?}");
+        }
+        assert!(
+            account.unlisted_bytes.unsigned_abs().max(account.unlisted_blocks.unsigned_abs()) <= MOST,
+            "{account:?}"
+        );
+    }
+    for device in &state.devices {
+        assert!(device.capacity.iter().all(|bytes| *bytes <= MOST || *bytes == UNKNOWN), "{device:?}");
+    }
 }
 
 fn check(ledger: &Ledger, books: &Books, chips: &Chips) {

@@ -158,7 +158,8 @@ impl Ring {
         }
         let slots = self.records(part);
         let mut scratch = vec![0; scratch_words(slots.len())];
-        let _done = Compactor { section, table: self.table(part), slots }.compact(read, || history, &mut scratch);
+        let _done =
+            Compactor { section, table: &self.table(part).cells, slots }.compact(read, || history, &mut scratch);
         slots.len() as u64
     }
 

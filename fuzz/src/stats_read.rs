@@ -9,6 +9,7 @@ use aggregator::fuzzing::{Heritage, Places};
 use aggregator::host::{Host, Now};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use serde::de::IgnoredAny;
 use shm_layout::procfs;
 use shm_layout::segment::{Created, create};
 use shm_layout::stats::{
@@ -28,7 +29,7 @@ use tui::{degraded, json, screen, table};
 
 /// Steps that one input may take.
 const MOST_OPS: usize = 64;
-/// Of these, looks: each costs as much as all the rest.
+/// Of these, looks: each costs as much as all the rest. Only the last one renders all that there is, the others a screen.
 const MOST_LOOKS: usize = 3;
 /// Screens, and columns of the table: one of each at a look, in turn.
 const SCREENS: [(u16, u16); 3] = [(80, 24), (132, 43), (50, 12)];
@@ -222,39 +223,45 @@ fn play(segment: &mut Segment, data: &[u8]) {
     let mut source = Source::trusting(ground::prefix(), vec![ground::uid()]);
     let mut dashboard =
         Dashboard::new("fuzz".to_owned(), Zone::utc(), Theme::new(true, false), Selection::default(), 100);
-    let mut looks = 0;
+    let (mut looks, mut rendered) = (0, false);
     for _ in 0..MOST_OPS {
         if script.is_empty() {
             break;
         }
-        match Op::read(&mut script) {
+        let op = Op::read(&mut script);
+        // Of the end, or nothing of the end would be left to be seen.
+        rendered = script.is_empty() && looks < MOST_LOOKS;
+        match &op {
             Op::Look | Op::LookAgain if looks == MOST_LOOKS => {}
             Op::Look => {
                 publish(segment, &snapshot, &changes);
                 looks += 1;
-                look(&mut source, &mut dashboard, looks);
+                look(&mut source, &mut dashboard, looks, rendered);
             }
-            Op::Payload(at, value) => changes.push((at, value)),
-            Op::Text(place, at, text) => put_text(&mut snapshot, place, at, &text),
-            Op::Header(which, value) => segment.header_word(which, value),
+            Op::Payload(at, value) => changes.push((*at, *value)),
+            Op::Text(place, at, text) => put_text(&mut snapshot, *place, *at, text),
+            Op::Header(which, value) => segment.header_word(*which, *value),
             Op::Identity(at, value) => {
                 let words = segment.created.mapping.array::<AtomicU64>(0, 16).expect("the identity");
-                words[usize::from(at % 16)].store(value, Relaxed);
+                words[usize::from(at % 16)].store(*value, Relaxed);
                 // Whoever has looked keeps what was checked then; a new reader sees the change.
                 source = Source::trusting(ground::prefix(), vec![ground::uid()]);
             }
             Op::Sample(chip, at, value) => {
-                segment.view().record_sample(usize::from(chip), 0, u64::from(at), value);
-                segment.samples.push((chip, at));
+                segment.view().record_sample(usize::from(*chip), 0, u64::from(*at), *value);
+                segment.samples.push((*chip, *at));
             }
             Op::LookAgain => {
                 looks += 1;
-                look(&mut source, &mut dashboard, looks);
+                look(&mut source, &mut dashboard, looks, rendered);
             }
         }
+        rendered &= matches!(op, Op::Look | Op::LookAgain);
     }
-    publish(segment, &snapshot, &changes);
-    look(&mut source, &mut dashboard, usize::from(counts));
+    if !rendered {
+        publish(segment, &snapshot, &changes);
+        look(&mut source, &mut dashboard, usize::from(counts), true);
+    }
     inherit();
 }
 
@@ -269,7 +276,12 @@ fn inherit() {
         assert!(most <= MOST, "{figures:?}");
     }
     assert!(gone.events.max(gone.dropped).max(gone.torn).max(gone.deaths) <= MOST, "{gone:?}");
-    snapshot.lines.iter().for_each(|line| assert_harmless(&shm_layout::text::load(&line.text)));
+    // As they are, for whoever does not clean them again.
+    let texts =
+        snapshot.lines.iter().map(|line| &line.text[..]).chain(snapshot.chips.iter().map(|chip| &chip.board[..]));
+    for text in texts {
+        assert_harmless(std::str::from_utf8(text).expect("whole characters").trim_end_matches('\0'));
+    }
     let mut host = Host::new(ground::prefix().clone(), PLACES);
     host.inherit(&heritage, Now { monotonic_ns: 1 << 40, unix_ns: 1 << 60 });
     host.miss(Now { monotonic_ns: 1 << 41, unix_ns: 1 << 60 });
@@ -291,10 +303,11 @@ fn publish(segment: &Segment, snapshot: &Snapshot, changes: &[(u16, u64)]) {
     segment.view().snapshots().publish(&words);
 }
 
-fn look(source: &mut Source, dashboard: &mut Dashboard, turn: usize) {
+/// One look; `all`: with everything that can be made of it.
+fn look(source: &mut Source, dashboard: &mut Dashboard, turn: usize, all: bool) {
     let feed = source.poll();
     assert_harmless(&feed.connection.to_string());
-    if let Some(seen) = &feed.seen {
+    if let Some(seen) = feed.seen.as_ref().filter(|_| all) {
         render(seen, COLUMNS[turn % COLUMNS.len()]);
         degraded::reasons(&feed.connection, seen).iter().for_each(|reason| assert_harmless(reason));
     }
@@ -308,6 +321,13 @@ fn look(source: &mut Source, dashboard: &mut Dashboard, turn: usize) {
     assert_harmless(&buffer.content().iter().map(|cell| cell.symbol()).collect::<String>());
 }
 
+/// A report as JSON: all of it is read, only what can be counted is kept.
+#[derive(serde::Deserialize)]
+struct Listed {
+    processes: Vec<IgnoredAny>,
+    devices: Vec<IgnoredAny>,
+}
+
 fn render(seen: &Observation, columns: Option<usize>) {
     let snapshot = &seen.snapshot;
     assert!(snapshot.chips.len() <= MAX_CHIPS && snapshot.processes.len() <= MAX_PROCESSES);
@@ -317,9 +337,8 @@ fn render(seen: &Observation, columns: Option<usize>) {
     let text = json::report(seen, &users).expect("it can always be written");
     assert_harmless(&text);
     assert!(!text.contains("\\u00"), "an escaped control character is one again in whoever reads it: {text}");
-    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(report["processes"].as_array().map(Vec::len), Some(snapshot.processes.len()));
-    assert_eq!(report["devices"].as_array().map(Vec::len), Some(snapshot.chips.len()));
+    let listed: Listed = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((listed.processes.len(), listed.devices.len()), (snapshot.processes.len(), snapshot.chips.len()));
     assert_harmless(&table::overview(seen, &users, columns));
     snapshot.lines.iter().for_each(|line| assert_harmless(&table::line_text(line)));
 }

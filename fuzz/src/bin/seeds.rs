@@ -223,8 +223,9 @@ fn drain_seeds() -> Vec<Seed> {
 fn ledger_seeds() -> Vec<Seed> {
     use ledger_open::Op::{Apply, Cut, Word};
     let of = ledger_open::input;
+    let adopted = ledger_open::of_a_stranger;
     // Offsets by the tables in shm_layout::ledger, in words.
-    let (commit, settled, capacity, gone) = (256 / 8, 264 / 8, 272 / 8, 280 / 8);
+    let (whose, commit, settled, capacity, gone) = (16 / 8, 256 / 8, 264 / 8, 272 / 8, 280 / 8);
     let counters = 2;
     let devices = counters + (size_of::<ledger::Counters>() / 8) as u16;
     let accounts = devices + 2 * (size_of::<ledger::Device>() / 8) as u16;
@@ -269,6 +270,21 @@ fn ledger_seeds() -> Vec<Seed> {
             ]),
         ),
         ("entries-of-one-key", of(&[Word(3, 10, 9), Word(3, 18, 9), Word(3, 26, 9)])),
+        // Taken over by root from a user's own aggregator.
+        ("adopted", adopted(&[])),
+        ("adopted-goes-on", adopted(&[Apply(alloc(Memory::Dram, 0, 50, 64)), Apply(free(Memory::L1, 1, 3, 0))])),
+        ("adopted-behind-the-ring", adopted(&[Word(0, commit, 3)])),
+        ("adopted-far-ahead", adopted(&[Word(0, commit, 1 << 40)])),
+        ("adopted-capacity-lies", adopted(&[Word(0, capacity, 1 << 24)])),
+        ("adopted-unsettled", adopted(&[Word(0, settled, 3), Word(3, 7, 0xFF << 32)])),
+        // A viewer leaves it out, whoever goes on takes it back.
+        ("adopted-dying-uncommitted", adopted(&[Word(3, 7, 0xFF << 32)])),
+        ("adopted-sums-past-2-62", adopted(&[Word(3, 4, u64::MAX), Word(3, 12, u64::MAX), Word(3, 20, u64::MAX)])),
+        ("adopted-entry-of-no-device", adopted(&[Word(3, 6, u64::MAX)])),
+        ("adopted-events-max", adopted(&[Word(1, counters, u64::MAX), Word(2, counters, u64::MAX)])),
+        ("adopted-account-max", adopted(&(0..6).map(account).collect::<Vec<_>>())),
+        ("adopted-cut-short", adopted(&[Cut(40)])),
+        ("adopted-of-a-third", adopted(&[Word(0, whose, 7 << 32)])),
     ]
 }
 
