@@ -98,7 +98,12 @@ fn viewers_started_when_it_is_full_show_the_figures() {
         assert!(said.contains("424242") || said.contains("1272726"), "{name} {arguments:?}: {said}");
     }
     drop(aggregator);
-    // An aggregator within a viewer is one: it says what it lacks, and nothing is left.
+    // An aggregator within a viewer is one: it goes on in the segment that was left, and without one says what it lacks.
+    let output = tool("alloc-top", &["--embedded", "--json"]);
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert!(output.status.success() && said[0].contains("1272726"), "{said:?}");
+    std::fs::remove_file(format!("/dev/shm/{}", prefix.stats())).unwrap();
+    fill();
     let output = tool("alloc-top", &["--embedded", "--json"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{said}");
