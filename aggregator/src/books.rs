@@ -78,7 +78,6 @@ impl Books {
                 let figures = chips.figures(books.accounts[at].chip, memory);
                 figures.allocated_bytes_total = figures.allocated_bytes_total.saturating_add(account.allocated);
                 figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(account.freed);
-                figures.peak_footprint_bytes = figures.peak_footprint_bytes.max(account.peak);
             }
         }
         for event in ledger.iter() {

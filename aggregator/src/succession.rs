@@ -23,6 +23,7 @@ struct Known {
     memory: u32,
     chip: (u64, u32),
     footprint: u64,
+    peak: u64,
     allocated: u64,
     freed: u64,
 }
@@ -71,6 +72,7 @@ impl Succession {
                 memory: row.memory,
                 chip: key(&snapshot.chips[row.chip as usize]),
                 footprint: row.figures.footprint_bytes,
+                peak: row.figures.peak_footprint_bytes,
                 allocated: row.figures.allocated_bytes_total,
                 freed: row.figures.freed_bytes_total,
             });
@@ -106,8 +108,24 @@ impl Succession {
         let awaited = self.awaited.remove(file);
         for live in accounts {
             let same = |known: &&Known| known.device == live.account.device && known.memory == live.account.memory;
-            match awaited.as_ref().and_then(|awaited| awaited.known.iter().find(same)) {
-                Some(known) => take_out(chips, known.chip, known.memory, known.allocated, known.freed),
+            let known = awaited.as_ref().and_then(|awaited| awaited.known.iter().find(same));
+            // What the predecessor knew of is in the chip's peak, or in that of the chip that the device was then.
+            if let Some(memory) = live.memory()
+                && known.is_none_or(|known| live.account.peak > known.peak)
+            {
+                let figures = chips.figures(live.chip, memory);
+                figures.peak_footprint_bytes = figures.peak_footprint_bytes.max(live.account.peak);
+            }
+            match known {
+                Some(known) => {
+                    let chip = &chips.all()[live.chip];
+                    let now = (chip.chip_id, chip.id_is_logical);
+                    // All of it has just been added to the chip that the device is now. What it had on another one stays there,
+                    // unless that was only a number for a chip which was introduced since: then everything has moved.
+                    let was_a_number = known.chip.1 != 0 && now.1 == 0;
+                    let from = if was_a_number { known.chip } else { now };
+                    take_out(chips, from, known.memory, known.allocated, known.freed);
+                }
                 None if self.partial => self.forget(live, chips),
                 None => {}
             }

@@ -5,11 +5,11 @@ mod support;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use shm_layout::event::Memory;
+use shm_layout::event::{Kind, Memory};
 use shm_layout::ledger::{self, LedgerHeader};
 use shm_layout::segment::{self, Access, Expect, Opened};
 use shm_layout::stats::{self, Anomalies, Figures, Snapshot, StatsHeader, StatsView, UNKNOWN, stats_bytes};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -740,4 +740,36 @@ fn started_while_the_old_one_is_being_killed() {
     }
     let seen = ground.see("the truth", |s| s.health.live_allocations == 2000 && s.health.lag_events == 0);
     assert_eq!(seen.chips[0].memory[DRAM].allocated_bytes_total, 2000 * 64);
+}
+
+/// Killed after a batch was committed and before the figures were published, in which a device became another chip.
+#[test]
+fn a_device_that_became_another_chip_unseen_leaves_its_sums_where_they_were() {
+    let ground = Ground::new();
+    let mut player = Player::start(&ground);
+    let open = |player: &mut Player, chip: u64| {
+        player.tell(&format!("event {} 0 0 {chip} 0 140 0 3 0", Kind::DeviceInfo as u8))
+    };
+    open(&mut player, 0x7000);
+    player.tell("burst 0 100 64");
+    let mut first = Daemon::start(&ground);
+    let before = ground.see("the first chip", |s| s.chips.len() == 1 && s.health.live_allocations == 100);
+    // Its segment as of now is all that the next one is to find.
+    first.signal(Signal::SIGSTOP);
+    let path = format!("{}/{}", shm_layout::names::DIRECTORY, ground.prefix.stats());
+    let published = std::fs::read(&path).unwrap();
+    first.signal(Signal::SIGCONT);
+    player.tell(&format!("event {} 0 0 0 0 0 0 0 0", Kind::DeviceClose as u8));
+    open(&mut player, 0x7001);
+    player.tell("burst 1000 10 64");
+    ground.see("the second chip", |s| s.chips.len() == 2 && s.health.live_allocations == 10);
+    first.kill();
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().write_all(&published).unwrap();
+    let _second = Daemon::start(&ground);
+    let seen =
+        ground.see("it again", |s| s.chips.len() == 2 && s.health.live_allocations == 10 && s.health.lag_events == 0);
+    must_not_shrink(&before, &seen);
+    let sums: Vec<_> = seen.chips.iter().map(|chip| (chip.chip_id, chip.memory[DRAM].allocated_bytes_total)).collect();
+    assert_eq!(sums, [(0x7000, 6400), (0x7001, 640)]);
+    assert_eq!(seen.chips[1].memory[DRAM].peak_footprint_bytes, 640, "the other chip's peak is not this one's");
 }

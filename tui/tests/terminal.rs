@@ -116,19 +116,24 @@ fn whatever_ends_it_gives_the_terminal_back() {
 fn a_storm_of_sizes_does_not_end_it() {
     let mut top = Top::start();
     let mut x = 88_172_645_463_325_252_u64;
-    for n in 0..150 {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        let (rows, columns) = if n % 10 == 0 { (1, 1) } else { (1 + x % 60, 1 + (x >> 8) % 200) };
+    let resize = |top: &mut Top, rows: u64, columns: u64| {
         let size = ["rows", &rows.to_string(), "cols", &columns.to_string()].map(str::to_owned);
         let stty = Command::new("stty").args(size).stdin(Stdio::from(top.slave.try_clone().unwrap())).status();
         assert!(stty.unwrap().success());
         // It is not the terminal's session: the kernel tells it nothing.
         top.signal(Signal::SIGWINCH);
         assert_eq!(top.child.try_wait().unwrap(), None, "{rows} rows, {columns} columns");
+    };
+    for n in 0..150 {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        let (rows, columns) = if n % 10 == 0 { (1, 1) } else { (1 + x % 60, 1 + (x >> 8) % 200) };
+        resize(&mut top, rows, columns);
     }
+    // A size that it has not drawn before: otherwise nothing may have changed, and nothing would be written.
     let drawn = top.written.lock().unwrap().len();
+    resize(&mut top, 24, 210);
     wait_for("another frame", || (top.written.lock().unwrap().len() > drawn).then_some(()));
     top.types("q");
     assert!(top.end("q").success());
