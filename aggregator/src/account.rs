@@ -64,7 +64,7 @@ impl Live {
             fabric_bytes: self.fabric,
             dispatch_bytes: self.dispatch,
             detail_incomplete: (self.account.incomplete != 0).into(),
-            reserved: 0,
+            baseline: self.account.baseline,
         }
     }
 
@@ -135,6 +135,32 @@ impl Live {
         let figures = chips.figures(self.chip, memory);
         figures.footprint_bytes = figures.footprint_bytes.saturating_sub(before).saturating_add(self.footprint());
         figures.freed_bytes_total = figures.freed_bytes_total.saturating_add_signed(bytes);
+    }
+
+    /// What is live now is what later figures are compared with. Bytes.
+    pub fn set_baseline(&mut self, unix_ns: u64) -> u64 {
+        let footprint = self.footprint();
+        self.account.baseline = footprint + 1;
+        self.account.baseline_unix_ns = unix_ns;
+        footprint
+    }
+
+    /// There is nothing to compare with any more. False if there was nothing.
+    pub fn clear_baseline(&mut self) -> bool {
+        self.account.baseline_unix_ns = 0;
+        core::mem::take(&mut self.account.baseline) != 0
+    }
+
+    /// What is counted and has no entry goes, and the peak begins anew. Some of it may be alive, so detail stays incomplete.
+    /// Bytes that were counted so.
+    pub fn reset(&mut self, chips: &mut Chips) -> u64 {
+        let before = self.footprint();
+        // Less than nothing: entries that are dead, nobody knows which.
+        if self.account.unlisted_bytes > 0 {
+            self.clear_unlisted(chips);
+        }
+        self.account.peak = self.footprint();
+        before.saturating_sub(self.footprint())
     }
 
     /// Nothing is alive any more: what was allocated was freed.

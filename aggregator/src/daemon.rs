@@ -1,5 +1,6 @@
 //! The round that an aggregator does again and again: sleep, drain, sweep, publish.
 
+use crate::control::Control;
 use crate::descriptors::Places;
 use crate::discover::Discovery;
 use crate::heritage::Heritage;
@@ -58,6 +59,7 @@ pub struct Daemon {
     discovery: Discovery,
     publisher: Publisher,
     wake: Wake,
+    control: Control,
     instance: Instance,
 }
 
@@ -90,11 +92,15 @@ impl Daemon {
         remove_orphaned_ledgers(prefix);
         let discovery = Discovery::new(prefix.clone());
         let wake = Wake::new(stop, discovery.fd()).context("epoll")?;
+        let control = Control::listen(prefix);
+        if let Some(socket) = control.fd() {
+            wake.watch_control(socket).context("epoll")?;
+        }
         let mut host = Host::new(prefix.clone(), Places::make());
         if let Some(heritage) = heritage {
             host.inherit(&heritage, now);
         }
-        let mut daemon = Self { prefix: prefix.clone(), host, discovery, publisher, wake, instance };
+        let mut daemon = Self { prefix: prefix.clone(), host, discovery, publisher, wake, control, instance };
         daemon.host.announce(daemon.discovery.scan());
         // Who comes later is known before its name can go.
         daemon.host.announce(daemon.discovery.scan_unlinked());
@@ -175,6 +181,10 @@ impl Daemon {
                 self.host.announce(self.discovery.scan());
                 self.host.miss(now);
             }
+            if woken.control || self.control.is_waiting() {
+                let host = &mut self.host;
+                self.control.serve(|request, peer| host.obey(request, peer, now));
+            }
             busy |= self.host.welcome(&self.wake, WELCOME, now) > 0;
             self.host.look_around(now);
             busy |= self.host.drain(now) > 0;
@@ -204,7 +214,7 @@ impl Daemon {
             }
             sleep = if self.host.has_more() || deaths {
                 Duration::ZERO
-            } else if busy || self.host.has_news() {
+            } else if busy || self.host.has_news() || self.control.is_waiting() {
                 HOT
             } else {
                 (sleep * 2).clamp(HOT, self.longest_sleep())

@@ -5,6 +5,7 @@
 
 mod arrival;
 mod death;
+mod mark;
 mod round;
 
 use crate::arrivals::Arrivals;

@@ -18,6 +18,7 @@ mod books;
 mod chips;
 mod claims;
 mod clock;
+pub mod control;
 pub mod daemon;
 mod descriptors;
 mod discover;

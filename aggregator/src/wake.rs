@@ -21,6 +21,8 @@ pub struct Woken {
     pub stop: bool,
     /// Something new may be in /dev/shm.
     pub files: bool,
+    /// Somebody wants something.
+    pub control: bool,
     /// Processes that died.
     pub dead: Vec<Token>,
 }
@@ -28,6 +30,7 @@ pub struct Woken {
 // Below every token: its generation is at least 1.
 const STOP: u64 = 0;
 const FILES: u64 = 1;
+const CONTROL: u64 = 2;
 
 /// Deaths told at once; more are told by the next call.
 const AT_ONCE: usize = 256;
@@ -54,6 +57,14 @@ impl Wake {
         Ok(Self { epoll, woken: Woken::default(), events: vec![EpollEvent::empty(); AT_ONCE] })
     }
 
+    /// Watches the control socket.
+    ///
+    /// # Errors
+    /// The system's answer.
+    pub fn watch_control(&self, socket: impl AsFd) -> Result<(), Errno> {
+        self.epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, CONTROL))
+    }
+
     /// Watches a process's pidfd. Closing the descriptor ends that.
     ///
     /// # Errors
@@ -69,11 +80,13 @@ impl Wake {
         let count = self.epoll.wait(&mut self.events, timeout).unwrap_or(0);
         self.woken.stop = false;
         self.woken.files = false;
+        self.woken.control = false;
         self.woken.dead.clear();
         for event in &self.events[..count] {
             match event.data() {
                 STOP => self.woken.stop = true,
                 FILES => self.woken.files = true,
+                CONTROL => self.woken.control = true,
                 token => self.woken.dead.push(Token { seat: token as u32, generation: (token >> 32) as u32 }),
             }
         }

@@ -9,6 +9,7 @@
 //! | [`seqlock`] | the double buffer of the stats segment |
 //! | [`segment`] | creating, opening and mapping these files safely |
 //! | [`names`] | what they are called |
+//! | [`control`] | what may be asked of the aggregator |
 //! | [`locks`], [`procfs`], [`leftover`] | who owns and who reads a ring; which process is which; what the dead left |
 //! | [`ticks`] | the processor's counter, for exact times |
 //! | [`report`] | the JSON made of a snapshot (feature `report`) |
@@ -16,6 +17,7 @@
 //! The algorithms are generic over [`atomics::Word64`]: loom checks the code that runs.
 
 pub mod atomics;
+pub mod control;
 pub mod event;
 pub mod ledger;
 pub mod leftover;

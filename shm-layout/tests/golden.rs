@@ -248,6 +248,8 @@ fn ledger_state() -> LedgerState {
             unlisted_blocks: -1,
             outstanding: 8,
             drops_seen: [1, 2, 3, 4],
+            baseline: 97,
+            baseline_unix_ns: 98,
             incomplete: 1,
         }],
     }
@@ -302,7 +304,7 @@ fn figures(n: u64) -> Figures {
         fabric_bytes: n + 7,
         dispatch_bytes: n + 8,
         detail_incomplete: 1,
-        reserved: 0,
+        baseline: n + 12,
     }
 }
 

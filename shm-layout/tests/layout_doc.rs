@@ -275,7 +275,7 @@ fn ledgers(out: &mut String) {
         dispatched_ns)
     .write("`Device`", out);
     table!(&state, "Account", Account;
-        device memory peak allocated freed unlisted_bytes unlisted_blocks outstanding drops_seen incomplete)
+        device memory peak allocated freed unlisted_bytes unlisted_blocks outstanding drops_seen incomplete baseline baseline_unix_ns)
     .write("`Account`", out);
     writeln!(
         out,
@@ -351,7 +351,7 @@ fn segments(out: &mut String) {
     .write("`Anomalies`", out);
     table!(&figures, "Figures", Figures;
         live_bytes footprint_bytes blocks peak_footprint_bytes capacity_bytes allocated_bytes_total freed_bytes_total
-        resident_bytes fabric_bytes dispatch_bytes detail_incomplete reserved)
+        resident_bytes fabric_bytes dispatch_bytes detail_incomplete baseline)
     .write("`Figures`", out);
     table!(&figures, "Chip", Chip;
         chip_id arch id_is_logical board_id tensix_cores device processes reserved board memory)

@@ -26,6 +26,7 @@
 
 pub mod buffers;
 pub mod clock;
+pub mod control;
 pub mod degraded;
 pub mod demo;
 pub mod diagnosis;

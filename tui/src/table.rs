@@ -155,6 +155,9 @@ fn chip_row(chip: &Chip, label: &str, memory: Memory) -> Vec<String> {
         Memory::SystemMemory => notes.push("host memory".to_owned()),
         _ => {}
     }
+    if let (Some(baseline), Some(since)) = (figures.baseline_bytes(), figures.since_baseline_bytes()) {
+        notes.push(format!("{} baseline, {}", units::bytes(baseline).trim(), units::change(since)));
+    }
     if figures.detail_incomplete != 0 {
         notes.push("detail incomplete".to_owned());
     }

@@ -30,6 +30,13 @@ fn scaled(bytes: u64) -> (String, usize) {
     (digits, unit)
 }
 
+/// A difference in bytes, with its sign.
+pub fn change(amount: i64) -> String {
+    let sign = if amount < 0 { '-' } else { '+' };
+    let words = bytes(amount.unsigned_abs());
+    format!("{sign}{}", words.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
+}
+
 /// Bytes in eight columns: `1.50 GiB`, ` 210 MiB`, ` 512   B`.
 pub fn bytes(bytes: u64) -> String {
     let (digits, unit) = scaled(bytes);

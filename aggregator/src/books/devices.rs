@@ -88,6 +88,8 @@ impl Books {
             // None are left, unless the ledger lost them before it could tell.
             live.lose_entries();
             live.clear_unlisted(chips);
+            // What it was compared with has ended.
+            live.clear_baseline();
         }
         if let Some(device) = self.devices.iter_mut().find(|d| d.device == device) {
             device.open = 0;

@@ -44,6 +44,7 @@ pub fn believable(state: LedgerState) -> LedgerState {
                 unlisted_bytes: account.unlisted_bytes.clamp(-limit, limit),
                 unlisted_blocks: account.unlisted_blocks.clamp(-limit, limit),
                 outstanding: most(account.outstanding),
+                baseline: most(account.baseline),
                 incomplete: incomplete::believable(account.incomplete).into(),
                 ..account
             });

@@ -122,6 +122,11 @@ impl Tracked {
         }
     }
 
+    /// Writes the books into the ledger as they are now, after somebody has changed them by hand.
+    pub fn keep(&mut self) {
+        self.commit(self.applied);
+    }
+
     fn commit(&mut self, applied: u64) {
         self.applied = applied;
         if let Some(ledger) = &mut self.ledger {

@@ -15,7 +15,7 @@ pub const VERSION: u32 = 2;
 /// Bytes of the header proper.
 pub const HEADER_BYTES: usize = 4096;
 /// Words of one state block.
-pub const STATE_WORDS: usize = 4096;
+pub const STATE_WORDS: usize = 5120;
 /// Where the entries start.
 pub const ENTRIES_OFFSET: usize = HEADER_BYTES + 2 * STATE_WORDS * 8;
 /// `kind` of an entry that the batch in flight removes.
@@ -109,7 +109,7 @@ const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, commit) == COMMIT_OFFS
 const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, settled) == 264);
 const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, capacity) == 272);
 const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, gone) == 280);
-const _: () = assert!(ENTRIES_OFFSET == 69_632 && ENTRIES_OFFSET.is_multiple_of(align_of::<Slot<AtomicU64>>()));
+const _: () = assert!(ENTRIES_OFFSET == 86_016 && ENTRIES_OFFSET.is_multiple_of(align_of::<Slot<AtomicU64>>()));
 const _: () = assert!(offset_of!(Event, kind) == KIND_WORD * 8 + KIND_SHIFT as usize / 8);
 const _: () = assert!(offset_of!(Event, memory) == KIND_WORD * 8 + MEMORY_SHIFT as usize / 8);
 const _: () = assert!(offset_of!(Event, id) == ID_WORD * 8 && offset_of!(Event, device) == DEVICE_WORD * 8);

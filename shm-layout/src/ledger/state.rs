@@ -103,9 +103,13 @@ pub struct Account {
     pub drops_seen: [u64; 4],
     /// Not 0 once detail was lost: why, as bits of [`incomplete`](mod@crate::stats::incomplete).
     pub incomplete: u64,
+    /// Footprint when the baseline was set, plus one; 0: none is set.
+    pub baseline: u64,
+    /// When that was, Unix time in ns.
+    pub baseline_unix_ns: u64,
 }
 
-const _: () = assert!(size_of::<Account>() == 96);
+const _: () = assert!(size_of::<Account>() == 112);
 const _: () = assert!(offset_of!(Account, device) == 0);
 const _: () = assert!(offset_of!(Account, memory) == 4);
 const _: () = assert!(offset_of!(Account, peak) == 8);
@@ -116,6 +120,8 @@ const _: () = assert!(offset_of!(Account, unlisted_blocks) == 40);
 const _: () = assert!(offset_of!(Account, outstanding) == 48);
 const _: () = assert!(offset_of!(Account, drops_seen) == 56);
 const _: () = assert!(offset_of!(Account, incomplete) == 88);
+const _: () = assert!(offset_of!(Account, baseline) == 96);
+const _: () = assert!(offset_of!(Account, baseline_unix_ns) == 104);
 
 const COUNT_WORDS: usize = 2;
 const _: () = assert!(

@@ -187,6 +187,8 @@ impl Serialize for MemoryFigures<'_> {
         map.serialize_entry("allocated_bytes_total", &f.allocated_bytes_total)?;
         map.serialize_entry("freed_bytes_total", &f.freed_bytes_total)?;
         map.serialize_entry("detail_complete", &(f.detail_incomplete == 0))?;
+        map.serialize_entry("baseline_bytes", &f.baseline_bytes())?;
+        map.serialize_entry("since_baseline_bytes", &f.since_baseline_bytes())?;
         match self.memory {
             Memory::Cb => {
                 map.serialize_entry("registered_bytes", &f.footprint_bytes)?;

@@ -33,8 +33,8 @@ pub struct Figures {
     pub dispatch_bytes: u64,
     /// 1 when records were lost, so that single allocations are missing though the totals are right.
     pub detail_incomplete: u64,
-    /// 0.
-    pub reserved: u64,
+    /// `footprint_bytes` when a baseline was set, plus one; 0: none is set. Of a chip: the sum of its processes'.
+    pub baseline: u64,
 }
 
 const _: () = assert!(size_of::<Figures>() == 96);
@@ -49,12 +49,23 @@ const _: () = assert!(offset_of!(Figures, resident_bytes) == 56);
 const _: () = assert!(offset_of!(Figures, fabric_bytes) == 64);
 const _: () = assert!(offset_of!(Figures, dispatch_bytes) == 72);
 const _: () = assert!(offset_of!(Figures, detail_incomplete) == 80);
-const _: () = assert!(offset_of!(Figures, reserved) == 88);
+const _: () = assert!(offset_of!(Figures, baseline) == 88);
 
 impl Figures {
     /// The capacity, if somebody told it.
     pub const fn capacity(&self) -> Option<u64> {
         if self.capacity_bytes == UNKNOWN { None } else { Some(self.capacity_bytes) }
+    }
+
+    /// `footprint_bytes` when a baseline was set, if one is.
+    pub const fn baseline_bytes(&self) -> Option<u64> {
+        self.baseline.checked_sub(1)
+    }
+
+    /// What has come since a baseline was set, if one is; negative where more has gone.
+    pub fn since_baseline_bytes(&self) -> Option<i64> {
+        let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.baseline_bytes().map(|baseline| signed(self.footprint_bytes) - signed(baseline))
     }
 
     /// Clears what is live; peaks, capacities and cumulative sums stay.

@@ -14,7 +14,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 /// First word of the segment, its version digit included.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALSTA2");
 /// Version of this layout.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Chips in a snapshot.
 pub const MAX_CHIPS: usize = 64;
 /// Processes in a snapshot.

@@ -2,10 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+mod baseline;
 mod buffers;
 mod demo;
 mod doctor;
 mod gc;
+mod reset;
 mod run;
 mod stats;
 
@@ -27,6 +29,8 @@ enum Command {
     Run(run::Run),
     Stats(stats::Stats),
     Buffers(buffers::Buffers),
+    Baseline(baseline::Baseline),
+    Reset(reset::Reset),
     Doctor(doctor::Doctor),
     Gc(gc::Gc),
     Demo(demo::Demo),
@@ -39,6 +43,8 @@ fn main() -> ExitCode {
         Command::Run(command) => command.run(),
         Command::Stats(command) => command.run(),
         Command::Buffers(command) => command.run(),
+        Command::Baseline(command) => command.run(),
+        Command::Reset(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Gc(command) => command.run(),
         Command::Demo(command) => command.run(),
