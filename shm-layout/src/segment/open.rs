@@ -109,6 +109,10 @@ fn map_checked(
     }
     #[allow(clippy::unnecessary_cast, reason = "the field's type differs by architecture")]
     let found = stat.st_nlink as u64;
+    if (found, links) == (0, 1) {
+        // Removed between its opening and this look, as the files of the dead are.
+        return Err(SegmentError::NotFound { name });
+    }
     if found != links {
         return Err(SegmentError::Linked { name, found });
     }
@@ -170,4 +174,24 @@ pub fn remove_if_same(name: &str, expected: (u64, u64)) -> bool {
     let path = format!("{DIRECTORY}/{name}");
     // Between the look and the unlink only the file's owner could swap it: /dev/shm is sticky.
     lstat(path.as_str()).is_ok_and(|stat| inode(&stat) == expected) && nix::unistd::unlink(path.as_str()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::create;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "makes a file")]
+    fn what_was_removed_just_now_is_not_there() {
+        let name = format!("test_{}_removed_just_now", std::process::id());
+        let created = create(&name, 4096).unwrap_or_else(|error| panic!("{error}"));
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let open = || open_path(format!("{DIRECTORY}/{name}").as_str(), flags, Mode::empty());
+        let file = open().unwrap_or_else(|error| panic!("{error}"));
+        created.remove();
+        let expect = Expect { owners: &[], least: 1, most: 4096 };
+        let error = map_checked(file, &name, 1, Access::Read, expect).map(|_| ()).unwrap_err();
+        assert!(matches!(error, SegmentError::NotFound { .. }), "{error}");
+    }
 }
