@@ -410,8 +410,8 @@ fn no_byte_is_unnamed() {
     check::<stats::Identity>("stats::Identity", offset_of!(stats::Identity, reserved), 48);
     check::<Counters>("Counters", offset_of!(Counters, reserved), 48);
     check::<Device>("Device", offset_of!(Device, dispatched_ns), 8);
-    check::<Account>("Account", offset_of!(Account, incomplete), 8);
-    check::<Figures>("Figures", offset_of!(Figures, reserved), 8);
+    check::<Account>("Account", offset_of!(Account, baseline_unix_ns), 8);
+    check::<Figures>("Figures", offset_of!(Figures, baseline), 8);
     check::<Chip>("Chip", offset_of!(Chip, memory), 768);
     check::<Process>("Process", offset_of!(Process, command_line), 200);
     check::<Row>("Row", offset_of!(Row, figures), 96);

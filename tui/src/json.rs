@@ -118,6 +118,8 @@ mod tests {
             "allocated_bytes_total",
             "freed_bytes_total",
             "detail_complete",
+            "baseline_bytes",
+            "since_baseline_bytes",
         ];
         for kind in ["DRAM", "L1", "L1_SMALL", "TRACE", "SYSTEM_MEMORY", "CB", "KERNEL"] {
             has(&device["memory"][kind], &figures);
