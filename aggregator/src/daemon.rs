@@ -76,8 +76,11 @@ impl Daemon {
         let create = || Publisher::create(prefix, heritage.as_ref(), now.monotonic_ns, now.unix_ns);
         let publisher = match (create(), &heritage) {
             (Err(error @ SegmentError::NoSpace { .. }), Some(heritage)) => {
-                tracing::warn!("no room for a second stats segment, the one that is there is continued: {error}");
-                Publisher::adopt(heritage, now.monotonic_ns, now.unix_ns)
+                let adopted = Publisher::adopt(heritage, now.monotonic_ns, now.unix_ns);
+                if adopted.is_ok() {
+                    tracing::warn!("no room for a second stats segment, the one that is there is continued: {error}");
+                }
+                adopted
             }
             // What cannot be believed makes room: nothing of it would be continued.
             (Err(SegmentError::NoSpace { .. }), None) if segment::remove_own(&prefix.stats()) => create(),

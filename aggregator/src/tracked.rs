@@ -40,8 +40,9 @@ pub struct Tracked {
     drops_seen: u64,
     /// Drops are brought into the books once everything written before them is.
     absorb_at: Option<u64>,
+    /// Records other than allocations and frees that were dropped, as far as that is in the books.
     lost_controls_seen: u64,
-    /// Some of these were, for good: a device's close may be among them.
+    /// There were such: a device's close may be among them, so no account is complete again.
     controls_lost: bool,
     /// comm, for event lines.
     pub name: String,

@@ -83,11 +83,16 @@ impl Host {
         self.rejected_total += 1;
         if matches!(error, AttachError::Full { .. }) {
             if !core::mem::replace(&mut self.full_told, true) {
-                let Places { open_files, .. } = self.places;
-                let text = format!(
-                    "{} processes are tracked, and there is no room for more: raise the limit on open files (ulimit -n, now {open_files})",
-                    self.seats.len()
-                );
+                let Places { all, open_files, .. } = self.places;
+                let tracked = self.seats.len();
+                // The dead whose files are not removed yet have places, too.
+                let who = if tracked + self.graves.len() >= all {
+                    format!("{tracked} processes are tracked, and there is no room for more")
+                } else {
+                    let (of_user, uid) = (self.seats.len_of(file.uid), file.uid);
+                    format!("{of_user} processes of user {uid} are tracked, and there is no room for more of one user")
+                };
+                let text = format!("{who}: raise the limit on open files (ulimit -n, now {open_files})");
                 self.lines.add(now.unix_ns, Severity::Error, file.pid, &text);
             }
             return;

@@ -191,7 +191,7 @@ mod tests {
         let file = open().unwrap_or_else(|error| panic!("{error}"));
         created.remove();
         let expect = Expect { owners: &[], least: 1, most: 4096 };
-        let error = map_checked(file, &name, 1, Access::Read, expect).map(|_| ()).unwrap_err();
-        assert!(matches!(error, SegmentError::NotFound { .. }), "{error}");
+        let found = map_checked(file, &name, 1, Access::Read, expect);
+        assert!(matches!(found, Err(SegmentError::NotFound { .. })), "{found:?}");
     }
 }
