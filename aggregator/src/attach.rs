@@ -289,6 +289,11 @@ impl AttachedRing {
         self.opened.faulted()
     }
 
+    /// Device and inode of its file.
+    pub fn inode(&self) -> (u64, u64) {
+        self.opened.inode
+    }
+
     /// Unlinks the file, if it still has its name.
     pub fn remove(&self) {
         remove_if_same(&self.opened.name, self.opened.inode);

@@ -102,6 +102,13 @@ impl Daemon {
         // Who comes later is known before its name can go.
         daemon.host.announce(daemon.discovery.scan_unlinked());
         daemon.host.welcome(&daemon.wake, WELCOME_AT_START, now);
+        // Somebody who was in the predecessor's figures and makes room in its ring just now: with a snapshot without it, it would be
+        // missing from what is live, and a successor would count its sums twice.
+        let begin = Instant::now();
+        while daemon.host.awaits_somebody() && daemon.host.welcome_due().is_some() && begin.elapsed() < LOOK_WAITS {
+            std::thread::sleep(HOT);
+            daemon.host.welcome(&daemon.wake, WELCOME, now);
+        }
         daemon.host.miss(now);
         daemon.host.drain(now);
         daemon.host.sweep(now);
