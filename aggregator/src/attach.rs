@@ -46,7 +46,9 @@ pub enum AttachError {
         name: String,
     },
     /// Its process is making room in it.
-    #[error("{name}: its process is at work in it; it is tried again")]
+    #[error(
+        "{name}: its process is making room in it; it is tried again; if this lasts, it may be stopped (kill -CONT)"
+    )]
     Compacting {
         /// File name.
         name: String,
@@ -60,21 +62,21 @@ pub enum AttachError {
         name: String,
     },
     /// Somebody else drains it.
-    #[error("{name}: process {pid} drains it already; end that process to have it read here")]
+    #[error("{name}: {} drains it already, perhaps another aggregator; it is tried again, and read once that one ends", process_text(*.pid))]
     Busy {
         /// File name.
         name: String,
-        /// Who.
+        /// Who; 0 if it is in a pid namespace that cannot be seen from here, or has let go of it meanwhile.
         pid: u32,
     },
-    /// As many are tracked as there is room for.
-    #[error("{name}: no room for more; raise the limit on open files (ulimit -n), it is tried again")]
+    /// As many are tracked as there is room for, of all or of its user.
+    #[error("{name}: no room for more, of all or of its user; raise the aggregator's limit on open files (ulimit -n)")]
     Full {
         /// File name.
         name: String,
     },
-    /// A system call failed.
-    #[error("{name}: cannot {doing}: {errno}; it is tried again, memory or open files (ulimit -n) may be short")]
+    /// A lock could not be asked for. (What fails when the file is opened and mapped is [`SegmentError::Io`].)
+    #[error("{name}: cannot {doing}: {errno}; it is tried again; ENOLCK: memory for locks is short")]
     System {
         /// File name.
         name: String,
@@ -83,6 +85,11 @@ pub enum AttachError {
         /// The system's answer.
         errno: Errno,
     },
+}
+
+/// A process by its pid, as far as that can be told.
+fn process_text(pid: u32) -> String {
+    if pid == 0 { "a hidden process".to_owned() } else { format!("process {pid}") }
 }
 
 impl AttachError {
@@ -160,11 +167,7 @@ impl AttachedRing {
             other => Err(other),
         })?;
         let file_bytes = opened.mapping.len() as u64;
-        let opened = Guarded::new(opened).ok_or_else(|| AttachError::System {
-            name: name.clone(),
-            doing: "guard its pages",
-            errno: Errno::ENOMEM,
-        })?;
+        let opened = Guarded::new(opened).ok_or_else(|| AttachError::Full { name: name.clone() })?;
         let Some(header) = opened.mapping.one::<RingHeader<AtomicU64>>(0) else {
             return Err(SegmentError::Size { name, found: file_bytes }.into());
         };
@@ -284,6 +287,11 @@ impl AttachedRing {
     /// Whether the file shrank under us; its pages read as zeros since.
     pub fn was_shrunk(&self) -> bool {
         self.opened.faulted()
+    }
+
+    /// Device and inode of its file.
+    pub fn inode(&self) -> (u64, u64) {
+        self.opened.inode
     }
 
     /// Unlinks the file, if it still has its name.

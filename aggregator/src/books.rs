@@ -61,6 +61,9 @@ pub struct Books {
     current: Option<Current>,
     /// Records were read by an aggregator that left no ledger: no account can be complete.
     pub history_lost: bool,
+    /// Records that are neither allocations nor frees were dropped, for good: a device's open or close may be among them, or anything
+    /// that came before the ring was made. No account can be complete, those that are still to come among them.
+    pub controls_lost: bool,
 }
 
 impl Books {
@@ -136,6 +139,9 @@ impl Books {
         if self.history_lost {
             live.lose_detail(incomplete::HISTORY_LOST);
         }
+        if self.controls_lost {
+            live.lose_detail(incomplete::CONTROLS_LOST);
+        }
         self.accounts.push(live);
         if (device as usize) < MAX_DEVICES {
             self.numbers.resize(MAX_DEVICES * MEMORY_KINDS, 0);
@@ -151,7 +157,8 @@ impl Books {
         // What passed a limit is in no account, as long as the process lives.
         let overflow = if self.counters.anomalies.overflow > 0 { incomplete::OVERFLOW } else { 0 };
         let lost = if self.history_lost { incomplete::HISTORY_LOST } else { 0 };
-        of_accounts | overflow | lost
+        let controls = if self.controls_lost { incomplete::CONTROLS_LOST } else { 0 };
+        of_accounts | overflow | lost | controls
     }
 
     /// What is live of a device's memory kind.

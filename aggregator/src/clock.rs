@@ -1,6 +1,7 @@
-//! Times of a ring whose events are stamped with the processor's counter (`TT_ALLOC_CLOCK=tsc`).
+//! Times as processes tell them: none is later than now, and those of a ring whose events are stamped with the processor's counter
+//! (`TT_ALLOC_CLOCK=tsc`) become nanoseconds.
 //!
-//! Both clocks are read together when the ring is made and at each batch; what lies between two such moments is
+//! For these both clocks are read together when the ring is made and at each batch; what lies between two such moments is
 //! interpolated. For events that an aggregator reads as they come, the error is that of the pairing, mostly well below a
 //! microsecond, however the kernel corrects its clock; for what was written long before it came, corrections meanwhile are in it.
 

@@ -78,8 +78,11 @@ impl Daemon {
         let create = || Publisher::create(prefix, heritage.as_ref(), now.monotonic_ns, now.unix_ns);
         let publisher = match (create(), &heritage) {
             (Err(error @ SegmentError::NoSpace { .. }), Some(heritage)) => {
-                tracing::warn!("no room for a second stats segment, the one that is there is continued: {error}");
-                Publisher::adopt(heritage, now.monotonic_ns, now.unix_ns)
+                let adopted = Publisher::adopt(heritage, now.monotonic_ns, now.unix_ns);
+                if adopted.is_ok() {
+                    tracing::warn!("no room for a second stats segment, the one that is there is continued: {error}");
+                }
+                adopted
             }
             // What cannot be believed makes room: nothing of it would be continued.
             (Err(SegmentError::NoSpace { .. }), None) if segment::remove_own(&prefix.stats()) => create(),
@@ -105,6 +108,13 @@ impl Daemon {
         // Who comes later is known before its name can go.
         daemon.host.announce(daemon.discovery.scan_unlinked());
         daemon.host.welcome(&daemon.wake, WELCOME_AT_START, now);
+        // Somebody who was in the predecessor's figures and makes room in its ring just now: with a snapshot without it, it would be
+        // missing from what is live, and a successor would count its sums twice.
+        let begin = Instant::now();
+        while daemon.host.awaits_somebody() && daemon.host.welcome_due().is_some() && begin.elapsed() < LOOK_WAITS {
+            std::thread::sleep(HOT);
+            daemon.host.welcome(&daemon.wake, WELCOME, now);
+        }
         daemon.host.miss(now);
         daemon.host.drain(now);
         daemon.host.sweep(now);

@@ -114,20 +114,26 @@ impl Heritage {
     /// Its segment once more, to be written.
     ///
     /// # Errors
-    /// When it cannot be, is another one by now, or is still being written: whoever finds no lock file takes over from the living.
+    /// When it cannot be, is another one by now, or its writer lives: a lock file that somebody removed keeps nobody out.
     pub fn reopen(&self) -> Result<Opened, SegmentError> {
         let name = self.segment.name.clone();
-        let refused =
-            |why| SegmentError::Io { name: name.clone(), doing: "go on in it", source: std::io::Error::other(why) };
+        let refused = |why: String| SegmentError::Io {
+            name: name.clone(),
+            doing: "cannot go on in it",
+            source: std::io::Error::other(why),
+        };
         let is_writer = |stat: procfs::Stat| stat.start_ticks == self.start_ticks && stat.state != b'Z';
         if !self.ended && procfs::stat(&self.pid.to_string()).is_some_and(is_writer) {
-            return Err(refused("its writer lives"));
+            let pid = self.pid;
+            return Err(refused(format!(
+                "its writer lives: end process {pid}, or make room for a second one in /dev/shm"
+            )));
         }
         let bytes = stats_bytes() as u64;
         let owners = &[nix::unistd::geteuid().as_raw()];
         let opened = segment::open(&name, Access::ReadWrite, Expect { owners, least: bytes, most: bytes })?;
         if opened.inode != self.segment.inode || self.segment.faulted() {
-            return Err(refused("it was replaced or cut short"));
+            return Err(refused("it was replaced or cut short: start the aggregator again".to_owned()));
         }
         Ok(opened)
     }

@@ -139,6 +139,11 @@ impl Host {
         self.lines.add(now.unix_ns, Severity::Info, *pid, &text);
     }
 
+    /// Whether a process of the predecessor's last snapshot was not met yet.
+    pub fn awaits_somebody(&self) -> bool {
+        self.succession.awaited().next().is_some()
+    }
+
     /// Of a predecessor's processes, those whose rings are gone: they ended while no aggregator ran.
     pub fn miss(&mut self, now: Now) {
         if self.succession.awaited().next().is_none() {
@@ -188,6 +193,7 @@ impl Host {
 
     /// This moment, for everybody to see.
     pub fn snapshot(&mut self, now: Now, cpu_ns: u64, generation: u64) -> Parts<'_> {
+        self.succession.set_aside(&mut self.chips);
         self.sheet.bring_up(&mut self.seats, &self.chips);
         self.sheet.sum_chips(&mut self.chips);
         for (pid, text) in self.sheet.news(now.monotonic_ns) {

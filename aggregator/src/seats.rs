@@ -3,7 +3,7 @@
 use crate::tracked::Tracked;
 use crate::wake::Token;
 use shm_layout::names::ProcessFile;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A dead process whose ring is being read to its end.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,8 @@ pub struct Seats {
     free: Vec<usize>,
     by_file: HashMap<ProcessFile, usize>,
     by_user: HashMap<u32, usize>,
+    /// Devices and inodes of their rings.
+    inodes: HashSet<(u64, u64)>,
 }
 
 impl Seats {
@@ -54,6 +56,7 @@ impl Seats {
             self.seats.len() - 1
         });
         self.by_file.insert(tracked.file, at);
+        self.inodes.insert(tracked.ring.inode());
         *self.by_user.entry(tracked.file.uid).or_default() += 1;
         let seat = &mut self.seats[at];
         *seat = Seat {
@@ -69,6 +72,7 @@ impl Seats {
     pub fn leave(&mut self, at: usize) -> Option<Box<Tracked>> {
         let tracked = self.seats.get_mut(at)?.tracked.take()?;
         self.by_file.remove(&tracked.file);
+        self.inodes.remove(&tracked.ring.inode());
         if let Some(count) = self.by_user.get_mut(&tracked.file.uid) {
             *count -= 1;
             if *count == 0 {
@@ -96,6 +100,11 @@ impl Seats {
     /// Whether this ring's process sits here.
     pub fn contains(&self, file: &ProcessFile) -> bool {
         self.by_file.contains_key(file)
+    }
+
+    /// Whether this file is the ring of a process that sits here, under whatever name.
+    pub fn has_inode(&self, inode: (u64, u64)) -> bool {
+        self.inodes.contains(&inode)
     }
 
     /// Whoever sits here; `None` if nobody does.

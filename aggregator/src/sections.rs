@@ -91,7 +91,7 @@ impl AttachedRing {
     /// Goes to the section in which record `applied` lies, and takes its lock.
     ///
     /// # Errors
-    /// `NotReady` when the producer is at work in it; others when the sections cannot be as they say.
+    /// [`AttachError::Compacting`] when the producer is at work in it; others when the sections cannot be as they say.
     pub fn turn_to(&mut self, applied: u64) -> Result<(), AttachError> {
         let mut place = Place::first(self.identity.slots);
         while let Some(next) = self.after_seal(&place) {

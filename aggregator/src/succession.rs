@@ -37,6 +37,8 @@ struct Awaited {
     last_event_unix_ns: u64,
     pid: u32,
     name: String,
+    /// Its sums were taken out of the chips', because a snapshot without its rows was made.
+    aside: bool,
 }
 
 /// What is still to be taken over.
@@ -84,6 +86,7 @@ impl Succession {
                 last_event_unix_ns: process.last_event_unix_ns,
                 pid: process.pid,
                 name: text::load(&process.name),
+                aside: false,
             };
             (file, awaited)
         });
@@ -106,6 +109,7 @@ impl Succession {
     /// already. When its last event was if the predecessor knew it, Unix time in ns; 0 none.
     pub fn meet(&mut self, file: &ProcessFile, accounts: &[Live], chips: &mut Chips) -> Option<u64> {
         let awaited = self.awaited.remove(file);
+        let aside = awaited.as_ref().is_some_and(|awaited| awaited.aside);
         for live in accounts {
             let same = |known: &&Known| known.device == live.account.device && known.memory == live.account.memory;
             let known = awaited.as_ref().and_then(|awaited| awaited.known.iter().find(same));
@@ -117,6 +121,8 @@ impl Succession {
                 figures.peak_footprint_bytes = figures.peak_footprint_bytes.max(live.account.peak);
             }
             match known {
+                // Its sums are out of the chips' since nobody saw it any more.
+                Some(_) if aside => {}
                 Some(known) => {
                     let chip = &chips.all()[live.chip];
                     let now = (chip.chip_id, chip.id_is_logical);
@@ -131,6 +137,17 @@ impl Succession {
             }
         }
         awaited.map(|awaited| awaited.last_event_unix_ns)
+    }
+
+    /// A snapshot is made without the rows of those who were not met yet: it must not have their sums, either, or a successor that
+    /// finds it would count them again.
+    pub fn set_aside(&mut self, chips: &mut Chips) {
+        for awaited in self.awaited.values_mut().filter(|awaited| !awaited.aside) {
+            awaited.aside = true;
+            for known in &awaited.known {
+                take_out(chips, known.chip, known.memory, known.allocated, known.freed);
+            }
+        }
     }
 
     /// Takes this account out of its chip's sums, which have it already.
@@ -149,12 +166,15 @@ impl Succession {
         chips: &mut Chips,
         gone: &mut Gone,
     ) -> Option<Missing> {
-        let Awaited { known, events, dropped, pid, name, .. } = self.awaited.remove(file)?;
+        let Awaited { known, events, dropped, pid, name, aside, .. } = self.awaited.remove(file)?;
         for known in known {
             let Some(memory) = u8::try_from(known.memory).ok().and_then(Memory::from_u8) else { continue };
             if let Some(chip) = chips.find(known.chip.0, known.chip.1 != 0) {
                 let figures = chips.figures(chip, memory);
-                figures.freed_bytes_total = figures.freed_bytes_total.saturating_add(known.footprint);
+                let back = if aside { (known.allocated, known.freed) } else { (0, 0) };
+                figures.allocated_bytes_total = figures.allocated_bytes_total.saturating_add(back.0);
+                figures.freed_bytes_total =
+                    figures.freed_bytes_total.saturating_add(back.1).saturating_add(known.footprint);
             }
         }
         gone.events = gone.events.saturating_add(events);

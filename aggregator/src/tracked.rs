@@ -5,6 +5,7 @@ mod reading;
 
 pub use reading::BATCH;
 
+use self::dropped::Noticed;
 use crate::attach::{AttachError, AttachedRing};
 use crate::books::{Books, Removed};
 use crate::chips::{ChipIndex, Chips};
@@ -38,11 +39,11 @@ pub struct Tracked {
     /// It was killed while it was moving records: what was unread in that section is lost.
     pub half_moved: bool,
     drops_seen: u64,
-    /// Drops are brought into the books once everything written before them is.
-    absorb_at: Option<u64>,
+    /// Drops that were noticed: they come into the books once everything written before them is there.
+    noticed: Option<Noticed>,
+    /// Drops up to which accounts that they concern are marked.
+    marked: u64,
     lost_controls_seen: u64,
-    /// Some of these were, for good: a device's close may be among them.
-    controls_lost: bool,
     /// comm, for event lines.
     pub name: String,
     /// When its last event was read, Unix time in ns; 0 none.
@@ -141,9 +142,9 @@ impl Tracked {
             jump: None,
             half_moved: false,
             drops_seen: 0,
-            absorb_at: None,
+            noticed: None,
+            marked: 0,
             lost_controls_seen: 0,
-            controls_lost: false,
             name,
             last_event_unix_ns: 0,
             row,

@@ -17,8 +17,8 @@ pub const DEFAULT_SLOTS: u64 = (2 << 20) / EVENT_BYTES as u64;
 /// Records up to which a ring grows unless the environment says otherwise: 64 MiB of them in all its sections (docs/adr/0008).
 pub const DEFAULT_MOST_SLOTS: u64 = (64 << 20) / EVENT_BYTES as u64;
 
-/// Fewest and most slots: a page of records, 1 GiB of records.
-const SLOTS: core::ops::RangeInclusive<u64> = 64..=1 << 24;
+/// Fewest and most slots of a section: a page of records, 1 GiB of records.
+pub(crate) const SLOTS: core::ops::RangeInclusive<u64> = 64..=1 << 24;
 
 /// Whether this process is to be tracked.
 #[derive(Clone, Debug, PartialEq, Eq)]

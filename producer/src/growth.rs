@@ -15,6 +15,7 @@
 //!
 //! Threads that find the ring full meanwhile wait for that one, at most [`PATIENCE`]. docs/adr/0008 has what it takes.
 
+use crate::environment::SLOTS;
 use crate::host::{Undisturbed, Uninterrupted};
 use crate::ring::{Parts, Ring, STRIDE, Touched, count_lost};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -295,9 +296,9 @@ impl Ring {
         let slots = reach.slots.checked_mul(2)?;
         let offset = section_end(reach.offset, reach.slots)?;
         let end = section_end(offset, slots)?;
-        // Each is twice the one before.
+        // Each is twice the one before. Of a larger one than an aggregator reads, nothing would ever be seen.
         let all = slots.checked_mul(2)? - self.first().slots;
-        if all > self.growth.most_slots {
+        if all > self.growth.most_slots || slots > *SLOTS.end() {
             return None;
         }
         let mapping = self.created().extend(offset, end).ok()?;

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `errno` | the host reads an error that is ours, after a call that it thinks of as harmless | [`Undisturbed`] |
 //! | a pending `pthread_cancel` | the thread would end in the midst of our work, with our locks held; the unwinding ends the process where it meets a `catch_unwind` | [`Undisturbed`] |
-//! | a signal whose handler forks or jumps out | the work would be done twice, or never to its end | [`Uninterrupted`] |
+//! | a signal whose handler forks or jumps out | the work would be done twice, or never to its end | [`Uninterrupted`], around the making of the ring and of room |
 //!
 //! Only the slow paths stand behind these: those that make system calls.
 

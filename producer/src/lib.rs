@@ -10,7 +10,8 @@
 //! | `host` | the host's thread: its errno, cancellation and signals are as they were after our slow paths |
 //! | `fork` | the page that the kernel wipes in a child |
 //!
-//! Nothing here blocks, panics, or ends a process that is tracked. What cannot be written is counted.
+//! Nothing here waits for a reader, panics, or ends a process that is tracked; a thread waits at most 100 ms for another one that
+//! makes the ring, or room in it. What cannot be written is counted.
 
 mod clock;
 pub mod environment;

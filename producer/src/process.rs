@@ -9,14 +9,17 @@
 
 use crate::environment::{Decision, ENABLED_VARIABLE, Options, decide_here};
 use crate::fork::{PAGE, wiped};
-use crate::host::Undisturbed;
+use crate::host::{Undisturbed, Uninterrupted};
 use crate::ring::{Ring, Writer};
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use shm_layout::event::Event;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long a thread waits while another makes the ring. Then its event is lost, and counted where there is a ring after all.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 const UNDECIDED: u8 = 0;
 const OFF: u8 = 1;
@@ -84,8 +87,9 @@ fn decide() -> bool {
     on == ON
 }
 
-/// Writes one event into this process's ring, with the time of now and this thread's id. Never blocks, never panics; an
-/// event that cannot be written is counted, or lost where there is no ring to count in.
+/// Writes one event into this process's ring, with the time of now and this thread's id. Never panics, and waits for nobody but
+/// another thread of this process that makes the ring, or room in it: at most 100 ms. An event that cannot be written is counted,
+/// or lost where there is no ring to count in.
 #[inline(always)]
 pub fn record(mut event: Event) {
     // The record is not handed to what is out of line, nor is the ring taken from there: they would lie in memory then, on
@@ -129,7 +133,7 @@ fn first_of_all() -> bool {
 /// Whether this process's ring is made.
 #[inline(always)]
 fn is_made() -> bool {
-    // SYNC(process.ready): the ring is made; pairs with the Release in `make`.
+    // SYNC(process.ready): the ring is made; pairs with the Release of READY in `make`.
     PAGE.state.load(Acquire) == READY
 }
 
@@ -155,23 +159,34 @@ fn make_or_wait() -> bool {
     if !wiped() {
         return false;
     }
-    let me = gettid();
-    for _ in 0..100 {
+    // SYNC(process.ready): as in `is_made`. First, for a process without a ring comes here at every event.
+    match PAGE.state.load(Acquire) {
+        READY => return true,
+        FAILED => return false,
+        _ => {}
+    }
+    let (me, begin) = (gettid(), Instant::now());
+    loop {
+        // A handler that jumps out of the making would leave it to nobody for ever, and every event of the others would wait.
+        let signals = Uninterrupted::begin();
         // SYNC(process.ready): the pointer is there; pairs with the Release in `make`. On success nothing was published before.
         match PAGE.state.compare_exchange(NOT_MADE, MAKING, Acquire, Acquire) {
-            Ok(_) => return make(me),
+            Ok(_) => return make(me, signals),
             Err(READY) => return true,
             Err(FAILED) => return false,
-            // Relaxed: only this thread could have stored its own id. A signal handler that interrupts the making must
-            // not wait for it.
+            // Relaxed: only this thread could have stored its own id. Whatever interrupts the making nevertheless (a fault's
+            // handler) must not wait for it.
             Err(_) if PAGE.maker.load(Relaxed) == me => return false,
-            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            // By the clock: on a busy machine a sleep takes longer than it says.
+            Err(_) if begin.elapsed() >= PATIENCE => return false,
+            Err(_) => {}
         }
+        drop(signals);
+        std::thread::sleep(Duration::from_millis(1));
     }
-    false
 }
 
-fn make(me: u32) -> bool {
+fn make(me: u32, signals: Uninterrupted) -> bool {
     // Relaxed: see `make_or_wait`.
     PAGE.maker.store(me, Relaxed);
     let outcome = std::panic::catch_unwind(|| {
@@ -183,6 +198,7 @@ fn make(me: u32) -> bool {
         Ok(Err(reason)) => {
             // SYNC(process.ready): nothing to publish; pairs with the Acquire in `make_or_wait`.
             PAGE.state.store(FAILED, Release);
+            drop(signals);
             warn(&format!("tracking is off in this process: {reason}"));
             return false;
         }
@@ -202,7 +218,7 @@ fn make(me: u32) -> bool {
     let current = Current { writer: ring.writer(), ring, generation };
     // SAFETY: this thread alone is MAKING, and nobody reads before READY.
     unsafe { CURRENT.0.get().write(MaybeUninit::new(current)) };
-    // SYNC(process.ready): publishes the ring; pairs with the Acquire in `made`.
+    // SYNC(process.ready): publishes the ring; pairs with the Acquire in `is_made` and in `make_or_wait`.
     PAGE.state.store(READY, Release);
     // Those of threads that gave up meanwhile; one that gives up later does this itself.
     count_lost_events(ring);
@@ -249,9 +265,15 @@ fn gettid() -> u32 {
     u32::try_from(unsafe { libc::gettid() }).unwrap_or(0)
 }
 
-/// One line on standard error, in one write.
+/// One line on standard error, in one write. Not where nobody takes it: for a reader that stands still the host would wait, and of
+/// one that is gone it would die (SIGPIPE). Cut, so that it fits into a pipe that has room.
 fn warn(text: &str) {
-    let line = format!("tt-alloc: {text}\n");
-    // SAFETY: the buffer is valid for its length; a failed or short write is nobody's concern.
-    unsafe { libc::write(2, line.as_ptr().cast(), line.len()) };
+    let line = format!("tt-alloc: {}\n", text.chars().take(1000).collect::<String>());
+    let mut stderr = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one entry, as is said; it waits for nothing.
+    let answered = unsafe { libc::poll(&mut stderr, 1, 0) } == 1;
+    if answered && stderr.revents == libc::POLLOUT {
+        // SAFETY: the buffer is valid for its length; a failed or short write is nobody's concern.
+        unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
+    }
 }

@@ -28,7 +28,7 @@ pub enum CreateError {
     Segment(#[from] SegmentError),
     /// The owner lock could not be taken.
     #[error(
-        "{name}: cannot take its owner lock: {errno}; this process runs on untracked; /dev/shm must be a tmpfs that allows locks"
+        "{name}: cannot take its owner lock: {errno}; start the program again: somebody had locked the new file (EAGAIN), the program had closed it (EBADF), or memory for locks is short (ENOLCK)"
     )]
     Lock {
         /// File name.
@@ -36,10 +36,8 @@ pub enum CreateError {
         /// The system's answer.
         errno: nix::errno::Errno,
     },
-    /// A number of slots that is no power of two, or no memory for them.
-    #[error(
-        "a ring of {slots} records cannot be laid out; set TT_ALLOC_RING_BYTES to a power of two that memory suffices for"
-    )]
+    /// A number of slots that is no power of two, or more than there are addresses for. Of the environment's sizes none is.
+    #[error("a ring of {slots} records cannot be laid out; give Options::slots a power of two from 64 to 16777216")]
     Geometry {
         /// Slots asked for.
         slots: u64,

@@ -311,3 +311,53 @@ fn a_signal_s_handler_never_runs_amid_the_making_of_room() {
     assert_eq!(ring.dropped(), 0);
     ring.close();
 }
+
+static BEGUN: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn tells(_signal: libc::c_int) {
+    if BEGUN.load(SeqCst) != 0 {
+        process::record(event(Kind::Alloc, 1));
+        HANDLED.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn a_signal_s_handler_never_runs_amid_the_making_of_the_ring() {
+    let name = "a_signal_s_handler_never_runs_amid_the_making_of_the_ring";
+    if part().is_none() {
+        let prefix = format!("tt_test_host_storm_{}", std::process::id());
+        for _ in 0..10 {
+            play(name, "played", &[(ENABLED_VARIABLE, "1"), (PREFIX_VARIABLE, &prefix)]);
+        }
+        must_be_clean(&prefix);
+        return;
+    }
+    assert!(process::enabled());
+    // SAFETY: the handler makes atomic stores, and system calls that handlers may make.
+    unsafe { nix::sys::signal::signal(nix::sys::signal::SIGUSR1, nix::sys::signal::SigHandler::Handler(tells)) }
+        .unwrap();
+    // SAFETY: no arguments.
+    let me = unsafe { libc::pthread_self() };
+    let done = &AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            while done.load(SeqCst) == 0 {
+                // SAFETY: that thread waits for this one.
+                assert_eq!(unsafe { libc::pthread_kill(me, libc::SIGUSR1) }, 0);
+            }
+        });
+        BEGUN.store(1, SeqCst);
+        process::record(event(Kind::Alloc, 2));
+        while HANDLED.load(SeqCst) < 10 {
+            std::hint::spin_loop();
+        }
+        BEGUN.store(0, SeqCst);
+        done.store(1, SeqCst);
+    });
+    // Whatever finds the ring half made is lost, and counted.
+    let ring =
+        open(process::ring_name().unwrap(), Access::Read, Expect { owners: &[], least: 1, most: u64::MAX }).unwrap();
+    let header: &RingHeader<AtomicU64> = ring.mapping.one(0).unwrap();
+    assert_eq!((header.dropped.load(SeqCst), header.lost_controls.load(SeqCst)), (0, 0));
+    process::close();
+}

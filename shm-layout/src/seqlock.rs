@@ -58,7 +58,7 @@ impl<'a, W: Word64> Snapshots<'a, W> {
         let odd = sequence.load(Relaxed) | 1;
         sequence.store(odd, Relaxed);
         // SYNC(seqlock.odd): whoever sees a word stored below and then fences sees the odd sequence; pairs with the
-        // Acquire fence in `read`.
+        // Acquire fence in `read_buffer`.
         W::fence(Release);
         let mut rest = words;
         for part in parts {
@@ -71,7 +71,7 @@ impl<'a, W: Word64> Snapshots<'a, W> {
         }
         // Relaxed: as the words.
         used.store((words.len() - rest.len()) as u64, Relaxed);
-        // SYNC(seqlock.even): publishes the payload; pairs with the first Acquire of the sequence in `read`.
+        // SYNC(seqlock.even): publishes the payload; pairs with the first Acquire of the sequence in `read_buffer`.
         sequence.store(odd.wrapping_add(1), Release);
         // SYNC(seqlock.active): shows the buffer; pairs with the Acquire of the index in `read`.
         self.active.store(next as u64, Release);
@@ -79,7 +79,7 @@ impl<'a, W: Word64> Snapshots<'a, W> {
 
     /// Copies the shown snapshot into `into`. False if the writer was quicker than this copy: try again.
     pub fn read(&self, into: &mut Vec<u64>) -> bool {
-        // SYNC(seqlock.active): pairs with the Release of the index in `publish`.
+        // SYNC(seqlock.active): pairs with the Release of the index in `publish_parts`.
         self.read_buffer((self.active.load(Acquire) & 1) as usize, into)
     }
 
@@ -90,7 +90,7 @@ impl<'a, W: Word64> Snapshots<'a, W> {
             return false;
         };
         // SYNC(seqlock.even): the payload of this sequence is visible; pairs with the Release of the even sequence in
-        // `publish`.
+        // `publish_parts`.
         let before = sequence.load(Acquire);
         if before & 1 == 1 || before == 0 {
             return false;
@@ -99,7 +99,7 @@ impl<'a, W: Word64> Snapshots<'a, W> {
         let used = (used.load(Relaxed) as usize).min(words.len());
         into.extend(words[..used].iter().map(|word| word.load(Relaxed)));
         // SYNC(seqlock.odd): had we copied a word of a newer write, this fence makes its odd sequence visible; pairs
-        // with the Release fence in `publish`.
+        // with the Release fence in `publish_parts`.
         W::fence(Acquire);
         // Relaxed: ordered by the fence.
         sequence.load(Relaxed) == before

@@ -152,7 +152,8 @@ impl Books {
             return;
         }
         let before = live.footprint();
-        live.account.drops_seen = now;
+        // Each by itself: what was noticed earlier may come here later than what a free has asked for meanwhile.
+        live.account.drops_seen.iter_mut().zip(now).for_each(|(seen, now)| *seen = (*seen).max(now));
         live.shift_unlisted(signed(allocated) - signed(freed), signed(allocated_blocks) - signed(freed_blocks));
         live.account.outstanding = live.account.outstanding.saturating_add(allocated_blocks);
         live.account.allocated = live.account.allocated.saturating_add(allocated);

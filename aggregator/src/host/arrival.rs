@@ -7,8 +7,9 @@ use crate::refusals::Telling;
 use crate::refused::Why;
 use crate::tracked::{Met, Tracked};
 use crate::wake::Wake;
+use nix::sys::stat::lstat;
 use shm_layout::leftover::{self, Fate};
-use shm_layout::names::ProcessFile;
+use shm_layout::names::{DIRECTORY, ProcessFile};
 use shm_layout::segment::{SegmentError, remove_if_same};
 use shm_layout::stats::Severity;
 use std::time::{Duration, Instant};
@@ -50,7 +51,18 @@ impl Host {
         if self.seats.len() + self.graves.len() >= self.places.all || self.seats.len_of(file.uid) >= limit {
             return Err(AttachError::Full { name: file.name(&self.prefix) });
         }
+        self.refuse_second_name(&file)?;
         Tracked::meet(&self.prefix, file, &mut self.chips)
+    }
+
+    /// A ring that is read under one name is not so much as opened under another: whoever closes any descriptor of a file loses all
+    /// locks on it, and its process would move records under the reader.
+    fn refuse_second_name(&self, file: &ProcessFile) -> Result<(), AttachError> {
+        let name = file.name(&self.prefix);
+        let Ok(stat) = lstat(format!("{DIRECTORY}/{name}").as_str()) else { return Ok(()) };
+        #[allow(clippy::unnecessary_cast, reason = "the fields' types differ by architecture")]
+        let (inode, found) = ((stat.st_dev as u64, stat.st_ino as u64), stat.st_nlink as u64);
+        if self.seats.has_inode(inode) { Err(SegmentError::Linked { name, found }.into()) } else { Ok(()) }
     }
 
     fn turn_away(&mut self, file: ProcessFile, error: &AttachError, now: Now) {
@@ -83,11 +95,16 @@ impl Host {
         self.rejected_total += 1;
         if matches!(error, AttachError::Full { .. }) {
             if !core::mem::replace(&mut self.full_told, true) {
-                let Places { open_files, .. } = self.places;
-                let text = format!(
-                    "{} processes are tracked, and there is no room for more: raise the limit on open files (ulimit -n, now {open_files})",
-                    self.seats.len()
-                );
+                let Places { all, open_files, .. } = self.places;
+                let tracked = self.seats.len();
+                // The dead whose files are not removed yet have places, too.
+                let who = if tracked + self.graves.len() >= all {
+                    format!("{tracked} processes are tracked, and there is no room for more")
+                } else {
+                    let (of_user, uid) = (self.seats.len_of(file.uid), file.uid);
+                    format!("{of_user} processes of user {uid} are tracked, and there is no room for more of one user")
+                };
+                let text = format!("{who}: raise the limit on open files (ulimit -n, now {open_files})");
                 self.lines.add(now.unix_ns, Severity::Error, file.pid, &text);
             }
             return;

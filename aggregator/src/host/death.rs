@@ -65,9 +65,8 @@ impl Host {
         for _ in 0..places {
             let seat = self.sweep_unwatched_at % places;
             self.sweep_unwatched_at = seat + 1;
-            if !self.seats.state(seat).watched && self.look_after(seat, now) {
-                some = true;
-            } else if Instant::now() > deadline {
+            some |= !self.seats.state(seat).watched && self.look_after(seat, now);
+            if Instant::now() > deadline {
                 break;
             }
         }
@@ -111,7 +110,9 @@ impl Host {
         let counters = tracked.books.counters;
         self.gone.events = self.gone.events.saturating_add(counters.events);
         self.gone.torn = self.gone.torn.saturating_add(counters.torn);
-        self.gone.dropped = self.gone.dropped.saturating_add(tracked.ring.dropped());
+        // Not less than was shown: where its file was cut short, the ring says 0 now.
+        let dropped = tracked.ring.dropped().max(tracked.row().dropped_events_total);
+        self.gone.dropped = self.gone.dropped.saturating_add(dropped);
         add_anomalies(&mut self.gone.anomalies, &counters.anomalies);
         let (removed, half_moved) = (tracked.end(&mut self.chips), tracked.half_moved);
         self.graves.push_back(tracked);

@@ -6,14 +6,15 @@
 //!   device 0:   DRAM  [allocated bytes | allocated blocks | freed bytes | freed blocks]   32 bytes
 //!               L1    [ … ]                                             8 kinds x 32 = 256 bytes
 //!   device 1:   …
-//!   device 63:  63 and every device above                               64 x 256 = 16 KiB
+//!   device 63:  of higher ones none: lost                                 64 x 256 = 16 KiB
 //! ```
 
 use crate::atomics::Word64;
 use crate::event::{Event, Kind, MEMORY_KINDS};
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Rows of the table; the last one stands for every device from there up.
+/// Rows of the table. What is dropped of higher devices is counted as a lost control record: whose it was is not known then, and
+/// their process says so.
 pub const DROP_DEVICES: usize = 64;
 
 /// The four counters of one device and memory kind. They only grow.
@@ -50,6 +51,9 @@ impl<W: Word64> DropTable<W> {
     /// Counts a record that did not fit. False if it was of a kind that these counters cannot stand for (the caller
     /// counts it as a lost control record).
     pub fn count(&self, event: &Event) -> bool {
+        if event.device as usize >= DROP_DEVICES {
+            return false;
+        }
         let cell = &self.cells[Self::row(event.device)][usize::from(event.memory) % MEMORY_KINDS];
         let (bytes, blocks, count) = match Kind::from_u8(event.kind) {
             Some(Kind::Alloc) => (&cell.allocated_bytes, &cell.allocated_blocks, 1),

@@ -95,12 +95,12 @@ const _: () = assert!(offset_of!(Identity, reserved) == 80);
 ///
 /// | offset | field | writer | meaning |
 /// |---|---|---|---|
-/// | 0 | identity | aggregator, once | [`Identity`] as words |
+/// | 0 | identity | aggregator, once; a successor that goes on in it | [`Identity`] as words |
 /// | 256 | active | aggregator | index of the shown buffer |
 /// | 264 | heartbeat | aggregator | `CLOCK_MONOTONIC` ns of its last round; 0 = it ended in good order |
 /// | 272 | history_head | aggregator | samples taken so far |
 /// | 280 | sampled | aggregator | `CLOCK_MONOTONIC` ns of the last sample; 0 = none yet |
-/// | 288 | since | aggregator, once | `CLOCK_MONOTONIC` ns when the first of those began whose figures this one continues |
+/// | 288 | since | as the identity | `CLOCK_MONOTONIC` ns when the first of those began whose figures this one continues |
 /// | 320 | gone | aggregator | [`Gone`](super::Gone) as words, of buffer 0 and of buffer 1 |
 #[repr(C, align(128))]
 #[derive(Debug)]
@@ -151,8 +151,8 @@ impl<'a, W: Word64> StatsView<'a, W> {
         Some(Self { header, history, snapshots: Snapshots::new(&header.active, [first, second])? })
     }
 
-    /// Writes the identity's geometry and announces the segment by its magic. Once, by the
-    /// aggregator, and again by a successor that goes on in it.
+    /// Writes the identity's geometry and announces the segment by its magic. Once, by the aggregator, and again by a successor that
+    /// goes on in it: whoever copies the identity at that moment may have words of both, and sees it whole at the next look.
     pub fn announce(&self, mut identity: Identity) {
         identity.version = VERSION;
         identity.endian = ENDIAN_MARK;

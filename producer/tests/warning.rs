@@ -1,0 +1,86 @@
+//! The one line that a tracked process may print, where nobody takes it: it ends nobody, and nobody waits for it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use nix::sys::signal::{SigHandler, Signal, signal};
+use producer::environment::ENABLED_VARIABLE;
+use producer::process;
+use std::io::Write;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Says that this process is the one that warns.
+const PART: &str = "TEST_WARNING_PART";
+
+/// Plays the one that warns, if this process is that one: as a C program is started, which a broken pipe ends.
+fn warns_if_asked() -> bool {
+    if std::env::var_os(PART).is_none() {
+        return false;
+    }
+    // SAFETY: the default action is no handler.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.unwrap();
+    assert!(!process::enabled());
+    true
+}
+
+fn start(test: &str, stderr: std::io::PipeWriter) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .envs([(PART, "1"), (ENABLED_VARIABLE, "perhaps")])
+        .stdout(Stdio::null())
+        .stderr(stderr)
+        .spawn()
+        .unwrap()
+}
+
+fn end_of(mut child: Child) -> ExitStatus {
+    let begin = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if begin.elapsed() > Duration::from_secs(30) {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("it waits for somebody to read its line");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_reader_of_standard_error_that_is_gone_ends_nobody() {
+    if warns_if_asked() {
+        return;
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = end_of(start("a_reader_of_standard_error_that_is_gone_ends_nobody", writer));
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn a_reader_of_standard_error_that_stands_still_holds_up_nobody() {
+    if warns_if_asked() {
+        return;
+    }
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    // As much as is in a pipe that nobody reads.
+    nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).unwrap();
+    while writer.write_all(&[b'x'; 4096]).is_ok() {}
+    nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).unwrap();
+    let status = end_of(start("a_reader_of_standard_error_that_stands_still_holds_up_nobody", writer));
+    assert!(status.success(), "{status}");
+    drop(reader);
+}
+
+#[test]
+fn whoever_reads_standard_error_gets_one_line() {
+    if warns_if_asked() {
+        return;
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    let child = start("whoever_reads_standard_error_gets_one_line", writer);
+    let said = std::io::read_to_string(reader).unwrap();
+    assert!(end_of(child).success());
+    assert_eq!(said.lines().filter(|line| line.starts_with("tt-alloc: ")).count(), 1, "{said}");
+}
