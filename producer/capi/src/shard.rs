@@ -1,0 +1,134 @@
+//! A part of what is live by address: one lock, one table.
+//!
+//! All shards lie on a page that the kernel wipes in a child of fork: there, every gate is open and every table is gone, whatever the
+//! parent's other threads were in the midst of. What the parent's tables held stays as memory of the child that nobody uses.
+
+use crate::gate::{Gate, Inside, Turn};
+use crate::live::Table;
+use core::mem::size_of;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64};
+
+/// Shards: some per thread that may come at once, so that two seldom meet.
+pub(crate) const SHARDS: usize = 64;
+
+/// Bit of every id that is given here. Callers who name their blocks themselves stay below.
+pub(crate) const OURS: u64 = 1 << 63;
+
+/// One shard; zero is empty.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(crate) struct Shard {
+    gate: Gate,
+    /// Made when the first block comes; never given back.
+    table: AtomicPtr<Table>,
+    /// Blocks so far: makes their ids.
+    blocks: AtomicU64,
+    /// Frees of what is not live.
+    pub(crate) unmatched: AtomicU64,
+    /// Frees that took the oldest of several memory kinds.
+    pub(crate) ambiguous: AtomicU64,
+}
+
+#[cfg_attr(target_arch = "aarch64", repr(C, align(65536)))]
+#[cfg_attr(not(target_arch = "aarch64"), repr(C, align(4096)))]
+#[derive(Debug)]
+struct WipedPage([Shard; SHARDS]);
+
+const _: () = assert!(size_of::<WipedPage>() == align_of::<WipedPage>());
+
+static PAGE: WipedPage = WipedPage([const { Shard::new() }; SHARDS]);
+
+/// Answer of the kernel, which is the same in children: 0 not asked, 1 it wipes the page, 2 it does not.
+static WIPED: AtomicU8 = AtomicU8::new(0);
+
+/// All shards.
+pub(crate) fn all() -> &'static [Shard; SHARDS] {
+    &PAGE.0
+}
+
+/// The number of the shard of what has this id on this device.
+#[inline(always)]
+pub(crate) fn number(device: u32, id: u64) -> usize {
+    // The upper bits of a product depend on all bits of its factors; addresses differ in the middle ones.
+    ((id ^ u64::from(device) << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as usize
+}
+
+/// Whether the kernel wipes the page in a child; asked at the first call.
+fn wiped() -> bool {
+    // SYNC(capi.page): the page is advised; pairs with the Release below.
+    match WIPED.load(Acquire) {
+        0 => {}
+        answer => return answer == 1,
+    }
+    // SAFETY: the range is exactly the static, which is aligned to pages and as long as one, so that nothing else lies there; its words
+    // are atomics, so a wipe in a child is a change of value.
+    let answer =
+        unsafe { libc::madvise((&raw const PAGE).cast_mut().cast(), size_of::<WipedPage>(), libc::MADV_WIPEONFORK) };
+    // SYNC(capi.page): after the advice; pairs with the Acquire above.
+    WIPED.store(if answer == 0 { 1 } else { 2 }, Release);
+    answer == 0
+}
+
+impl Shard {
+    const fn new() -> Self {
+        Self {
+            gate: Gate::new(),
+            table: AtomicPtr::new(core::ptr::null_mut()),
+            blocks: AtomicU64::new(0),
+            unmatched: AtomicU64::new(0),
+            ambiguous: AtomicU64::new(0),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn enter(&self, turn: &Turn) -> Option<Held<'_>> {
+        Some(Held { shard: self, _inside: self.gate.enter(turn)? })
+    }
+}
+
+/// A shard of which this thread is alone inside.
+#[derive(Debug)]
+pub(crate) struct Held<'a> {
+    pub(crate) shard: &'a Shard,
+    _inside: Inside<'a>,
+}
+
+impl Held<'_> {
+    /// The table, if there is one.
+    #[inline(always)]
+    pub(crate) fn table(&mut self) -> Option<&mut Table> {
+        // Relaxed: the gate orders it.
+        // SAFETY: null or a leaked box, which only whoever is inside uses; this borrow ends before that.
+        unsafe { self.shard.table.load(Relaxed).as_mut() }
+    }
+
+    /// The table, made if there is none. `None` where it would not be wiped in a child.
+    #[inline(always)]
+    pub(crate) fn table_made(&mut self) -> Option<&mut Table> {
+        // Relaxed: as in `table`.
+        if self.shard.table.load(Relaxed).is_null() {
+            self.make()?;
+        }
+        self.table()
+    }
+
+    #[cold]
+    fn make(&self) -> Option<()> {
+        if !wiped() {
+            return None;
+        }
+        // Relaxed: as in `table`.
+        self.shard.table.store(Box::into_raw(Box::default()), Relaxed);
+        Some(())
+    }
+
+    /// An id that no other block of this process has.
+    #[inline(always)]
+    pub(crate) fn next_id(&self, number: usize) -> u64 {
+        // Relaxed, Relaxed: the gate orders them.
+        let block = self.shard.blocks.load(Relaxed);
+        self.shard.blocks.store(block + 1, Relaxed);
+        OURS | (number as u64) << 56 | block
+    }
+}
