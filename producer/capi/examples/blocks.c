@@ -82,7 +82,7 @@ int main(void) {
     live(3, TT_ALLOC_CB, 3 * 4096, 3);
     live(3, TT_ALLOC_L1, 21, 1);
     live(4, TT_ALLOC_L1, 3, 1);
-    tt_alloc_doubts_so_far doubts;
+    tt_alloc_doubt_counts doubts;
     tt_alloc_doubts(&doubts);
     printf("doubts %llu %llu\n", (unsigned long long)doubts.unmatched_frees,
            (unsigned long long)doubts.ambiguous_frees);

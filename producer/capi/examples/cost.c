@@ -79,7 +79,7 @@ int main(int argc, char **argv) {
         }
         pthread_barrier_destroy(&start);
     }
-    tt_alloc_doubts_so_far doubts;
+    tt_alloc_doubt_counts doubts;
     tt_alloc_doubts(&doubts);
     printf("%d threads, %llu live each, tracking %s: %.1f ns of wall clock a pair, over all threads; %llu unmatched\n", threads,
            (unsigned long long)live, tt_alloc_enabled() ? "on" : "off", best, (unsigned long long)doubts.unmatched_frees);

@@ -70,7 +70,7 @@ int main(void) {
                 tt_alloc_alloc_address(0, TT_ALLOC_DRAM, 0x100000 + 32 * n, 1);
             }
             tt_alloc_free_address(0, 0x100000);
-            tt_alloc_doubts_so_far doubts;
+            tt_alloc_doubt_counts doubts;
             tt_alloc_doubts(&doubts);
             if (write(told[1], &doubts, sizeof doubts) != sizeof doubts) {
                 _exit(1);
@@ -79,7 +79,7 @@ int main(void) {
                 pause();
             }
         }
-        tt_alloc_doubts_so_far doubts;
+        tt_alloc_doubt_counts doubts;
         if (children[child] < 0 || read(told[0], &doubts, sizeof doubts) != sizeof doubts) {
             return 1;
         }

@@ -167,7 +167,7 @@ int main(int argc, char** argv) {
         for (auto& [where, what] : live) {
             std::cout << "live " << where.first << ' ' << where.second << ' ' << what.first << ' ' << what.second << '\n';
         }
-        tt_alloc_doubts_so_far doubts;
+        tt_alloc_doubt_counts doubts;
         tt_alloc_doubts(&doubts);
         std::cout << "doubts " << doubts.unmatched_frees << ' ' << doubts.ambiguous_frees << "\nquiet" << std::endl;
         std::string line;

@@ -1,30 +1,32 @@
-//! A lock that never keeps anybody for long, and never the thread that has it.
+//! A lock for which nobody waits: who finds it closed leaves word, and whoever is inside does that too before it goes.
 //!
-//! Not std's: that one waits as long as it takes, also for a thread that a debugger has stopped, or for the very thread that waits, in a
-//! signal handler. And it is three words of zero when nobody has it, which is how the kernel leaves it in a forked child.
+//! ```text
+//!   closed? ──no──► inside: what others left, one's own ──► open ──► anything left meanwhile? ──► inside again
+//!      │ yes
+//!      └─► leave word ──► open by now? ──► inside
+//! ```
+//!
+//! A thread of the host may lose its processor at any instruction, for long on a busy machine, and with it whoever waits for it. What is
+//! left is done in the order in which it was left, and before whatever comes later.
 
 use core::cell::Cell;
 use core::marker::PhantomData;
-use core::sync::atomic::AtomicU32;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use nix::errno::Errno;
-use std::time::{Duration, Instant};
+use core::ptr::null_mut;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use core::sync::atomic::{AtomicPtr, AtomicU32};
+use std::alloc::{Layout, alloc};
 
-const FREE: u32 = 0;
-const HELD: u32 = 1;
-/// Held, and somebody may sleep until it is not.
-const AWAITED: u32 = 2;
+const OPEN: u32 = 0;
+const CLOSED: u32 = 1;
 
-/// Tries before a thread sleeps: about as long as a gate is held.
-const TRIES: u32 = 100;
-/// How long a thread waits at most, as at a full ring.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// Looks before a thread leaves word: about as long as somebody is inside.
+const LOOKS: u32 = 50;
 
 thread_local! {
     static BUSY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// This thread's turn: it has or takes gates. There is one at a time, so that a signal handler which interrupts it does not wait for it.
+/// This thread's turn. There is one at a time: a signal handler that interrupts it must not do the same within it.
 #[derive(Debug)]
 pub(crate) struct Turn(PhantomData<*mut ()>);
 
@@ -43,84 +45,126 @@ impl Drop for Turn {
     }
 }
 
-/// The lock.
+/// What somebody left, and what was left before it.
 #[derive(Debug)]
-pub(crate) struct Gate(AtomicU32);
+struct Left<W> {
+    word: W,
+    before: *mut Left<W>,
+}
 
-/// While one lives, its thread is alone inside.
+/// The lock. Zero is open, with nothing left.
 #[derive(Debug)]
-pub(crate) struct Inside<'a>(&'a Gate);
+pub(crate) struct Gate<W> {
+    state: AtomicU32,
+    left: AtomicPtr<Left<W>>,
+}
 
-impl Gate {
+impl<W: Copy> Gate<W> {
     pub(crate) const fn new() -> Self {
-        Self(AtomicU32::new(FREE))
+        Self { state: AtomicU32::new(OPEN), left: AtomicPtr::new(null_mut()) }
     }
 
-    /// Enters, or gives up after 100 ms.
+    /// Goes in, if it is open. Whoever is in calls [`Gate::leave`].
     #[inline(always)]
-    pub(crate) fn enter(&self, _turn: &Turn) -> Option<Inside<'_>> {
-        (self.take() || self.wait()).then_some(Inside(self))
+    pub(crate) fn enter(&self) -> bool {
+        // SYNC(gate.inside): what was done inside is seen; pairs with the swap in `leave`.
+        // SYNC(gate.left): found closed, it is opened later; pairs with the load in `leave`.
+        self.state.compare_exchange(OPEN, CLOSED, SeqCst, SeqCst).is_ok()
     }
 
+    /// Does `work` for this word inside, after what was left before: by this thread, or by who is inside. `false` without memory for
+    /// what is to be left.
     #[inline(always)]
-    fn take(&self) -> bool {
-        // SYNC(gate.inside): what was done inside before is seen; pairs with the Release in `drop`. Relaxed: nothing was taken.
-        self.0.compare_exchange(FREE, HELD, Acquire, Relaxed).is_ok()
+    pub(crate) fn pass(&self, word: W, mut work: impl FnMut(W)) -> bool {
+        if self.enter() {
+            self.catch_up(&mut work);
+            work(word);
+            self.leave(work);
+            return true;
+        }
+        self.pass_later(word, work)
     }
 
     #[cold]
     #[inline(never)]
-    fn wait(&self) -> bool {
-        for _ in 0..TRIES {
+    fn pass_later(&self, word: W, mut work: impl FnMut(W)) -> bool {
+        for _ in 0..LOOKS {
             core::hint::spin_loop();
-            // Relaxed: only a look; `take` is what counts.
-            if self.0.load(Relaxed) == FREE && self.take() {
+            // Relaxed: only a look; `enter` is what counts.
+            if self.state.load(Relaxed) == OPEN && self.enter() {
+                self.catch_up(&mut work);
+                work(word);
+                self.leave(work);
                 return true;
             }
         }
-        let errno = Errno::last_raw();
-        let deadline = Instant::now() + PATIENCE;
-        let entered = loop {
-            // Others may sleep, too: whoever enters by this way wakes one when it leaves.
-            // SYNC(gate.inside): as in `take`.
-            if self.0.swap(AWAITED, Acquire) == FREE {
-                break true;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break false;
-            }
-            self.sleep(left);
-        };
-        Errno::set_raw(errno);
-        entered
+        if !self.put(word) {
+            return false;
+        }
+        if self.enter() {
+            self.leave(work);
+        }
+        true
     }
 
-    /// Sleeps until somebody leaves, at most so long. By the system call: libc's ways to sleep are where a thread may be cancelled.
-    fn sleep(&self, most: Duration) {
-        let most = libc::timespec { tv_sec: 0, tv_nsec: most.as_nanos().min(999_999_999) as libc::c_long };
-        let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
-        // SAFETY: the word and the time live as long as the call; any answer is as good as another, since the word is looked at again.
-        unsafe { libc::syscall(libc::SYS_futex, self.0.as_ptr(), operation, AWAITED, &raw const most) };
+    /// Does what was left, the oldest first. Inside.
+    #[inline(always)]
+    pub(crate) fn catch_up(&self, work: impl FnMut(W)) {
+        // SYNC(gate.left): pairs with the exchange in `put` and `enter`.
+        if !self.left.load(SeqCst).is_null() {
+            self.do_left(work);
+        }
     }
 
     #[cold]
-    #[inline(never)]
-    fn wake(&self) {
-        let errno = Errno::last_raw();
-        let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
-        // SAFETY: the word is only an address here.
-        unsafe { libc::syscall(libc::SYS_futex, self.0.as_ptr(), operation, 1) };
-        Errno::set_raw(errno);
+    fn do_left(&self, mut work: impl FnMut(W)) {
+        // SYNC(gate.word): the words are there; pairs with the exchange in `put`.
+        let mut newest = self.left.swap(null_mut(), Acquire);
+        let mut oldest: *mut Left<W> = null_mut();
+        while !newest.is_null() {
+            // SAFETY: from `put`, and nobody else's since the swap.
+            let before = core::mem::replace(unsafe { &mut (*newest).before }, oldest);
+            oldest = core::mem::replace(&mut newest, before);
+        }
+        while !oldest.is_null() {
+            // SAFETY: as above; allocated with this layout, as a box is, and given back once.
+            let Left { word, before } = *unsafe { Box::from_raw(oldest) };
+            oldest = before;
+            work(word);
+        }
     }
-}
 
-impl Drop for Inside<'_> {
+    /// Opens, after what was left is done. Inside.
     #[inline(always)]
-    fn drop(&mut self) {
-        // SYNC(gate.inside): what was done inside; pairs with the Acquire in `take` and `wait`.
-        if self.0.0.swap(FREE, Release) == AWAITED {
-            self.0.wake();
+    pub(crate) fn leave(&self, mut work: impl FnMut(W)) {
+        loop {
+            self.catch_up(&mut work);
+            // SYNC(gate.inside): what was done inside; pairs with the exchange in `enter`.
+            self.state.swap(OPEN, SeqCst);
+            // Who left word while it was closed and then found it closed did so before the swap.
+            // SYNC(gate.left): pairs with the exchanges in `put` and `enter`.
+            if self.left.load(SeqCst).is_null() || !self.enter() {
+                return;
+            }
+        }
+    }
+
+    fn put(&self, word: W) -> bool {
+        // SAFETY: the layout is not empty.
+        let place: *mut Left<W> = unsafe { alloc(Layout::new::<Left<W>>()) }.cast();
+        if place.is_null() {
+            return false;
+        }
+        // Relaxed: nothing is read through it here.
+        let mut before = self.left.load(Relaxed);
+        loop {
+            // SAFETY: allocated for this, and nobody else's yet.
+            unsafe { place.write(Left { word, before }) };
+            // SYNC(gate.word), SYNC(gate.left): pairs with the swap in `do_left` and the load in `leave`. Relaxed: tried again.
+            match self.left.compare_exchange_weak(before, place, SeqCst, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => before = now,
+            }
         }
     }
 }
@@ -128,58 +172,58 @@ impl Drop for Inside<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicU64;
+    use core::sync::atomic::AtomicU64;
+    use std::sync::Mutex;
 
+    /// One at a time, and nothing is forgotten once all have gone; what one thread says is done in its order.
     #[test]
-    fn one_at_a_time() {
-        let (gate, count) = (Gate::new(), AtomicU64::new(0));
+    fn everything_is_done_once_and_in_order() {
+        const THREADS: u64 = 8;
+        const WORDS: u64 = 20_000;
+        let (gate, inside, done) = (Gate::new(), AtomicU64::new(0), Mutex::new(vec![0; THREADS as usize]));
         std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    for n in 0..20_000 {
-                        let turn = Turn::begin().expect("nobody interrupts this thread");
-                        let inside = gate.enter(&turn).expect("held for a moment only");
-                        // Relaxed, Relaxed: the gate orders them; apart, so that two inside would lose one.
-                        let before = count.load(Relaxed);
-                        if n % 512 == 0 {
-                            std::thread::yield_now();
-                        }
-                        count.store(before + 1, Relaxed);
-                        drop(inside);
+            for thread in 0..THREADS {
+                let (gate, inside, done) = (&gate, &inside, &done);
+                scope.spawn(move || {
+                    for n in 0..WORDS {
+                        let stays = n % 256 == 0;
+                        let passed = gate.pass((thread, n), |(of, n): (u64, u64)| {
+                            // Relaxed, Relaxed: the gate orders them.
+                            assert_eq!(inside.fetch_add(1, Relaxed), 0, "alone");
+                            if stays {
+                                std::thread::yield_now();
+                            }
+                            let mut done = done.try_lock().expect("alone");
+                            assert_eq!(done[of as usize], n, "in order");
+                            done[of as usize] += 1;
+                            inside.fetch_sub(1, Relaxed);
+                        });
+                        assert!(passed);
                     }
                 });
             }
         });
-        assert_eq!(count.load(Relaxed), 160_000);
+        assert_eq!(*done.lock().expect("nobody panicked"), [WORDS; THREADS as usize]);
     }
 
     #[test]
-    fn a_thread_does_not_wait_for_itself() {
+    fn nobody_waits_for_who_is_inside() {
+        let gate = Gate::new();
+        let mut done = Vec::new();
+        assert!(gate.enter());
+        assert!(gate.pass(1, |_| panic!("not inside")));
+        assert!(gate.pass(2, |_| panic!("not inside")));
+        gate.leave(|word| done.push(word));
+        assert_eq!(done, [1, 2]);
+        assert!(gate.pass(3, |word| done.push(word)));
+        assert_eq!(done, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_thread_has_one_turn_at_a_time() {
         let turn = Turn::begin().expect("the first");
         assert!(Turn::begin().is_none());
         drop(turn);
         assert!(Turn::begin().is_some());
-    }
-
-    #[test]
-    fn who_waits_too_long_goes_without() {
-        let gate = Gate::new();
-        let (entered, leave) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let turn = Turn::begin().expect("the first");
-                let _inside = gate.enter(&turn).expect("free");
-                entered.wait();
-                leave.wait();
-            });
-            entered.wait();
-            Errno::set_raw(17);
-            let turn = Turn::begin().expect("another thread");
-            assert!(gate.enter(&turn).is_none());
-            assert_eq!(Errno::last_raw(), 17, "the host's errno");
-            leave.wait();
-        });
-        let turn = Turn::begin().expect("the first");
-        assert!(gate.enter(&turn).is_some(), "free again");
     }
 }

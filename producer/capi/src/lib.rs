@@ -6,7 +6,7 @@
 //! | [`types`] | their numbers and structures |
 //! | `live` | what is live by address: for callers who free without saying what |
 //! | `shard` | a part of it: one lock, one table, wiped in a forked child |
-//! | `gate` | the lock |
+//! | `gate` | the lock, for which nobody waits |
 //! | `guard` | what every function stands behind |
 //!
 //! `include/allocation_client.hpp` is tt-metal's `AllocationClient` over these functions.

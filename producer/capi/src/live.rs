@@ -12,19 +12,24 @@
 //! | a free of what is not live | nothing is told; counted |
 //! | a device is closed | what was live on it is forgotten |
 //!
-//! The order at an address is the order in the ring: both are written inside the shard.
+//! The order at an address is the order in the ring: both are written inside the shard. An event's thread is the one that was inside, which
+//! may be another than the one that reported.
 
 use crate::gate::Turn;
-use crate::shard::{self, Held};
+use crate::shard::{self, Shard};
 use core::sync::atomic::Ordering::Relaxed;
 use producer::process;
 use shm_layout::event::{Event, Kind, MAX_DEVICE, Memory};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// How long a close waits for threads that are inside: a device takes longer to close.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is named by an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key {
+pub(crate) struct Key {
     device: u32,
     address: u64,
 }
@@ -125,13 +130,57 @@ fn event(kind: Kind, key: Key, told: Told) -> Event {
     Event { id, address: key.address, size, flags, ..Event::new(kind, memory, key.device) }
 }
 
-/// Does this inside the shard of the address. `false`: not possible, and to be counted as lost.
+/// What is reported by an address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Report {
+    Alloc { key: Key, memory: Memory, size: u64, flags: u16 },
+    Free { key: Key, which: Which, size: u64 },
+}
+
+impl Shard {
+    /// Brings a report into the table and the ring. Inside.
+    #[inline(always)]
+    fn apply(&self, report: Report) {
+        match report {
+            Report::Alloc { key, memory, size, flags } => self.apply_alloc(key, memory, size, flags),
+            Report::Free { key, which, size } => self.apply_free(key, which, size),
+        }
+    }
+
+    fn apply_alloc(&self, key: Key, memory: Memory, size: u64, flags: u16) {
+        let id = self.next_id(shard::number(key.device, key.address));
+        let told = Told { id, size, memory, flags };
+        // SAFETY: inside; the only borrow.
+        let table = self.has_table().then(|| unsafe { self.table() }).flatten();
+        let Some(table) = table.and_then(|table| table.has_room(key).then_some(table)) else { return process::lose() };
+        process::record(event(Kind::Alloc, key, told));
+        table.add(key, told);
+    }
+
+    fn apply_free(&self, key: Key, which: Which, size: u64) {
+        // SAFETY: inside; the only borrow.
+        let taken = unsafe { self.table() }.and_then(|table| table.take(key, which, size));
+        let Some((told, ambiguous)) = taken else {
+            // Relaxed: a counter.
+            self.unmatched.fetch_add(1, Relaxed);
+            return;
+        };
+        if ambiguous {
+            // Relaxed: a counter.
+            self.ambiguous.fetch_add(1, Relaxed);
+        }
+        process::record(event(Kind::Free, key, told));
+    }
+}
+
+/// Does what was reported inside its shard, or leaves it to who is there.
 #[inline(always)]
-fn inside(key: Key, work: impl FnOnce(&mut Held<'_>, usize) -> bool) -> bool {
-    let number = shard::number(key.device, key.address);
-    let Some(turn) = Turn::begin() else { return false };
-    let Some(mut held) = shard::all()[number].enter(&turn) else { return false };
-    work(&mut held, number)
+fn report(key: Key, report: Report) {
+    let shard = &shard::all()[shard::number(key.device, key.address)];
+    let passed = Turn::begin().is_some_and(|_turn| shard.gate.pass(report, |report| shard.apply(report)));
+    if !passed {
+        process::lose();
+    }
 }
 
 /// Something is allocated at this address.
@@ -141,55 +190,19 @@ pub(crate) fn allocated(device: u32, memory: Memory, address: u64, size: u64, fl
         return;
     }
     let key = Key { device, address };
-    let done = device <= MAX_DEVICE
-        && inside(key, |held, number| {
-            let id = held.next_id(number);
-            let told = Told { id, size, memory, flags };
-            let Some(table) = held.table_made() else { return false };
-            if !table.has_room(key) {
-                return false;
-            }
-            process::record(event(Kind::Alloc, key, told));
-            table.add(key, told);
-            true
-        });
-    if !done {
-        not_done(event(Kind::Alloc, key, Told { id: address, size, memory, flags }));
+    if device > MAX_DEVICE {
+        // Told as it is, so that it is counted.
+        return process::record(event(Kind::Alloc, key, Told { id: address, size, memory, flags }));
     }
+    report(key, Report::Alloc { key, memory, size, flags });
 }
 
 /// What is meant is freed. `size` chooses among several; 0: not said.
 #[inline(always)]
 pub(crate) fn freed(device: u32, which: Which, address: u64, size: u64) {
-    if !process::ready() {
-        return;
-    }
-    let key = Key { device, address };
-    let done = inside(key, |held, _| {
-        let Some((told, ambiguous)) = held.table().and_then(|table| table.take(key, which, size)) else {
-            // Relaxed: a counter, written inside only.
-            held.shard.unmatched.fetch_add(1, Relaxed);
-            return true;
-        };
-        if ambiguous {
-            // Relaxed: as above.
-            held.shard.ambiguous.fetch_add(1, Relaxed);
-        }
-        process::record(event(Kind::Free, key, told));
-        true
-    });
-    if !done {
-        process::lose();
-    }
-}
-
-/// What could not be done inside a shard: a device that cannot be is told all the same, so that it is counted; the rest is lost.
-#[cold]
-fn not_done(event: Event) {
-    if event.device > MAX_DEVICE {
-        process::record(event);
-    } else {
-        process::lose();
+    if process::ready() {
+        let key = Key { device, address };
+        report(key, Report::Free { key, which, size });
     }
 }
 
@@ -198,20 +211,33 @@ pub(crate) fn closed(device: u32) {
     if !process::ready() {
         return;
     }
-    let Some(turn) = Turn::begin() else { return process::lose() };
+    let Some(_turn) = Turn::begin() else { return process::lose() };
     // All of them, in their order: an allocation on another thread is either before the close, in the ring and here, or after it.
-    let mut all: [Option<Held<'_>>; shard::SHARDS] = [const { None }; shard::SHARDS];
-    for (held, shard) in all.iter_mut().zip(shard::all()) {
-        *held = shard.enter(&turn);
-        if held.is_none() {
-            return process::lose();
+    let deadline = Instant::now() + PATIENCE;
+    let inside = shard::all().iter().take_while(|shard| {
+        while !shard.gate.enter() {
+            if Instant::now() > deadline {
+                return false;
+            }
+            // Not libc's: there, a thread may be cancelled.
+            // SAFETY: sched_yield has no arguments and cannot fail.
+            unsafe { libc::syscall(libc::SYS_sched_yield) };
         }
+        shard.gate.catch_up(|report| shard.apply(report));
+        true
+    });
+    let inside = inside.count();
+    if inside < shard::SHARDS {
+        process::lose();
+    } else {
+        process::record(Event::new(Kind::DeviceClose, Memory::Dram, device));
     }
-    process::record(Event::new(Kind::DeviceClose, Memory::Dram, device));
-    for held in all.iter_mut().flatten() {
-        if let Some(table) = held.table() {
+    for shard in &shard::all()[..inside] {
+        // SAFETY: inside; the only borrow.
+        if let (true, Some(table)) = (inside == shard::SHARDS, unsafe { shard.table() }) {
             table.forget(device);
         }
+        shard.gate.leave(|report| shard.apply(report));
     }
 }
 

@@ -3,8 +3,8 @@
 //! All shards lie on a page that the kernel wipes in a child of fork: there, every gate is open and every table is gone, whatever the
 //! parent's other threads were in the midst of. What the parent's tables held stays as memory of the child that nobody uses.
 
-use crate::gate::{Gate, Inside, Turn};
-use crate::live::Table;
+use crate::gate::Gate;
+use crate::live::{Report, Table};
 use core::mem::size_of;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64};
@@ -19,7 +19,8 @@ pub(crate) const OURS: u64 = 1 << 63;
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub(crate) struct Shard {
-    gate: Gate,
+    /// Everything below is changed inside only.
+    pub(crate) gate: Gate<Report>,
     /// Made when the first block comes; never given back.
     table: AtomicPtr<Table>,
     /// Blocks so far: makes their ids.
@@ -81,54 +82,41 @@ impl Shard {
         }
     }
 
-    #[inline(always)]
-    pub(crate) fn enter(&self, turn: &Turn) -> Option<Held<'_>> {
-        Some(Held { shard: self, _inside: self.gate.enter(turn)? })
-    }
-}
-
-/// A shard of which this thread is alone inside.
-#[derive(Debug)]
-pub(crate) struct Held<'a> {
-    pub(crate) shard: &'a Shard,
-    _inside: Inside<'a>,
-}
-
-impl Held<'_> {
     /// The table, if there is one.
+    ///
+    /// # Safety
+    /// This thread is inside the gate, and the last borrow has ended.
     #[inline(always)]
-    pub(crate) fn table(&mut self) -> Option<&mut Table> {
+    #[allow(clippy::mut_from_ref, reason = "whoever is inside is alone")]
+    pub(crate) unsafe fn table(&self) -> Option<&mut Table> {
         // Relaxed: the gate orders it.
-        // SAFETY: null or a leaked box, which only whoever is inside uses; this borrow ends before that.
-        unsafe { self.shard.table.load(Relaxed).as_mut() }
+        // SAFETY: null or a leaked box, which only whoever is inside uses.
+        unsafe { self.table.load(Relaxed).as_mut() }
     }
 
-    /// The table, made if there is none. `None` where it would not be wiped in a child.
+    /// Makes the table if there is none. `false` where it would not be wiped in a child. Inside.
     #[inline(always)]
-    pub(crate) fn table_made(&mut self) -> Option<&mut Table> {
+    pub(crate) fn has_table(&self) -> bool {
         // Relaxed: as in `table`.
-        if self.shard.table.load(Relaxed).is_null() {
-            self.make()?;
-        }
-        self.table()
+        !self.table.load(Relaxed).is_null() || self.make()
     }
 
     #[cold]
-    fn make(&self) -> Option<()> {
+    fn make(&self) -> bool {
         if !wiped() {
-            return None;
+            return false;
         }
         // Relaxed: as in `table`.
-        self.shard.table.store(Box::into_raw(Box::default()), Relaxed);
-        Some(())
+        self.table.store(Box::into_raw(Box::default()), Relaxed);
+        true
     }
 
-    /// An id that no other block of this process has.
+    /// An id that no other block of this process has. Inside.
     #[inline(always)]
     pub(crate) fn next_id(&self, number: usize) -> u64 {
         // Relaxed, Relaxed: the gate orders them.
-        let block = self.shard.blocks.load(Relaxed);
-        self.shard.blocks.store(block + 1, Relaxed);
+        let block = self.blocks.load(Relaxed);
+        self.blocks.store(block + 1, Relaxed);
         OURS | (number as u64) << 56 | block
     }
 }

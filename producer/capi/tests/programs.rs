@@ -5,7 +5,7 @@ mod support;
 
 use shm_layout::event::Memory;
 use support::host::{Ground, figures};
-use support::{Installed, Link, Program, exactly, gone};
+use support::{Installed, Link, Program, exactly, gone, to_the_byte};
 
 fn blocks(link: Link) {
     let Some(program) = Installed::get().build("examples/blocks.c", link) else { return };
@@ -58,7 +58,8 @@ fn threads(mode: &str) {
         let (live, others) = program.quiet();
         assert!(live.len() > 8, "{live:?}");
         exactly(&ground, pid, &live);
-        assert_eq!(others, ["doubts 0 0"]);
+        // Without types, an address that was used again before its free was told was often of another type: the oldest is right.
+        assert!(others == ["doubts 0 0"] || mode == "untyped" && others[0].starts_with("doubts 0 "), "{others:?}");
         program.say("");
     }
     ground.see("more events", |snapshot| snapshot.processes.iter().any(|process| process.pid == pid));
@@ -98,7 +99,7 @@ fn forks() {
     }
     program.say("");
     let (live, _) = program.quiet();
-    exactly(&ground, program.pid(), &live);
+    to_the_byte(&ground, program.pid(), &live);
     program.say("");
     program.end();
     drop(aggregator);

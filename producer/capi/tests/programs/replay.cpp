@@ -55,7 +55,7 @@ int main() {
         } else if (what == "enabled") {
             answer = AllocationClient::is_enabled() ? "1" : "0";
         } else if (what == "doubts") {
-            tt_alloc_doubts_so_far doubts;
+            tt_alloc_doubt_counts doubts;
             tt_alloc_doubts(&doubts);
             answer = std::to_string(doubts.unmatched_frees) + " " + std::to_string(doubts.ambiguous_frees);
         } else if (what == "exit") {
