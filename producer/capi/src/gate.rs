@@ -19,8 +19,8 @@ use std::alloc::{Layout, alloc};
 const OPEN: u32 = 0;
 const CLOSED: u32 = 1;
 
-/// Looks before a thread leaves word: about as long as somebody is inside.
-const LOOKS: u32 = 50;
+/// Looks before a thread leaves word: about as long as somebody is inside, who has a processor.
+const LOOKS: u32 = 4;
 
 thread_local! {
     static BUSY: Cell<bool> = const { Cell::new(false) };

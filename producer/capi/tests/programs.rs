@@ -99,9 +99,12 @@ fn forks() {
     }
     program.say("");
     let (live, _) = program.quiet();
-    to_the_byte(&ground, program.pid(), &live);
+    let pid = program.pid();
+    to_the_byte(&ground, pid, &live);
     program.say("");
     program.end();
+    gone(&ground, pid);
+    ground.must_be_clean_but_for_stats();
     drop(aggregator);
     ground.must_be_clean();
 }

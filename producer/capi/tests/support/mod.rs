@@ -91,6 +91,15 @@ impl Installed {
 
     /// The program of this source file, built; `None` without a compiler.
     pub fn build(&self, source: &str, link: Link) -> Option<PathBuf> {
+        self.build_with(source, &[], self.flags(link))
+    }
+
+    /// A shared library of this source file.
+    pub fn build_library(&self, source: &str) -> Option<PathBuf> {
+        self.build_with(source, &["-shared", "-fPIC"], Vec::new())
+    }
+
+    fn build_with(&self, source: &str, before: &[&str], after: Vec<String>) -> Option<PathBuf> {
         static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let (compiler, standard) = if source.ends_with(".c") {
             (compiler("CC", "cc")?, "-std=c11")
@@ -100,8 +109,11 @@ impl Installed {
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let program = self.directory.path().join(format!("program{number}"));
         let mut command = Command::new(compiler);
-        command.args([standard, "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]).arg(here().join(source));
-        command.arg("-o").arg(&program).args(self.flags(link));
+        command
+            .args([standard, "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror"])
+            .args(before)
+            .arg(here().join(source));
+        command.arg("-o").arg(&program).args(after);
         succeed(&mut command);
         Some(program)
     }
