@@ -219,6 +219,23 @@ mod tests {
         assert_eq!(done, [1, 2, 3]);
     }
 
+    /// Left after who is inside has looked for the last time, and before it opened.
+    #[test]
+    fn what_is_left_at_the_last_moment_is_done() {
+        let gate = Gate::new();
+        let done = core::cell::RefCell::new(Vec::new());
+        assert!(gate.enter());
+        assert!(gate.pass(1, |_| panic!("not inside")));
+        gate.leave(|word| {
+            if word == 1 {
+                assert!(gate.pass(2, |_| panic!("not inside")));
+            }
+            done.borrow_mut().push(word);
+        });
+        assert_eq!(*done.borrow(), [1, 2]);
+        assert!(gate.enter(), "open");
+    }
+
     #[test]
     fn a_thread_has_one_turn_at_a_time() {
         let turn = Turn::begin().expect("the first");

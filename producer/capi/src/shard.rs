@@ -118,6 +118,6 @@ impl Shard {
         let block = self.blocks.load(Relaxed);
         self.blocks.store(block + 1, Relaxed);
         // The shard is in the low bits: those are what a compaction of the ring tells records apart by fastest.
-        OURS | block * SHARDS as u64 | number as u64
+        OURS | (block * SHARDS as u64 + number as u64)
     }
 }
