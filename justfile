@@ -19,6 +19,10 @@ ttnn *ARGS:
 ttnn-restless MILLISECONDS="200" *ARGS:
     TT_ALLOC_RESTLESS={{MILLISECONDS}} cargo test -p preload --test ttnn_suite -- {{ARGS}}
 
+# Header, libraries and pkg-config file of the C API, e.g. `just install-capi /opt/tt-alloc`
+install-capi PREFIX:
+    producer/capi/install {{PREFIX}}
+
 # Provision the Python of the ttnn suite, and print its path
 ttnn-setup:
     producer/preload/tests/ttnn/setup.sh

@@ -94,7 +94,7 @@ fn decide() -> bool {
 pub fn record(mut event: Event) {
     // The record is not handed to what is out of line, nor is the ring taken from there: they would lie in memory then, on
     // every way.
-    if !is_made() && !first() {
+    if !ready() {
         return;
     }
     // SAFETY: the ring is made.
@@ -121,13 +121,26 @@ fn first_of_all() -> bool {
     }
     let made = make_or_wait();
     if !made {
-        // SYNC(process.lost): if the maker has counted already, its READY is seen; pairs with the AcqRel in `count_lost_events`.
-        LOST.fetch_add(1, Acquire);
-        if let Some(current) = self::made() {
-            count_lost_events(current.ring);
-        }
+        lose();
     }
     made
+}
+
+/// Whether this process has a ring, for a source that keeps something of its own for what it tells: asked before each event that is then
+/// [`record`]ed. At the first event the ring is made; where that fails, the event is counted as lost, and is not to be recorded.
+#[inline(always)]
+pub fn ready() -> bool {
+    is_made() || first()
+}
+
+/// Counts one event that its source could not tell: what it was is not known, and the process's single allocations are incomplete.
+#[cold]
+pub fn lose() {
+    // SYNC(process.lost): if the maker has counted already, its READY is seen; pairs with the AcqRel in `count_lost_events`.
+    LOST.fetch_add(1, Acquire);
+    if let Some(current) = made() {
+        count_lost_events(current.ring);
+    }
 }
 
 /// Whether this process's ring is made.

@@ -37,7 +37,7 @@ fn sources(directory: &Path, into: &mut Vec<PathBuf>) {
 fn workspace() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned();
     let mut paths = Vec::new();
-    for member in ["shm-layout", "producer", "producer/preload", "aggregator", "tui"] {
+    for member in ["shm-layout", "producer", "producer/preload", "producer/capi", "aggregator", "tui"] {
         sources(&root.join(member).join("src"), &mut paths);
     }
     paths.sort();

@@ -47,6 +47,12 @@ pub(crate) fn used() -> bool {
     USED.load(Ordering::Relaxed)
 }
 
+/// As [`used`], for the C API (`producer/capi`): a tt-metal that is built with it and runs with the hooks would be told of twice.
+#[unsafe(export_name = "tt_alloc_preload_used")]
+pub extern "C" fn hooks_are_used() -> bool {
+    used() && crate::guard::enabled()
+}
+
 /// The next definition of `name` after this library: in the search order where it is visible
 /// (`LD_PRELOAD`), else in libtt_metal.so itself, which Python opens with `RTLD_LOCAL`.
 pub(crate) fn find(name: &CStr) -> *mut c_void {

@@ -1,0 +1,246 @@
+//! A lock for which nobody waits: who finds it closed leaves word, and whoever is inside does that too before it goes.
+//!
+//! ```text
+//!   closed? ──no──► inside: what others left, one's own ──► open ──► anything left meanwhile? ──► inside again
+//!      │ yes
+//!      └─► leave word ──► open by now? ──► inside
+//! ```
+//!
+//! A thread of the host may lose its processor at any instruction, for long on a busy machine, and with it whoever waits for it. What is
+//! left is done in the order in which it was left, and before whatever comes later.
+
+use core::cell::Cell;
+use core::marker::PhantomData;
+use core::ptr::null_mut;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use core::sync::atomic::{AtomicPtr, AtomicU32};
+use std::alloc::{Layout, alloc};
+
+const OPEN: u32 = 0;
+const CLOSED: u32 = 1;
+
+/// Looks before a thread leaves word: about as long as somebody is inside, who has a processor.
+const LOOKS: u32 = 4;
+
+thread_local! {
+    static BUSY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// This thread's turn. There is one at a time: a signal handler that interrupts it must not do the same within it.
+#[derive(Debug)]
+pub(crate) struct Turn(PhantomData<*mut ()>);
+
+impl Turn {
+    #[inline(always)]
+    pub(crate) fn begin() -> Option<Self> {
+        let free = BUSY.try_with(|busy| !busy.replace(true)).unwrap_or(false);
+        free.then_some(Self(PhantomData))
+    }
+}
+
+impl Drop for Turn {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let _gone = BUSY.try_with(|busy| busy.set(false));
+    }
+}
+
+/// What somebody left, and what was left before it.
+#[derive(Debug)]
+struct Left<W> {
+    word: W,
+    before: *mut Left<W>,
+}
+
+/// The lock. Zero is open, with nothing left.
+#[derive(Debug)]
+pub(crate) struct Gate<W> {
+    state: AtomicU32,
+    left: AtomicPtr<Left<W>>,
+}
+
+impl<W: Copy> Gate<W> {
+    pub(crate) const fn new() -> Self {
+        Self { state: AtomicU32::new(OPEN), left: AtomicPtr::new(null_mut()) }
+    }
+
+    /// Goes in, if it is open. Whoever is in calls [`Gate::leave`].
+    #[inline(always)]
+    pub(crate) fn enter(&self) -> bool {
+        // SYNC(gate.inside): what was done inside is seen; pairs with the swap in `leave`.
+        // SYNC(gate.left): found closed, it is opened later; pairs with the load in `leave`.
+        self.state.compare_exchange(OPEN, CLOSED, SeqCst, SeqCst).is_ok()
+    }
+
+    /// Does `work` for this word inside, after what was left before: by this thread, or by who is inside. `false` without memory for
+    /// what is to be left.
+    #[inline(always)]
+    pub(crate) fn pass(&self, word: W, mut work: impl FnMut(W)) -> bool {
+        if self.enter() {
+            self.catch_up(&mut work);
+            work(word);
+            self.leave(work);
+            return true;
+        }
+        self.pass_later(word, work)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pass_later(&self, word: W, mut work: impl FnMut(W)) -> bool {
+        for _ in 0..LOOKS {
+            core::hint::spin_loop();
+            // Relaxed: only a look; `enter` is what counts.
+            if self.state.load(Relaxed) == OPEN && self.enter() {
+                self.catch_up(&mut work);
+                work(word);
+                self.leave(work);
+                return true;
+            }
+        }
+        if !self.put(word) {
+            return false;
+        }
+        if self.enter() {
+            self.leave(work);
+        }
+        true
+    }
+
+    /// Does what was left, the oldest first. Inside.
+    #[inline(always)]
+    pub(crate) fn catch_up(&self, work: impl FnMut(W)) {
+        // SYNC(gate.left): pairs with the exchange in `put` and `enter`.
+        if !self.left.load(SeqCst).is_null() {
+            self.do_left(work);
+        }
+    }
+
+    #[cold]
+    fn do_left(&self, mut work: impl FnMut(W)) {
+        // SYNC(gate.word): the words are there; pairs with the exchange in `put`.
+        let mut newest = self.left.swap(null_mut(), Acquire);
+        let mut oldest: *mut Left<W> = null_mut();
+        while !newest.is_null() {
+            // SAFETY: from `put`, and nobody else's since the swap.
+            let before = core::mem::replace(unsafe { &mut (*newest).before }, oldest);
+            oldest = core::mem::replace(&mut newest, before);
+        }
+        while !oldest.is_null() {
+            // SAFETY: as above; allocated with this layout, as a box is, and given back once.
+            let Left { word, before } = *unsafe { Box::from_raw(oldest) };
+            oldest = before;
+            work(word);
+        }
+    }
+
+    /// Opens, after what was left is done. Inside.
+    #[inline(always)]
+    pub(crate) fn leave(&self, mut work: impl FnMut(W)) {
+        loop {
+            self.catch_up(&mut work);
+            // SYNC(gate.inside): what was done inside; pairs with the exchange in `enter`.
+            self.state.swap(OPEN, SeqCst);
+            // Who left word while it was closed and then found it closed did so before the swap.
+            // SYNC(gate.left): pairs with the exchanges in `put` and `enter`.
+            if self.left.load(SeqCst).is_null() || !self.enter() {
+                return;
+            }
+        }
+    }
+
+    fn put(&self, word: W) -> bool {
+        // SAFETY: the layout is not empty.
+        let place: *mut Left<W> = unsafe { alloc(Layout::new::<Left<W>>()) }.cast();
+        if place.is_null() {
+            return false;
+        }
+        // Relaxed: nothing is read through it here.
+        let mut before = self.left.load(Relaxed);
+        loop {
+            // SAFETY: allocated for this, and nobody else's yet.
+            unsafe { place.write(Left { word, before }) };
+            // SYNC(gate.word), SYNC(gate.left): pairs with the swap in `do_left` and the load in `leave`. Relaxed: tried again.
+            match self.left.compare_exchange_weak(before, place, SeqCst, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => before = now,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::sync::atomic::AtomicU64;
+    use std::sync::Mutex;
+
+    /// One at a time, and nothing is forgotten once all have gone; what one thread says is done in its order.
+    #[test]
+    fn everything_is_done_once_and_in_order() {
+        const THREADS: u64 = 8;
+        const WORDS: u64 = 20_000;
+        let (gate, inside, done) = (Gate::new(), AtomicU64::new(0), Mutex::new(vec![0; THREADS as usize]));
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (gate, inside, done) = (&gate, &inside, &done);
+                scope.spawn(move || {
+                    for n in 0..WORDS {
+                        let stays = n % 256 == 0;
+                        let passed = gate.pass((thread, n), |(of, n): (u64, u64)| {
+                            // Relaxed, Relaxed: the gate orders them.
+                            assert_eq!(inside.fetch_add(1, Relaxed), 0, "alone");
+                            if stays {
+                                std::thread::yield_now();
+                            }
+                            let mut done = done.try_lock().expect("alone");
+                            assert_eq!(done[of as usize], n, "in order");
+                            done[of as usize] += 1;
+                            inside.fetch_sub(1, Relaxed);
+                        });
+                        assert!(passed);
+                    }
+                });
+            }
+        });
+        assert_eq!(*done.lock().expect("nobody panicked"), [WORDS; THREADS as usize]);
+    }
+
+    #[test]
+    fn nobody_waits_for_who_is_inside() {
+        let gate = Gate::new();
+        let mut done = Vec::new();
+        assert!(gate.enter());
+        assert!(gate.pass(1, |_| panic!("not inside")));
+        assert!(gate.pass(2, |_| panic!("not inside")));
+        gate.leave(|word| done.push(word));
+        assert_eq!(done, [1, 2]);
+        assert!(gate.pass(3, |word| done.push(word)));
+        assert_eq!(done, [1, 2, 3]);
+    }
+
+    /// Left after who is inside has looked for the last time, and before it opened.
+    #[test]
+    fn what_is_left_at_the_last_moment_is_done() {
+        let gate = Gate::new();
+        let done = core::cell::RefCell::new(Vec::new());
+        assert!(gate.enter());
+        assert!(gate.pass(1, |_| panic!("not inside")));
+        gate.leave(|word| {
+            if word == 1 {
+                assert!(gate.pass(2, |_| panic!("not inside")));
+            }
+            done.borrow_mut().push(word);
+        });
+        assert_eq!(*done.borrow(), [1, 2]);
+        assert!(gate.enter(), "open");
+    }
+
+    #[test]
+    fn a_thread_has_one_turn_at_a_time() {
+        let turn = Turn::begin().expect("the first");
+        assert!(Turn::begin().is_none());
+        drop(turn);
+        assert!(Turn::begin().is_some());
+    }
+}

@@ -1,0 +1,7 @@
+/* Stands for libtt_alloc_preload.so in a process in which tt-metal has called a hook, or has not. */
+#include <stdbool.h>
+#include <stdlib.h>
+
+bool tt_alloc_preload_used(void);
+
+bool tt_alloc_preload_used(void) { return getenv("HOOKS_ARE_USED") != NULL; }
