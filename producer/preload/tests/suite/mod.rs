@@ -34,7 +34,7 @@ pub struct Bench {
 pub fn provisioned(test: &str) -> Option<&'static Bench> {
     static BENCH: OnceLock<Result<Bench, String>> = OnceLock::new();
     let bench = BENCH.get_or_init(|| {
-        let made = Bench::make();
+        let made = Bench::make(None);
         if let Err(why) = &made {
             let bar = "!".repeat(78);
             // Not eprintln!: the test harness would swallow it.
@@ -56,16 +56,30 @@ pub fn provisioned(test: &str) -> Option<&'static Bench> {
     }
 }
 
+/// A ttnn wheel and the Python that it is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wheel<'a> {
+    pub version: &'a str,
+    pub python: &'a str,
+}
+
 impl Bench {
-    fn make() -> Result<Self, String> {
+    /// One with this wheel in a directory of its own, or the usual one.
+    pub fn make(wheel: Option<Wheel<'_>>) -> Result<Self, String> {
         let testbed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ttnn");
         // <target>/<profile>/deps/<this test>
         let me = std::env::current_exe().expect("this test has a path");
         let profile = me.ancestors().nth(2).expect("in a profile's directory");
         let target = profile.parent().expect("in a target directory");
-        let scratch = target.join("ttnn");
-
-        let setup = Command::new(testbed.join("setup.sh")).arg(&scratch).stdin(Stdio::null()).output();
+        let mut setup = Command::new(testbed.join("setup.sh"));
+        let scratch = target.join(match wheel {
+            None => "ttnn".to_owned(),
+            Some(Wheel { version, python }) => {
+                setup.env("TTNN_VERSION", version).env("TTNN_PYTHON", python).env_remove("PYTHON");
+                format!("ttnn-{version}-python{python}")
+            }
+        });
+        let setup = setup.arg(&scratch).stdin(Stdio::null()).output();
         let setup = setup.map_err(|error| format!("setup.sh: {error}"))?;
         if !setup.status.success() {
             return Err(format!("setup.sh: {}\n{}", setup.status, String::from_utf8_lossy(&setup.stderr)));
@@ -278,6 +292,12 @@ impl Session {
         let find = |stats: &Value| stats["events"].as_array().unwrap().iter().find(about).cloned();
         let line = find(&self.see("a line about the death", |stats| find(stats).is_some())).unwrap();
         (line["text"].as_str().unwrap().to_owned(), line["time_unix_seconds"].as_f64().unwrap())
+    }
+
+    /// What `tt-alloc doctor` says of the Python of this session.
+    pub fn doctor(&self) -> String {
+        let ran = self.command(&self.bench.tt_alloc).arg("doctor").arg("--python").arg(&self.bench.python).output();
+        String::from_utf8_lossy(&ran.unwrap().stdout).into_owned()
     }
 
     /// `tt-alloc gc`.
