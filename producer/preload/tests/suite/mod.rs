@@ -66,13 +66,8 @@ pub struct Wheel<'a> {
 impl Bench {
     /// One with this wheel in a directory of its own, or the usual one.
     pub fn make(wheel: Option<Wheel<'_>>) -> Result<Self, String> {
-        let testbed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ttnn");
-        // <target>/<profile>/deps/<this test>
-        let me = std::env::current_exe().expect("this test has a path");
-        let profile = me.ancestors().nth(2).expect("in a profile's directory");
-        let target = profile.parent().expect("in a target directory");
-        let mut setup = Command::new(testbed.join("setup.sh"));
-        let scratch = target.join(match wheel {
+        let mut setup = Command::new(Path::new(TESTBED).join("setup.sh"));
+        let scratch = target().join(match wheel {
             None => "ttnn".to_owned(),
             Some(Wheel { version, python }) => {
                 setup.env("TTNN_VERSION", version).env("TTNN_PYTHON", python).env_remove("PYTHON");
@@ -84,23 +79,44 @@ impl Bench {
         if !setup.status.success() {
             return Err(format!("setup.sh: {}\n{}", setup.status, String::from_utf8_lossy(&setup.stderr)));
         }
-        let python = PathBuf::from(String::from_utf8_lossy(&setup.stdout).trim());
+        Ok(Self::with(PathBuf::from(String::from_utf8_lossy(&setup.stdout).trim()), scratch))
+    }
 
-        build(target, profile);
+    /// One without ttnn: this program is run in the place of Python.
+    pub fn of_program(program: PathBuf) -> Self {
+        let scratch = program.with_file_name("runs");
+        Self::with(program, scratch)
+    }
+
+    fn with(python: PathBuf, scratch: PathBuf) -> Self {
+        let profile = profile();
+        build(&target(), &profile);
         let built = |name: &str| {
             let path = profile.join(name);
             assert!(path.is_file(), "{} was not built", path.display());
             path
         };
-        Ok(Self {
+        Self {
             python,
             aggregator: built("aggregator"),
             tt_alloc: built("tt-alloc"),
             hooks: built("libtt_alloc_preload.so"),
-            testbed,
+            testbed: PathBuf::from(TESTBED),
             scratch,
-        })
+        }
     }
+}
+
+const TESTBED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ttnn");
+
+/// <target>/<profile>, of <target>/<profile>/deps/<this test>.
+fn profile() -> PathBuf {
+    let me = std::env::current_exe().expect("this test has a path");
+    me.ancestors().nth(2).expect("in a profile's directory").to_owned()
+}
+
+fn target() -> PathBuf {
+    profile().parent().expect("in a target directory").to_owned()
 }
 
 /// The binaries of the other packages, which cargo does not build for the tests of this one.
@@ -298,6 +314,14 @@ impl Session {
     pub fn doctor(&self) -> String {
         let ran = self.command(&self.bench.tt_alloc).arg("doctor").arg("--python").arg(&self.bench.python).output();
         String::from_utf8_lossy(&ran.unwrap().stdout).into_owned()
+    }
+
+    /// What `tt-alloc buffers` lists of a process.
+    pub fn buffers(&self, pid: u32) -> Vec<Value> {
+        let mut command = self.command(&self.bench.tt_alloc);
+        let shown = command.args(["buffers", "--json", "--pid", &pid.to_string()]).output().unwrap();
+        let shown: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+        shown["buffers"].as_array().unwrap().clone()
     }
 
     /// `tt-alloc gc`.
