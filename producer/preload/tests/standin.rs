@@ -108,3 +108,16 @@ fn buffers_that_the_system_never_frees_do_not_add_up() {
         session.wait_until_nothing_is_held();
     }
 }
+
+#[test]
+fn doctor_says_what_a_library_lacks() {
+    let session = &mut session("standin_doctor");
+    let package = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("package-{}", std::process::id()));
+    let library = package.join("build/lib/libtt_metal.so");
+    std::fs::create_dir_all(library.parent().unwrap()).unwrap();
+    std::fs::copy(job().with_file_name("libtt_metal.so"), &library).unwrap();
+    let said = session.doctor_of_version("0.99.0", &package);
+    let words = "ttnn 0.99.0: not one that was tried (0.75 to 0.81); cannot be tracked, it lacks what tells buffers";
+    assert!(said.starts_with("BAD ") && said.contains(words), "{said}");
+    std::fs::remove_dir_all(&package).unwrap();
+}

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -310,10 +311,30 @@ impl Session {
         (line["text"].as_str().unwrap().to_owned(), line["time_unix_seconds"].as_f64().unwrap())
     }
 
-    /// What `tt-alloc doctor` says of the Python of this session.
+    /// What `tt-alloc doctor` says of the tt-metal of the Python of this session.
     pub fn doctor(&self) -> String {
-        let ran = self.command(&self.bench.tt_alloc).arg("doctor").arg("--python").arg(&self.bench.python).output();
-        String::from_utf8_lossy(&ran.unwrap().stdout).into_owned()
+        self.doctor_of(&self.bench.python)
+    }
+
+    /// The same of a Python that says of itself that it has this version of ttnn, with this package.
+    pub fn doctor_of_version(&self, version: &str, package: &Path) -> String {
+        let python = self.directory.join("python");
+        fs::write(&python, format!("#!/bin/sh\necho '{}'\necho '{version}'\n", package.display())).unwrap();
+        fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
+        self.doctor_of(&python)
+    }
+
+    fn doctor_of(&self, python: &Path) -> String {
+        let ran = self.command(&self.bench.tt_alloc).arg("doctor").arg("--python").arg(python).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        said.lines().find(|line| line.contains("  tt-metal ")).unwrap_or_else(|| panic!("{said}")).to_owned()
+    }
+
+    /// The ttnn package of this session's Python.
+    pub fn package(&self) -> PathBuf {
+        let site = self.bench.python.ancestors().nth(2).unwrap().join("lib");
+        let packages = fs::read_dir(site).unwrap().flatten().map(|entry| entry.path().join("site-packages/ttnn"));
+        packages.into_iter().find(|package| package.is_dir()).unwrap()
     }
 
     /// What `tt-alloc buffers` lists of a process.
