@@ -2,13 +2,13 @@
 //! same calls (`standin/metal.c`), and the hooks in front of it tell them. The cases are those that the original's authors
 //! wrote down: 6.4 MB of kernels, 0.2 MB when the programs are gone, nothing when the process is.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
-#![allow(dead_code, reason = "the bench of the ttnn suite, of which this uses a part")]
 
 mod suite;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use suite::{Bench, Session, Worker};
 
 const FABRIC: u64 = 2 * 56 * 1024;
@@ -17,10 +17,15 @@ const SYSTEM_BUFFERS: u64 = 14 << 20;
 /// Tensix cores, and bytes for kernels in each.
 const REGION: u64 = 140 * 70_656;
 
-/// The job, linked with the stand-in. C++ names in C: there need be no C++ compiler.
+/// The job, linked with the stand-in, made by the first test that asks. C++ names in C: there need be no C++ compiler.
 fn job() -> PathBuf {
+    static JOB: OnceLock<PathBuf> = OnceLock::new();
+    JOB.get_or_init(make).clone()
+}
+
+fn make() -> PathBuf {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/standin");
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("standin-{}", std::process::id()));
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("standin");
     std::fs::create_dir_all(&directory).unwrap();
     let (library, job) = (directory.join("libtt_metal.so"), directory.join("job"));
     let cc = |arguments: &[&str]| {

@@ -3,7 +3,6 @@
 //! `TT_ALLOC_TTNN_VERSIONS` chooses them, `VERSION/PYTHON` separated by spaces; `none` is none of them. Each has a
 //! virtual environment of its own beside that of the suite (600 MB), made the first time.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
-#![allow(dead_code, reason = "the bench of the ttnn suite, of which this uses a part")]
 
 mod suite;
 

@@ -1,4 +1,5 @@
 //! What the ttnn suite stands on: a provisioned Python with ttnn, our binaries, and a session per test.
+#![allow(dead_code, reason = "each test target uses a part")]
 
 use serde_json::Value;
 use std::fs::{self, File};
