@@ -29,7 +29,9 @@ mod tests {
     use super::*;
     use crate::sample;
     use serde_json::Value;
-    use shm_layout::stats::{Reason, Refusal, UNKNOWN, incomplete};
+    use shm_layout::event::Memory;
+    use shm_layout::report::MemoryTable;
+    use shm_layout::stats::{Figures, Reason, Refusal, UNKNOWN, incomplete};
 
     fn keys(value: &Value) -> Vec<&str> {
         value.as_object().unwrap().keys().map(String::as_str).collect()
@@ -125,7 +127,7 @@ mod tests {
             has(&device["memory"][kind], &figures);
         }
         has(&device["memory"]["CB"], &["registered_bytes", "resident_bytes"]);
-        has(&device["memory"]["KERNEL"], &["application_bytes", "fabric_bytes", "dispatch_bytes"]);
+        has(&device["memory"]["KERNEL"], &["application_bytes", "fabric_bytes", "dispatch_bytes", "cumulative"]);
         assert_eq!(device["memory"]["DRAM"]["capacity_bytes"], 32u64 << 30);
         assert_eq!(json["devices"][1]["memory"]["DRAM"]["capacity_bytes"], Value::Null);
         let process = &json["processes"][0];
@@ -134,5 +136,17 @@ mod tests {
         assert_eq!((&process["user"], &json["processes"][1]["user"]), (&Value::Null, &Value::from("root")));
         let bytes = seen.snapshot.chips[0].memory[0].footprint_bytes;
         assert_eq!(device["memory"]["DRAM"]["footprint_bytes"].as_u64(), Some(bytes), "exact to the byte");
+    }
+
+    #[test]
+    fn kernels_beyond_what_their_region_holds_are_said_to_be_cumulative() {
+        let kernels = |footprint_bytes, fabric_bytes, capacity_bytes| {
+            let figures = Figures { footprint_bytes, fabric_bytes, capacity_bytes, ..Figures::default() };
+            serde_json::to_value(MemoryTable(vec![(Memory::Kernel, figures)])).unwrap()["KERNEL"]["cumulative"].clone()
+        };
+        assert_eq!(kernels(100, 0, 100), false);
+        assert_eq!(kernels(101, 0, 100), true);
+        assert_eq!(kernels(150, 50, 100), false, "the fabric's kernels lie elsewhere");
+        assert_eq!(kernels(101, 0, UNKNOWN), Value::Null, "nobody told what there is room for");
     }
 }

@@ -29,6 +29,10 @@ struct Chips {
 struct Chip {
     unique: Option<u64>,
     announced: Announced,
+    /// Tensix cores; 0 is not known.
+    cores: u64,
+    /// Bytes of the kernel region that were told since it was opened; 0 is none.
+    kernel_region: u64,
 }
 
 /// How far the announcement of a chip is.
@@ -56,6 +60,7 @@ impl Inherited for Chips {
         for chip in self.chips.values_mut() {
             // Also one that a thread of the parent had begun: that thread is not here.
             chip.announced = Announced::No;
+            chip.kernel_region = 0;
         }
     }
 }
@@ -228,6 +233,10 @@ pub(crate) unsafe fn announce(device: *const c_void, number: u32) {
     // SAFETY: const getters of a live Device.
     let grid = getters.device_grid.map(|get| unsafe { get(device) });
     let cores = grid.map_or(0, |grid| (grid.x * grid.y) as u64);
+    CHIPS.with(|chips| {
+        let chip = chips.chips.entry(number).or_default();
+        (chip.cores, chip.kernel_region) = (cores, 0);
+    });
 
     let mut info = Event::new(Kind::DeviceInfo, Memory::Dram, number);
     info.id = unique.unwrap_or(u64::from(number));
@@ -256,6 +265,18 @@ pub(crate) unsafe fn announce(device: *const c_void, number: u32) {
             let (bytes, banks) = region(allocator, memory);
             capacity(number, memory, bytes, banks);
         }
+    }
+}
+
+/// Each Tensix core of this chip has so many bytes for the kernels of programs. Said when it is new.
+pub(crate) fn kernel_region(number: u32, bytes_per_core: u64) {
+    let new = CHIPS.with(|chips| {
+        let chip = chips.chips.get_mut(&number).filter(|chip| chip.announced == Announced::Done)?;
+        let bytes = bytes_per_core.checked_mul(chip.cores)?;
+        (std::mem::replace(&mut chip.kernel_region, bytes) != bytes).then_some((bytes, chip.cores))
+    });
+    if let Some((bytes, cores)) = new.flatten() {
+        capacity(number, Memory::Kernel, bytes, cores);
     }
 }
 
@@ -359,7 +380,7 @@ mod tests {
     #[test]
     fn a_forked_child_announces_again_what_its_parent_had_begun() {
         let mut chips = Chips::default();
-        chips.chips.insert(0, Chip { unique: Some(7), announced: Announced::Begun });
+        chips.chips.insert(0, Chip { unique: Some(7), announced: Announced::Begun, ..Chip::default() });
         chips.inherit();
         assert!(chips.chips[&0].announced == Announced::No && chips.chips[&0].unique == Some(7));
     }

@@ -147,27 +147,27 @@ pub unsafe extern "C-unwind" fn destroy_mesh(mesh: Object) {
     }
 }
 
-/// `void Device::configure_fabric()`: what is allocated inside is the system's.
+/// `void Device::configure_fabric()`: what is allocated and loaded inside is the fabric's.
 ///
 /// # Safety
 /// Called by tt-metal.
 #[unsafe(export_name = "_ZN2tt8tt_metal6Device16configure_fabricEv")]
 pub unsafe extern "C-unwind" fn configure_fabric(device: Object) {
     let next = next!(c"_ZN2tt8tt_metal6Device16configure_fabricEv", Plain);
-    let _system = enabled().then(SystemWork::begin);
+    let _system = enabled().then(SystemWork::fabric);
     // SAFETY: the arguments are passed on as they came.
     unsafe { next(device) }
 }
 
-/// `void Device::configure_command_queue_programs(DispatchTopology*)`: what is allocated inside is the
-/// system's.
+/// `void Device::configure_command_queue_programs(DispatchTopology*)`: what is allocated and loaded inside is
+/// the dispatcher's.
 ///
 /// # Safety
 /// Called by tt-metal.
 #[unsafe(export_name = "_ZN2tt8tt_metal6Device32configure_command_queue_programsEPNS0_16DispatchTopologyE")]
 pub unsafe extern "C-unwind" fn configure_command_queues(device: Object, topology: Object) {
     let next = next!(c"_ZN2tt8tt_metal6Device32configure_command_queue_programsEPNS0_16DispatchTopologyE", Dispatch);
-    let _system = enabled().then(SystemWork::begin);
+    let _system = enabled().then(SystemWork::dispatch);
     // SAFETY: the arguments are passed on as they came.
     unsafe { next(device, topology) }
 }

@@ -74,6 +74,13 @@ pub(crate) struct CxxVector<T> {
     storage: *const T,
 }
 
+/// A `CoreRangeSet` by value: one vector of ranges, and room for what a version may add behind it.
+#[repr(C)]
+struct Ranges {
+    ranges: CxxVector<c_void>,
+    more: [u64; 29],
+}
+
 type Object = *const c_void;
 type SizeGetter = unsafe extern "C-unwind" fn(Object) -> u64;
 type ObjectGetter = unsafe extern "C-unwind" fn(Object) -> Object;
@@ -108,6 +115,10 @@ pub(crate) struct Getters {
     pub(crate) bank_size: Option<KindGetter>,
     /// `uint32_t CoreRangeSet::num_cores() const`
     pub(crate) cores: Option<IntGetter>,
+    /// `CoreRangeSet Kernel::logical_coreranges() const`, returned through a hidden pointer
+    kernel_cores: Option<unsafe extern "C-unwind" fn(*mut Ranges, Object) -> *mut c_void>,
+    /// `uint32_t Kernel::get_binary_packed_size(IDevice*, int) const`
+    binary_bytes: Option<unsafe extern "C-unwind" fn(Object, Object, c_int) -> u32>,
     /// `tt::ARCH Device::arch() const`
     pub(crate) device_arch: Option<IntGetter>,
     /// `CoreCoord Device::logical_grid_size() const`
@@ -194,6 +205,8 @@ impl Getters {
             banks: symbol!(c"_ZNK2tt8tt_metal13AllocatorImpl13get_num_banksERKNS0_10BufferTypeE"),
             bank_size: symbol!(c"_ZNK2tt8tt_metal13AllocatorImpl13get_bank_sizeERKNS0_10BufferTypeE"),
             cores: symbol!(c"_ZNK2tt8tt_metal12CoreRangeSet9num_coresEv"),
+            kernel_cores: symbol!(c"_ZNK2tt8tt_metal6Kernel18logical_corerangesEv"),
+            binary_bytes: symbol!(c"_ZNK2tt8tt_metal6Kernel22get_binary_packed_sizeEPNS0_7IDeviceEi"),
             device_arch: symbol!(c"_ZNK2tt8tt_metal6Device4archEv"),
             device_grid: symbol!(c"_ZNK2tt8tt_metal6Device17logical_grid_sizeEv"),
             device_l1: symbol!(c"_ZNK2tt8tt_metal6Device16l1_size_per_coreEv"),
@@ -269,6 +282,29 @@ impl Getters {
         };
         let (start, end) = (corner(self.range_start)?, corner(self.range_end)?);
         Some(Place { rows: (start.0, end.0), columns: (start.1, end.1) })
+    }
+
+    /// Bytes of the first `count` binaries of a kernel on all its cores together.
+    ///
+    /// # Safety
+    /// `kernel` is a live `Kernel*` that has so many binaries for the live `IDevice*`.
+    pub(crate) unsafe fn kernel_bytes(&self, kernel: Object, device: Object, count: usize) -> Option<u64> {
+        let (cores_of, count_cores, bytes, delete) =
+            (self.kernel_cores?, self.cores?, self.binary_bytes?, self.delete?);
+        let count = c_int::try_from(count).ok()?;
+        // SAFETY: a const getter that looks up what tt-metal has just looked up itself.
+        let per_core: u64 = (0..count).map(|at| u64::from(unsafe { bytes(kernel, device, at) })).sum();
+        let none = CxxVector { begin: std::ptr::null(), end: std::ptr::null(), storage: std::ptr::null() };
+        let mut ranges = Ranges { ranges: none, more: [0; 29] };
+        // SAFETY: the getter constructs a CoreRangeSet, which is smaller than this, in `ranges`.
+        unsafe { cores_of(&raw mut ranges, kernel) };
+        // SAFETY: a const getter of that set.
+        let cores = unsafe { count_cores((&raw const ranges).cast()) };
+        if !ranges.ranges.begin.is_null() {
+            // SAFETY: the set's own storage, freed as its destructor would: ranges are plain numbers.
+            unsafe { delete(ranges.ranges.begin.cast_mut()) };
+        }
+        per_core.checked_mul(u64::from(cores))
     }
 
     /// The unique id of the chip with this logical number.

@@ -4,11 +4,12 @@
 //! producer about it. The first happens outside of any `catch_unwind`, so C++ exceptions pass as if
 //! the hook were not there. The second happens inside [`aside`].
 
+use shm_layout::event::flags as bits;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 thread_local! {
-    static SYSTEM: Cell<u32> = const { Cell::new(0) };
+    static SYSTEM: Cell<u16> = const { Cell::new(0) };
     static ASIDE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -29,27 +30,61 @@ pub(crate) fn aside(work: impl FnOnce()) {
     });
 }
 
-/// While one lives, what this thread allocates is the system's (fabric, dispatch), not the
-/// application's. Dropped on the way out of the bracketed call, also when that throws.
-pub(crate) struct SystemWork;
+/// While one lives, what this thread allocates is the system's, not the application's. Dropped on the way
+/// out of the bracketed call, also when that throws; then what was before is so again.
+pub(crate) struct SystemWork(u16);
 
 impl SystemWork {
-    pub(crate) fn begin() -> Self {
-        let _ = SYSTEM.try_with(|depth| depth.set(depth.get().saturating_add(1)));
-        Self
+    /// Of the fabric, between the chips.
+    pub(crate) fn fabric() -> Self {
+        Self::begin(bits::SYSTEM | bits::FABRIC)
+    }
+
+    /// Of the dispatcher, between the host and the chip.
+    pub(crate) fn dispatch() -> Self {
+        Self::begin(bits::SYSTEM | bits::DISPATCH)
+    }
+
+    fn begin(flags: u16) -> Self {
+        Self(SYSTEM.try_with(|now| now.replace(flags)).unwrap_or(0))
     }
 }
 
 impl Drop for SystemWork {
     fn drop(&mut self) {
-        let _ = SYSTEM.try_with(|depth| depth.set(depth.get().saturating_sub(1)));
+        let _ = SYSTEM.try_with(|now| now.set(self.0));
     }
 }
 
 /// Flags of everything that this thread reports now.
 pub(crate) fn flags() -> u16 {
-    match SYSTEM.try_with(Cell::get) {
-        Ok(0) | Err(_) => 0,
-        Ok(_) => shm_layout::event::flags::SYSTEM,
+    kernel_flags() & bits::SYSTEM
+}
+
+/// Flags of a kernel: also whose of the system it is.
+pub(crate) fn kernel_flags() -> u16 {
+    SYSTEM.try_with(Cell::get).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_work_ends_with_its_bracket_also_when_that_unwinds() {
+        assert_eq!(kernel_flags(), 0);
+        let thrown = std::panic::catch_unwind(|| {
+            let _fabric = SystemWork::fabric();
+            assert_eq!(kernel_flags(), bits::SYSTEM | bits::FABRIC);
+            {
+                let _dispatch = SystemWork::dispatch();
+                assert_eq!(kernel_flags(), bits::SYSTEM | bits::DISPATCH);
+                assert_eq!(flags(), bits::SYSTEM, "only kernels are of one or the other");
+            }
+            assert_eq!(kernel_flags(), bits::SYSTEM | bits::FABRIC);
+            std::panic::resume_unwind(Box::new(()));
+        });
+        assert!(thrown.is_err());
+        assert_eq!(kernel_flags(), 0);
     }
 }

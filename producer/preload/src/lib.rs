@@ -8,6 +8,7 @@
 //!   Device         (devices)      DeviceInfo, Capacity, DeviceClose                 one per chip
 //!   ProgramImpl    (programs,     Alloc, FreeAll of CBs; ProgramResident            one per chip
 //!                   circular_buffers)
+//!   Kernel         (kernels)      Alloc, FreeAll of KERNEL; its Capacity             one per chip
 //! ```
 //!
 //! What is exact, what is not covered and what was seen of tt-metal is in docs/hooks.md.
@@ -21,6 +22,7 @@ pub mod copies;
 mod devices;
 mod getters;
 mod guard;
+mod kernels;
 mod next;
 mod programs;
 mod registry;

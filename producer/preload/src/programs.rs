@@ -1,12 +1,13 @@
-//! Programs: which there are, what each holds in L1, and which is resident on which chip.
+//! Programs: which there are, what each holds in L1, which kernels each has loaded, and which is resident
+//! on which chip.
 
 use crate::chips;
 use crate::getters::{Getters, Place};
-use crate::guard::{aside, enabled, flags};
+use crate::guard::{aside, enabled, flags, kernel_flags};
 use crate::next::next;
 use crate::registry::{Inherited, Registry};
 use shm_layout::event::{Event, Kind, Memory, flags as bits};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,6 +20,8 @@ static IDS: AtomicU64 = AtomicU64::new(1);
 struct Programs {
     /// `ProgramImpl*` -> the program; an address may come again after its program is gone.
     programs: HashMap<usize, Program>,
+    /// `Kernel*` -> its `ProgramImpl*`, for as long as the program is known.
+    kernels: HashMap<usize, usize>,
     /// Chip -> the program dispatched to it last.
     resident: HashMap<u32, u32>,
     last: u32,
@@ -30,6 +33,18 @@ struct Program {
     /// The part of a mesh that it runs on, if it is not all of it.
     place: Option<Place>,
     held: Vec<Held>,
+    /// The kernels in it, loaded or not.
+    kernels: Vec<usize>,
+    loaded: Vec<Loaded>,
+}
+
+/// The binaries of one kernel on one chip.
+#[derive(Clone, Copy)]
+struct Loaded {
+    kernel: usize,
+    chip: u32,
+    /// Bytes on all its cores together.
+    size: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -88,6 +103,7 @@ impl Inherited for Programs {
         self.resident.clear();
         for program in self.programs.values_mut() {
             program.held.clear();
+            program.loaded.clear();
         }
     }
 }
@@ -97,7 +113,7 @@ impl Programs {
         let Self { programs, last, .. } = self;
         programs.entry(program as usize).or_insert_with(|| {
             *last = last.wrapping_add(1).max(1);
-            Program { number: *last, place: None, held: Vec::new() }
+            Program { number: *last, place: None, held: Vec::new(), kernels: Vec::new(), loaded: Vec::new() }
         })
     }
 }
@@ -151,21 +167,73 @@ pub(crate) unsafe fn hold(program: Object, device: Object, part: Part, first: bo
     }
 }
 
-/// The program gives back what it holds, and is forgotten: its address may be another's next.
-pub(crate) fn release(program: Object) {
-    let Some(Some(program)) = PROGRAMS.with(|programs| programs.programs.remove(&(program as usize))) else { return };
-    let mut chips: Vec<u32> = program.held.iter().map(|held| held.chip).collect();
-    chips.sort_unstable();
-    chips.dedup();
+/// The program has this kernel from now on.
+pub(crate) fn has_kernel(program: Object, kernel: Object) {
+    PROGRAMS.with(|programs| {
+        programs.of(program).kernels.push(kernel as usize);
+        programs.kernels.insert(kernel as usize, program as usize);
+    });
+}
+
+/// The binaries of a kernel have their places on the chips of this device; `size` bytes on all its cores
+/// together. Said once for each chip; of a kernel of no known program, nothing is.
+///
+/// # Safety
+/// `device` is the live `IDevice*` that the program of the kernel is finalised for.
+pub(crate) unsafe fn load(kernel: Object, device: Object, size: u64) {
+    let kernel = kernel as usize;
+    let place = PROGRAMS.with(|programs| Some(programs.programs.get(programs.kernels.get(&kernel)?)?.place)).flatten();
+    let Some(place) = place else { return };
+    // SAFETY: the caller's promise.
+    let chips = unsafe { chips::covered_at(device, place) };
+    let new = PROGRAMS.with(|programs| {
+        let program = programs.programs.get_mut(programs.kernels.get(&kernel)?)?;
+        let is_new = |chip: &&u32| !program.loaded.iter().any(|there| (there.kernel, there.chip) == (kernel, **chip));
+        let new: Vec<u32> = chips.iter().filter(is_new).copied().collect();
+        program.loaded.extend(new.iter().map(|&chip| Loaded { kernel, chip, size }));
+        Some((program.number, new))
+    });
+    let Some((number, chips)) = new.flatten() else { return };
+    // Relaxed: a number of its own for each, nothing else.
+    let id = IDS.fetch_add(1, Ordering::Relaxed);
     for chip in chips {
-        let mut event = Event::new(Kind::FreeAll, Memory::Cb, chip);
-        event.context = program.number;
-        // No flags: they are of a block, and one that is borrowed would make the others take nothing too.
-        for held in program.held.iter().filter(|held| held.chip == chip) {
-            event.id += 1;
-            event.size += held.taken();
+        let mut event = Event::new(Kind::Alloc, Memory::Kernel, chip);
+        event.id = id;
+        event.size = size;
+        event.context = number;
+        event.flags = kernel_flags();
+        producer::process::record(event);
+    }
+}
+
+/// The program gives back what it holds, its kernels go, and it is forgotten: its address may be another's next.
+pub(crate) fn release(program: Object) {
+    let gone = PROGRAMS.with(|programs| {
+        let gone = programs.programs.remove(&(program as usize))?;
+        for kernel in &gone.kernels {
+            programs.kernels.remove(kernel);
         }
-        event.footprint = event.size;
+        Some(gone)
+    });
+    let Some(program) = gone.flatten() else { return };
+    // No flags: they are of a block, and one that is borrowed would make the others take nothing too.
+    end(Memory::Cb, program.number, program.held.iter().map(|held| (held.chip, held.taken())));
+    end(Memory::Kernel, program.number, program.loaded.iter().map(|loaded| (loaded.chip, loaded.size)));
+}
+
+/// One `FreeAll` for each chip of these blocks of a program.
+fn end(memory: Memory, program: u32, blocks: impl Iterator<Item = (u32, u64)>) {
+    let mut sums: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    for (chip, bytes) in blocks {
+        let sum = sums.entry(chip).or_default();
+        *sum = (sum.0 + 1, sum.1 + bytes);
+    }
+    for (chip, (blocks, bytes)) in sums {
+        let mut event = Event::new(Kind::FreeAll, memory, chip);
+        event.context = program;
+        event.id = blocks;
+        event.size = bytes;
+        event.footprint = bytes;
         producer::process::record(event);
     }
 }
@@ -176,6 +244,7 @@ pub(crate) fn chip_closed(chip: u32) {
         programs.resident.remove(&chip);
         for program in programs.programs.values_mut() {
             program.held.retain(|held| held.chip != chip);
+            program.loaded.retain(|loaded| loaded.chip != chip);
         }
     });
 }

@@ -1,5 +1,8 @@
 //! Every symbol of tt-metal that the hooks know, for a look at a libtt_metal.so without running it.
 
+/// The versions of ttnn that the hooks were tried with, the first and the last: major, minor.
+pub const TRIED: [(u32, u32); 2] = [(0, 75), (0, 81)];
+
 /// What a symbol is for. Where one is missing, this is what the hooks do less well or not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Gives {
@@ -25,6 +28,8 @@ pub enum Gives {
     Scratchpads,
     /// Which program was dispatched to which chip last.
     Residency,
+    /// Kernels of programs.
+    Kernels,
     /// Telling fabric and dispatch from the application.
     System,
 }
@@ -164,6 +169,32 @@ pub const HOOKED: &[Symbol] = &[
         "MeshWorkloadImpl::add_program(MeshCoordinateRange const&, Program&&)",
         Gives::Residency,
     ),
+    optional(
+        "_ZN2tt8tt_metal6detail11ProgramImpl10add_kernelERKSt10shared_ptrINS0_6KernelEERKNS0_23HalProgrammableCoreTypeE",
+        "detail::ProgramImpl::add_kernel(std::shared_ptr<Kernel> const&, HalProgrammableCoreType const&)",
+        Gives::Kernels,
+    ),
+    optional(
+        "_ZN2tt8tt_metal16program_dispatch20finalize_kernel_binsEPNS0_7IDeviceEjRKSt13unordered_mapIjSt10shared_ptrINS0_6KernelEESt4hashIjESt8equal_toIjESaISt4pairIKjS7_EEERSt6vectorIS5_INS0_11KernelGroupEESaISL_EEjRjSP_",
+        "program_dispatch::finalize_kernel_bins(IDevice*, unsigned int, std::unordered_map<unsigned int, std::shared_ptr<Kernel>> const&, std::vector<std::shared_ptr<KernelGroup>>&, unsigned int, unsigned int&, unsigned int&)",
+        Gives::Kernels,
+    ),
+    optional("_ZNK2tt8tt_metal6Kernel8binariesEm", "Kernel::binaries(unsigned long) const", Gives::Kernels),
+    optional(
+        "_ZN2tt8tt_metal6detail11ProgramImpl26generate_dispatch_commandsEPNS0_11distributed10MeshDeviceEb",
+        "detail::ProgramImpl::generate_dispatch_commands(MeshDevice*, bool)",
+        Gives::Capacities,
+    ),
+    optional(
+        "_ZN2tt8tt_metal21WorkerConfigBufferMgr15init_add_bufferEjj",
+        "WorkerConfigBufferMgr::init_add_buffer(unsigned int, unsigned int)",
+        Gives::Capacities,
+    ),
+    optional(
+        "_ZN2tt8tt_metal21WorkerConfigBufferMgr7reserveERKSt6vectorIjSaIjEE",
+        "WorkerConfigBufferMgr::reserve(std::vector<unsigned int> const&)",
+        Gives::Capacities,
+    ),
 ];
 
 /// Getters and tables of virtual functions that it asks.
@@ -196,6 +227,12 @@ pub const ASKED: &[Symbol] = &[
         Gives::Capacities,
     ),
     optional("_ZNK2tt8tt_metal12CoreRangeSet9num_coresEv", "CoreRangeSet::num_cores() const", Gives::CircularBuffers),
+    optional("_ZNK2tt8tt_metal6Kernel18logical_corerangesEv", "Kernel::logical_coreranges() const", Gives::Kernels),
+    optional(
+        "_ZNK2tt8tt_metal6Kernel22get_binary_packed_sizeEPNS0_7IDeviceEi",
+        "Kernel::get_binary_packed_size(IDevice*, int) const",
+        Gives::Kernels,
+    ),
     optional("_ZNK2tt8tt_metal6Device4archEv", "Device::arch() const", Gives::Devices),
     optional("_ZNK2tt8tt_metal6Device17logical_grid_sizeEv", "Device::logical_grid_size() const", Gives::Capacities),
     optional("_ZNK2tt8tt_metal6Device16l1_size_per_coreEv", "Device::l1_size_per_core() const", Gives::Capacities),
@@ -247,12 +284,13 @@ pub const ASKED: &[Symbol] = &[
 mod tests {
     use super::{ASKED, HOOKED};
 
-    const SOURCES: [&str; 6] = [
+    const SOURCES: [&str; 7] = [
         include_str!("blocks.rs"),
         include_str!("buffers.rs"),
         include_str!("circular_buffers.rs"),
         include_str!("devices.rs"),
         include_str!("getters.rs"),
+        include_str!("kernels.rs"),
         include_str!("programs.rs"),
     ];
 

@@ -52,6 +52,11 @@ workloads! {
     operations_p150: "operations" on "p150";
     operations_n150: "operations" on "n150";
     operations_4xp150: "operations" on "4xp150";
+    operations_8xp150: "operations" on "8xp150";
+    kernels_p150: "kernels" on "p150";
+    kernels_n150: "kernels" on "n150";
+    kernels_8xp150: "kernels" on "8xp150";
+    fabric_kernels_4xp150: "fabric_kernels" on "4xp150";
     tensors_n300: "tensors" on "n300";
     meshes_n300: "meshes" on "n300";
     trace_p150: "trace" on "p150";
@@ -72,6 +77,7 @@ workloads! {
     left_open_p150: "left_open" on "p150";
     left_open_4xp150: "left_open" on "4xp150";
     acceptance_4xp150: "acceptance" on "4xp150";
+    acceptance_8xp150: "acceptance" on "8xp150";
     acceptance_n150: "acceptance" on "n150";
 }
 
@@ -97,7 +103,7 @@ with_ttnn! {
         session.see("the survivor alone", |stats| rows_of(stats, killed) == 0 && agrees(stats, &survivor));
         let (line, noticed) = session.death_of(killed);
         assert!(noticed - at < 1.0, "noticed after {} s", noticed - at);
-        for word in ["buffer", "CB", "B)"] {
+        for word in ["buffer", "CB", "kernel", "B)"] {
             assert!(line.contains(word), "{line:?} does not name {word:?}");
         }
         stays.tell("check after the other one's death");
@@ -116,8 +122,10 @@ with_ttnn! {
         killed.tell("check held");
         let held = killed.truth();
         let pid = killed.pid;
-        session.see("circular buffers of it", |stats| {
-            memory_of(stats, pid, "CB", "registered_bytes") > 0 && agrees(stats, &held)
+        session.see("circular buffers and kernels of it", |stats| {
+            memory_of(stats, pid, "CB", "registered_bytes") > 0
+                && memory_of(stats, pid, "KERNEL", "application_bytes") > 0
+                && agrees(stats, &held)
         });
         let at = killed.kill();
         // Every kind, also kernels and circular buffers.
@@ -193,6 +201,29 @@ with_ttnn! {
         assert_eq!(session.files(), [""; 0]);
         assert_eq!(session.run(&["plain.py", "exit"]).status.code(), Some(7));
         assert_eq!(session.files(), [""; 0]);
+    }
+
+    /// "6.4 MB of kernels before the crash, 0.2 MB for ever after": a process that is killed with kernels of its
+    /// application and of the fabric leaves none of either, three times over.
+    fn killed_with_live_kernels(session on "4xp150") {
+        session.start_aggregator();
+        for _ in 0..3 {
+            let mut killed = Worker::start(session);
+            killed.tell("alloc 3");
+            killed.tell("operate");
+            killed.tell("check held");
+            let pid = killed.pid;
+            let kernels = |stats: &Value| memory_of(stats, pid, "KERNEL", "application_bytes");
+            let held = kernels(&session.see("its kernels", |stats| kernels(stats) > 0));
+            killed.tell("operate");
+            killed.tell("check cached programs load nothing again");
+            session.see("the same kernels", |stats| kernels(stats) == held);
+            let at = killed.kill();
+            session.wait_until_nothing_is_held();
+            let (line, noticed) = session.death_of(pid);
+            assert!(noticed - at < 1.0, "noticed after {} s", noticed - at);
+            assert!(line.contains("kernels ("), "{line:?}");
+        }
     }
 
     /// "System buffers leak 14 MB per run": three runs, and nothing is left after each, with the same aggregator.
@@ -304,6 +335,22 @@ with_ttnn! {
         let ended = session.run_untracked(&["tensors.py"], &[]);
         assert_eq!(ended.status.code(), Some(1));
         assert!(ended.err.contains("tt-alloc and the allocator disagree"), "{}", ended.err);
+    }
+
+    /// Of a version that nobody tried `doctor` says so, and what it finds in it all the same.
+    fn doctor_knows_what_was_tried(session on "p150") {
+        let package = session.package();
+        for tried in ["0.75.0", "0.81.1", "0.81.7.dev3"] {
+            let said = session.doctor_of_version(tried, &package);
+            assert!(said.starts_with("ok ") && said.contains(&format!("ttnn {tried}: tracked; ")), "{said}");
+        }
+        for other in ["0.74.9", "0.82.0", "1.80.0", "nightly"] {
+            let said = session.doctor_of_version(other, &package);
+            let words = format!("ttnn {other}: not one that was tried (0.75 to 0.81); tracked; ");
+            assert!(said.starts_with("note ") && said.contains(&words), "{said}");
+        }
+        let said = session.doctor();
+        assert!(said.starts_with("ok ") && said.contains(": tracked; all "), "{said}");
     }
 
     /// Killed while no aggregator runs: `tt-alloc gc` removes what it left.

@@ -199,6 +199,8 @@ impl Serialize for MemoryFigures<'_> {
                 map.serialize_entry("application_bytes", &application)?;
                 map.serialize_entry("fabric_bytes", &f.fabric_bytes)?;
                 map.serialize_entry("dispatch_bytes", &f.dispatch_bytes)?;
+                // More than the chip's region for them holds at a time: what programs have loaded so far, not what is there.
+                map.serialize_entry("cumulative", &f.capacity().map(|capacity| application > capacity))?;
             }
             _ => {}
         }

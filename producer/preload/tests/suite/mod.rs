@@ -1,8 +1,10 @@
 //! What the ttnn suite stands on: a provisioned Python with ttnn, our binaries, and a session per test.
+#![allow(dead_code, reason = "each test target uses a part")]
 
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -34,7 +36,7 @@ pub struct Bench {
 pub fn provisioned(test: &str) -> Option<&'static Bench> {
     static BENCH: OnceLock<Result<Bench, String>> = OnceLock::new();
     let bench = BENCH.get_or_init(|| {
-        let made = Bench::make();
+        let made = Bench::make(None);
         if let Err(why) = &made {
             let bar = "!".repeat(78);
             // Not eprintln!: the test harness would swallow it.
@@ -56,37 +58,67 @@ pub fn provisioned(test: &str) -> Option<&'static Bench> {
     }
 }
 
-impl Bench {
-    fn make() -> Result<Self, String> {
-        let testbed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ttnn");
-        // <target>/<profile>/deps/<this test>
-        let me = std::env::current_exe().expect("this test has a path");
-        let profile = me.ancestors().nth(2).expect("in a profile's directory");
-        let target = profile.parent().expect("in a target directory");
-        let scratch = target.join("ttnn");
+/// A ttnn wheel and the Python that it is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wheel<'a> {
+    pub version: &'a str,
+    pub python: &'a str,
+}
 
-        let setup = Command::new(testbed.join("setup.sh")).arg(&scratch).stdin(Stdio::null()).output();
+impl Bench {
+    /// One with this wheel in a directory of its own, or the usual one.
+    pub fn make(wheel: Option<Wheel<'_>>) -> Result<Self, String> {
+        let mut setup = Command::new(Path::new(TESTBED).join("setup.sh"));
+        let scratch = target().join(match wheel {
+            None => "ttnn".to_owned(),
+            Some(Wheel { version, python }) => {
+                setup.env("TTNN_VERSION", version).env("TTNN_PYTHON", python).env_remove("PYTHON");
+                format!("ttnn-{version}-python{python}")
+            }
+        });
+        let setup = setup.arg(&scratch).stdin(Stdio::null()).output();
         let setup = setup.map_err(|error| format!("setup.sh: {error}"))?;
         if !setup.status.success() {
             return Err(format!("setup.sh: {}\n{}", setup.status, String::from_utf8_lossy(&setup.stderr)));
         }
-        let python = PathBuf::from(String::from_utf8_lossy(&setup.stdout).trim());
+        Ok(Self::with(PathBuf::from(String::from_utf8_lossy(&setup.stdout).trim()), scratch))
+    }
 
-        build(target, profile);
+    /// One without ttnn: this program is run in the place of Python.
+    pub fn of_program(program: PathBuf) -> Self {
+        let scratch = program.with_file_name("runs");
+        Self::with(program, scratch)
+    }
+
+    fn with(python: PathBuf, scratch: PathBuf) -> Self {
+        let profile = profile();
+        build(&target(), &profile);
         let built = |name: &str| {
             let path = profile.join(name);
             assert!(path.is_file(), "{} was not built", path.display());
             path
         };
-        Ok(Self {
+        Self {
             python,
             aggregator: built("aggregator"),
             tt_alloc: built("tt-alloc"),
             hooks: built("libtt_alloc_preload.so"),
-            testbed,
+            testbed: PathBuf::from(TESTBED),
             scratch,
-        })
+        }
     }
+}
+
+const TESTBED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ttnn");
+
+/// <target>/<profile>, of <target>/<profile>/deps/<this test>.
+fn profile() -> PathBuf {
+    let me = std::env::current_exe().expect("this test has a path");
+    me.ancestors().nth(2).expect("in a profile's directory").to_owned()
+}
+
+fn target() -> PathBuf {
+    profile().parent().expect("in a target directory").to_owned()
 }
 
 /// The binaries of the other packages, which cargo does not build for the tests of this one.
@@ -278,6 +310,40 @@ impl Session {
         let find = |stats: &Value| stats["events"].as_array().unwrap().iter().find(about).cloned();
         let line = find(&self.see("a line about the death", |stats| find(stats).is_some())).unwrap();
         (line["text"].as_str().unwrap().to_owned(), line["time_unix_seconds"].as_f64().unwrap())
+    }
+
+    /// What `tt-alloc doctor` says of the tt-metal of the Python of this session.
+    pub fn doctor(&self) -> String {
+        self.doctor_of(&self.bench.python)
+    }
+
+    /// The same of a Python that says of itself that it has this version of ttnn, with this package.
+    pub fn doctor_of_version(&self, version: &str, package: &Path) -> String {
+        let python = self.directory.join("python");
+        fs::write(&python, format!("#!/bin/sh\necho '{}'\necho '{version}'\n", package.display())).unwrap();
+        fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
+        self.doctor_of(&python)
+    }
+
+    fn doctor_of(&self, python: &Path) -> String {
+        let ran = self.command(&self.bench.tt_alloc).arg("doctor").arg("--python").arg(python).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        said.lines().find(|line| line.contains("  tt-metal ")).unwrap_or_else(|| panic!("{said}")).to_owned()
+    }
+
+    /// The ttnn package of this session's Python.
+    pub fn package(&self) -> PathBuf {
+        let site = self.bench.python.ancestors().nth(2).unwrap().join("lib");
+        let packages = fs::read_dir(site).unwrap().flatten().map(|entry| entry.path().join("site-packages/ttnn"));
+        packages.into_iter().find(|package| package.is_dir()).unwrap()
+    }
+
+    /// What `tt-alloc buffers` lists of a process.
+    pub fn buffers(&self, pid: u32) -> Vec<Value> {
+        let mut command = self.command(&self.bench.tt_alloc);
+        let shown = command.args(["buffers", "--json", "--pid", &pid.to_string()]).output().unwrap();
+        let shown: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+        shown["buffers"].as_array().unwrap().clone()
     }
 
     /// `tt-alloc gc`.

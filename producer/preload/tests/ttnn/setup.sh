@@ -4,7 +4,8 @@
 #
 #   setup.sh [DIR]       default DIR: $CARGO_TARGET_DIR/ttnn, else target/ttnn
 #
-# TTNN_VERSION chooses the wheel, PYTHON the interpreter to start from. When DIR
+# TTNN_VERSION chooses the wheel, PYTHON the interpreter to start from, TTNN_PYTHON
+# (3.12 or 3.10) one of that version. When DIR
 # is ready already, this only looks. Exit code 3: something is missing here, and
 # the message says what.
 set -euo pipefail
@@ -27,7 +28,7 @@ exec 9>"$dir/lock"
 flock 9
 
 # Same wheel, same compiler: nothing to do.
-wanted="ttnn $version $(cksum <"$here/$compiler")"
+wanted="ttnn $version${TTNN_PYTHON:+ python $TTNN_PYTHON} $(cksum <"$here/$compiler")"
 if [ -x "$venv/bin/python" ] && [ "$(cat "$ready" 2>/dev/null)" = "$wanted" ] \
     && command -v riscv64-unknown-elf-gcc >/dev/null; then
     echo "$venv/bin/python"
@@ -36,7 +37,8 @@ fi
 
 # The wheel exists for CPython 3.12 and 3.10 only.
 usable() {
-    "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 12), (3, 10)))' 2>/dev/null
+    "$1" -c 'import sys, venv, ensurepip; sys.exit("%d.%d" % sys.version_info[:2] not in sys.argv[1].split())' \
+        "${TTNN_PYTHON:-3.12 3.10}" 2>/dev/null
 }
 
 find_python() {
@@ -57,7 +59,7 @@ find_python() {
                 return
             fi
         done
-        uv python install --quiet 3.12 >&2 && uv python find 3.12
+        uv python install --quiet "${TTNN_PYTHON:-3.12}" >&2 && uv python find "${TTNN_PYTHON:-3.12}"
     fi
 }
 
@@ -71,7 +73,7 @@ fi
 rm -f "$ready"
 if ! { [ -x "$venv/bin/python" ] && usable "$venv/bin/python"; }; then
     python=$(find_python) || true
-    [ -n "$python" ] || missing "no Python 3.12 or 3.10 with venv in PATH, pyenv, /usr/local, /opt or uv (or set PYTHON)"
+    [ -n "$python" ] || missing "no Python ${TTNN_PYTHON:-3.12 or 3.10} with venv in PATH, pyenv, /usr/local, /opt or uv (or set PYTHON)"
     rm -rf "$venv"
     "$python" -m venv "$venv" >&2
 fi

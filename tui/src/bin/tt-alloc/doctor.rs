@@ -68,10 +68,10 @@ impl Doctor {
 
     fn tt_metal(&self) -> Finding {
         let what = "tt-metal";
-        let library = match &self.library {
-            Some(library) => library.clone(),
+        let (version, library) = match &self.library {
+            Some(library) => (String::new(), library.clone()),
             None => match find_tt_metal(&self.python) {
-                Ok(library) => library,
+                Ok(found) => found,
                 Err(error) => {
                     let python = self.python.display();
                     let text =
@@ -80,8 +80,21 @@ impl Doctor {
                 }
             },
         };
+        let ttnn = if version.is_empty() { String::new() } else { format!("ttnn {version}: ") };
         match capabilities(&library) {
-            Ok((verdict, text)) => finding(what, verdict, format!("{}: {text}", library.display())),
+            Ok((verdict, text)) if version.is_empty() || is_tried(&version) => {
+                finding(what, verdict, format!("{ttnn}{text} ({})", library.display()))
+            }
+            Ok((verdict, text)) => {
+                let [(_, first), (_, last)] = symbols::TRIED;
+                let verdict = if verdict == Verdict::Good { Verdict::Note } else { verdict };
+                let text =
+                    format!("{ttnn}not one that was tried (0.{first} to 0.{last}); {text} ({})", library.display());
+                finding(what, verdict, text).next(
+                    "compare once: `tt-alloc stats` beside ttnn.get_memory_view of your program; where they differ, use a version \
+                     that was tried",
+                )
+            }
             Err(error) => finding(what, Verdict::Bad, format!("{}: {error:#}", library.display())),
         }
     }
@@ -173,15 +186,29 @@ fn hooks() -> Finding {
     }
 }
 
-/// libtt_metal.so of a Python's ttnn, without importing it.
-fn find_tt_metal(python: &Path) -> anyhow::Result<PathBuf> {
-    const ASK: &str = "import importlib.util as u; print(u.find_spec('ttnn').submodule_search_locations[0])";
+/// Whether the hooks were tried with this version of ttnn.
+fn is_tried(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
+    let [first, last] = symbols::TRIED;
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(major), Some(minor)) => (first..=last).contains(&(major, minor)),
+        _ => false,
+    }
+}
+
+/// The version of a Python's ttnn (empty where it does not say) and its libtt_metal.so, without importing it.
+fn find_tt_metal(python: &Path) -> anyhow::Result<(String, PathBuf)> {
+    const ASK: &str = "import importlib.util as u, importlib.metadata as m; print(u.find_spec('ttnn').submodule_search_locations[0]); \
+                       print(m.version('ttnn'))";
     let output = Command::new(python).args(["-c", ASK]).stderr(Stdio::null()).output().context("it does not run")?;
-    anyhow::ensure!(output.status.success(), "no such package");
-    let package = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    // The first line comes also where there is no metadata of the package.
+    let said = String::from_utf8_lossy(&output.stdout);
+    let mut lines = said.lines();
+    let package = PathBuf::from(lines.next().context("no such package")?.trim());
+    let version = lines.next().unwrap_or_default().trim().to_owned();
     let library = package.join("build/lib/libtt_metal.so");
     anyhow::ensure!(library.is_file(), "{} is not there", library.display());
-    Ok(library)
+    Ok((version, library))
 }
 
 /// What the hooks can see of this tt-metal.
@@ -212,7 +239,7 @@ fn capabilities(library: &Path) -> anyhow::Result<(Verdict, String)> {
     } else if !lacking.is_empty() {
         (Verdict::Note, format!("tracked; some functions differ in this version for {}", lacking.join(", ")))
     } else {
-        (Verdict::Good, format!("all {wanted} functions that the hooks know are there"))
+        (Verdict::Good, format!("tracked; all {wanted} functions that the hooks know are there"))
     })
 }
 
@@ -237,6 +264,7 @@ fn words(gives: Gives) -> &'static str {
         Gives::DataflowBuffers => "dataflow buffers",
         Gives::Scratchpads => "scratchpads",
         Gives::Residency => "resident programs",
+        Gives::Kernels => "kernels",
         Gives::System => "system or application",
     }
 }

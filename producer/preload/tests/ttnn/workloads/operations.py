@@ -4,7 +4,7 @@ What a program will take for circular buffers is known without tt-alloc: a graph
 capture in NO_DISPATCH mode lists them, per core, and runs nothing.
 """
 import ttnn
-from truth import Truth, circular_bytes, tensor
+from truth import DATAFLOW, RESIDENCY, Truth, circular_bytes, tensor
 
 graph = ttnn._ttnn.graph
 truth = Truth()
@@ -41,7 +41,7 @@ held = []
 registered = 0
 for name, operation in OPERATIONS.items():
     plan = planned(operation)
-    assert plan > 0, f"the capture of {name} saw no circular buffers"
+    assert plan > 0 or not DATAFLOW, f"the capture of {name} saw no circular buffers"
     truth.check(f"{name}: a capture that runs nothing allocates nothing")
     truth.check_circular(f"{name}: nor circular buffers", registered)
 
@@ -58,10 +58,11 @@ for name, operation in OPERATIONS.items():
     truth.check(f"{name} from the program cache")
     truth.check_circular(f"{name}: cached, no more of them", registered)
     figures, _ = truth.circular()
-    for chip, figure in figures.items():
+    for chip, figure in figures.items() if plan > 0 else ():
         # Of an operation of several programs, the last one stays.
         resident = figure["resident_bytes"]
-        assert resident == plan if entries == before + 1 else 0 < resident < plan, f"{name} takes {plan} on {chip}, tt-alloc says {figure}"
+        right = (resident == plan if entries == before + 1 else 0 < resident < plan) if RESIDENCY else resident == 0
+        assert right, f"{name} takes {plan} on {chip}, tt-alloc says {figure}"
 
 device.clear_program_cache()
 truth.check("program cache cleared")

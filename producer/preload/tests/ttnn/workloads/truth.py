@@ -7,6 +7,7 @@ asks until both agree, and gives up with both tables after `PATIENCE`.
 Environment: TT_ALLOC is the path of `tt-alloc`; without it `check` does nothing
 (so that a workload can also be run by hand, untracked). TT_ALLOC_PATIENCE: seconds.
 """
+import importlib.metadata
 import json
 import os
 import re
@@ -19,6 +20,10 @@ import ttnn
 PATIENCE = float(os.environ.get("TT_ALLOC_PATIENCE", "20"))
 KINDS = ("DRAM", "L1", "L1_SMALL", "TRACE")
 LEAST_SAMPLES = 10
+VERSION = tuple(int(number) for number in importlib.metadata.version("ttnn").split(".")[:2])
+# What each version lets the hooks see: dataflow buffers, which program is resident, and, on mock devices only, whether kernels
+# get so far as to have their places.
+DATAFLOW, RESIDENCY, KERNELS = VERSION >= (0, 79), VERSION >= (0, 76), VERSION >= (0, 81)
 TILE, ROW = ttnn.TILE_LAYOUT, ttnn.ROW_MAJOR_LAYOUT
 DRAM, L1 = ttnn.DRAM_MEMORY_CONFIG, ttnn.L1_MEMORY_CONFIG
 
@@ -44,9 +49,10 @@ def tensor(device, shape=(1, 1, 64, 64), dtype=ttnn.bfloat16, layout=TILE, memor
 def circular_bytes(nodes):
     """Bytes per chip of the circular and dataflow buffers that a graph capture tells of, without borrowed ones."""
     per_device = {}
+    told = ("circular_buffer_allocate", "dataflow_buffer_allocate") if DATAFLOW else ("circular_buffer_allocate",)
     for node in nodes:
         about = node["params"]
-        if node["node_type"] not in ("circular_buffer_allocate", "dataflow_buffer_allocate"):
+        if node["node_type"] not in told:
             continue
         corners = re.findall(r"\[(\d+)-(\d+) - (\d+)-(\d+)\]", about["core_range_set"])
         cores = sum((int(x1) - int(x0) + 1) * (int(y1) - int(y0) + 1) for x0, y0, x1, y1 in corners)
