@@ -248,12 +248,18 @@ impl Table {
         let several = self.of(key).iter().filter(|block| block.memory <= Memory::Trace).count() > 1;
         let Some(block) = self.blocks.get_mut(&key).and_then(|blocks| blocks.get_mut(at)) else { return };
         block.views -= 1;
-        let ended = if block.views == 0 { self.end(key, at, each) } else { None };
-        match ended {
-            Some(freed) if several => self.doubt(key, freed, context, each),
+        if block.views > 0 {
+            return;
+        }
+        let freed = Block { views: 1, ..*block };
+        if several {
+            // Said first: there is no moment at which it passes for known.
+            self.doubt(key, freed, context, each);
+        }
+        self.end(key, at, each);
+        if !several {
             // Whatever was guessed, all of it has ended.
-            Some(_) => self.settle(key, each),
-            None => {}
+            self.settle(key, each);
         }
     }
 
