@@ -265,11 +265,15 @@ fn the_socket_of_a_living_server_and_squatted_paths_are_left_alone_and_a_dead_on
     refused("no socket");
     std::fs::remove_file(&path).unwrap();
 
-    // Somebody else's in its place while it runs: not removed at the end.
+    // Taken away while it runs: made again.
     let daemon = Daemon::start(&ground);
     std::fs::remove_file(&path).unwrap();
-    let theirs = UnixListener::bind(&path).unwrap();
-    ground.see("a line", |s| lines(s).iter().any(|line| line.contains("was taken away")));
+    ground.see("a line", |s| lines(s).iter().any(|line| line.contains("was taken away: made again")));
+    UnixStream::connect(&path).unwrap();
+    // Somebody else's in its place: left alone, also at the end.
+    let theirs = UnixListener::bind(path.with_extension("theirs")).unwrap();
+    std::fs::rename(path.with_extension("theirs"), &path).unwrap();
+    ground.see("a line", |s| lines(s).iter().any(|line| line.contains("nobody can connect any more")));
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.pid() as i32), nix::sys::signal::SIGTERM).unwrap();
     let deadline = std::time::Instant::now() + PATIENCE;
     let mut daemon = daemon;

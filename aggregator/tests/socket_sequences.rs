@@ -64,7 +64,9 @@ fn a_crash_with_live_kernels_leaves_none() {
         free_of_anomalies(ground);
         client.kill();
         let shown = ground.see("its end", |s| s.processes.is_empty());
-        assert!(lines(&shown).iter().any(|line| line.contains("removed 1 buffer (5.00 MiB), 1 CB (2.00 MiB), 35 kernels")));
+        assert!(
+            lines(&shown).iter().any(|line| line.contains("removed 1 buffer (5.00 MiB), 1 CB (2.00 MiB), 35 kernels"))
+        );
     });
 }
 

@@ -144,11 +144,18 @@ impl Client {
     fn find_ring(&mut self, prefix: &Prefix, monotonic_ns: u64, unix_ns: u64) -> Option<String> {
         match &self.ring {
             Ring::Written(proxy) if proxy.is_lost() => {
-                // The aggregator has detached it, with all that it held.
-                None
+                // The aggregator has detached it, with all that it held: told again in another one.
+                let lost = core::mem::replace(&mut self.ring, Ring::None { next_ns: 0 });
+                // Not closed here: see `Proxy`.
+                core::mem::forget(lost);
+                self.waiting = self.table.again(monotonic_ns).take(MOST_WAITING).collect();
+                self.unkept += 1;
+                Some("its ring was cut short: a new one tells what it holds".to_owned())
             }
             Ring::None { next_ns } if *next_ns <= monotonic_ns && self.is_busy() => {
-                if let Some(proxy) = Proxy::adopt(prefix, self.about) {
+                if self.table.is_empty()
+                    && let Some(proxy) = Proxy::adopt(prefix, self.about)
+                {
                     proxy.mend();
                     // What was under way when the last aggregator ended, and what came while there was none, is lost; how
                     // much, nobody knows.

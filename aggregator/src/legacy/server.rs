@@ -383,12 +383,7 @@ impl Server {
             self.tended_ns = now.monotonic_ns;
             self.look_after_the_ended(now);
             self.tally.sum_up(now.monotonic_ns, false);
-            let there = self.doorway.is_there();
-            if !there && !self.door_told {
-                let text = format!("{} was taken away: nobody can connect any more", self.doorway.path().display());
-                self.tally.tell(now.monotonic_ns, Severity::Error, 0, text);
-            }
-            self.door_told = !there;
+            self.look_after_the_door(now);
         }
     }
 
@@ -444,6 +439,31 @@ impl Server {
                     _ => answers::device_info(snapshot, device),
                 })
             });
+        }
+    }
+
+    /// Makes the socket's file again where it was taken away, unless something else is there now.
+    fn look_after_the_door(&mut self, now: Now) {
+        if self.doorway.is_there() {
+            self.door_told = false;
+            return;
+        }
+        let path = self.doorway.path().to_owned();
+        let again = Doorway::open(&path).map_err(|error| error.to_string()).and_then(|doorway| {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, DOOR);
+            self.epoll.add(&doorway.socket, event).map(|()| doorway).map_err(|errno| errno.to_string())
+        });
+        match again {
+            Ok(doorway) => {
+                self.doorway = doorway;
+                let text = format!("{} was taken away: made again", path.display());
+                self.tally.tell(now.monotonic_ns, Severity::Warning, 0, text);
+            }
+            Err(why) if !core::mem::replace(&mut self.door_told, true) => {
+                let text = format!("{} was taken away, nobody can connect any more: {why}", path.display());
+                self.tally.tell(now.monotonic_ns, Severity::Error, 0, text);
+            }
+            Err(_) => {}
         }
     }
 
