@@ -9,7 +9,7 @@ use shm_layout::event::Memory;
 use shm_layout::names::{ProcessFile, Role};
 use shm_layout::ring::{RingHeader, SOURCE_PROXY};
 use shm_layout::segment::{self, Access, Expect};
-use shm_layout::stats::incomplete;
+use shm_layout::stats::{Reason, incomplete};
 use socket::*;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -195,7 +195,8 @@ fn only_the_aggregators_own_user_may_speak_for_others() {
     let identity = from.mapping.one::<RingHeader<AtomicU64>>(0).unwrap().identity();
     let forged = ProcessFile { role: Role::Ring, uid: 4321, pid: player.pid(), nonce: 0x50AC << 48 | 7 };
     let bytes = from.mapping.len();
-    let made = segment::create(&forged.name(&ground.prefix), bytes).unwrap();
+    // Complete and its user's before it has its name.
+    let made = segment::create(&format!("{}.forged", ground.prefix), bytes).unwrap();
     nix::unistd::fchown(&made.file, Some(4321.into()), None).unwrap();
     let header = made.mapping.one::<RingHeader<AtomicU64>>(0).unwrap();
     header.sections[0].slots.store(identity.slots, std::sync::atomic::Ordering::Relaxed);
@@ -207,8 +208,11 @@ fn only_the_aggregators_own_user_may_speak_for_others() {
         nonce: forged.nonce,
         ..identity
     });
-    ground.see("its refusal", |s| s.refusals.iter().any(|refusal| refusal.pid == player.pid()));
-    made.remove();
+    let at = |name: &str| format!("/dev/shm/{name}");
+    std::fs::rename(at(&made.name), at(&forged.name(&ground.prefix))).unwrap();
+    let shown = ground.see("its refusal", |s| !s.refusals.is_empty());
+    assert_eq!((shown.refusals[0].pid, shown.refusals[0].reason), (player.pid(), Reason::Impostor as u32));
+    std::fs::remove_file(at(&forged.name(&ground.prefix))).unwrap();
     player.kill();
     ground.must_be_clean_but_for_stats();
     daemon.end();
@@ -241,12 +245,17 @@ fn the_socket_of_a_living_server_and_squatted_paths_are_left_alone_and_a_dead_on
     let ground = Ground::new();
     let path = path(&ground);
     let refused = |why: &str| {
-        let output = Command::new(env!("CARGO_BIN_EXE_aggregator"))
+        let mut child = Command::new(env!("CARGO_BIN_EXE_aggregator"))
             .args(["--legacy-socket".as_ref(), path.as_os_str()])
             .env("TT_ALLOC_PREFIX", format!("{}_other", ground.prefix))
-            .output()
+            .stderr(std::process::Stdio::piped())
+            .spawn()
             .unwrap();
+        let ended = support::wait("its end", || child.try_wait().unwrap());
+        let _ = child.kill();
+        let output = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ended.unwrap_or_else(|why| panic!("{why}: it listens, {said}"));
         assert!(!output.status.success() && said.contains(why), "{said}");
     };
     let daemon = Daemon::start(&ground);
