@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn a_first_question_for_a_device_is_no_72_bytes() {
         let mut frames = Frames::default();
-        let mut question = vec![0; 112];
+        let mut question = [0; 112];
         (question[0], question[4]) = (Kind::DeviceInfoQuery as u8, 1);
         assert!(cut(&mut frames, &question[..72]).is_empty());
         frames.quiet(|_| panic!("still being sent"));

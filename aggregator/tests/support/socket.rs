@@ -112,6 +112,9 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
