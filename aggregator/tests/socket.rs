@@ -146,7 +146,8 @@ fn whoever_claims_another_pid_is_refused_and_a_forked_child_is_itself() {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(child as i32), nix::sys::signal::SIGKILL).unwrap();
     let shown = ground.see("the child gone", |s| s.processes.len() == 2);
     assert_eq!(held(&shown, honest.pid(), 0, Memory::Dram), (1000, 1));
-    (honest.kill(), liar.kill());
+    honest.kill();
+    liar.kill();
     ground.must_be_clean_but_for_stats();
     daemon.end();
     ground.must_be_clean();
@@ -167,7 +168,8 @@ fn who_never_reads_answers_is_still_heard() {
     // Others are answered.
     let mut other = Client::start(&ground, 72);
     assert_eq!(other.ask(QUERY, 0).buffers(), [41, 0, 0, 0]);
-    (client.kill(), other.kill());
+    client.kill();
+    other.kill();
     ground.must_be_clean_but_for_stats();
     daemon.end();
     ground.must_be_clean();
