@@ -163,8 +163,8 @@ fn a_process_may_have_a_ring_of_its_own_and_speak_to_the_socket() {
     player.alloc(0, Memory::Dram, 1, 11, 0);
     let mut client = Client::start(&ground, 144);
     client.alloc(0, Memory::Dram, 1, 22);
+    see_held(&ground, player.pid(), 0, Memory::Dram, (11, 1));
     let shown = see_held(&ground, client.pid(), 0, Memory::Dram, (22, 1));
-    assert_eq!(held(&shown, player.pid(), 0, Memory::Dram), (11, 1));
     assert_eq!(client.ask(QUERY, 0).buffers()[0], 33, "viewers see everybody");
     let sources: Vec<u32> = shown.processes.iter().map(|process| process.source).collect();
     assert!(sources.contains(&0) && sources.contains(&1));
@@ -172,6 +172,35 @@ fn a_process_may_have_a_ring_of_its_own_and_speak_to_the_socket() {
     daemon = Daemon::start(&ground);
     see_held(&ground, player.pid(), 0, Memory::Dram, (11, 1));
     player.close();
+    client.kill();
+    ground.must_be_clean_but_for_stats();
+    daemon.end();
+    ground.must_be_clean();
+}
+
+#[test]
+fn a_ring_that_is_cut_short_is_told_again_in_a_new_one() {
+    let ground = Ground::new();
+    let daemon = Daemon::start(&ground);
+    let mut client = Client::start(&ground, 144);
+    (0..20).for_each(|n| client.alloc(0, Memory::Dram, n << 8, 5));
+    see_held(&ground, client.pid(), 0, Memory::Dram, (100, 20));
+    let ring = ground.files().into_iter().find(|name| name.contains(".ring.")).unwrap();
+    std::fs::OpenOptions::new().write(true).open(format!("/dev/shm/{ring}")).unwrap().set_len(0).unwrap();
+    // Whoever touches it first finds out.
+    let again = |s: &shm_layout::stats::Snapshot| lines(s).iter().any(|line| line.contains("its ring was cut short"));
+    let mut n = 20;
+    support::wait("the line", || {
+        client.alloc(0, Memory::Dram, n << 8, 5);
+        n += 1;
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        ground.look().filter(again).map(drop)
+    })
+    .unwrap();
+    client.alloc(0, Memory::Dram, n << 8, 5);
+    see_held(&ground, client.pid(), 0, Memory::Dram, (5 * (n + 1), n + 1));
+    client.free(0, 0);
+    see_held(&ground, client.pid(), 0, Memory::Dram, (5 * n, n));
     client.kill();
     ground.must_be_clean_but_for_stats();
     daemon.end();

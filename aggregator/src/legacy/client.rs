@@ -14,6 +14,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 const MOST_WAITING: usize = 1 << 17;
 /// Messages that wait for a ring that is being taken over.
 const MOST_UNREAD: usize = 1 << 14;
+/// Messages that were not believed, counted until there is a ring.
+const MOST_INVALID: u32 = 1024;
 /// Blocks that one process may hold.
 pub const MOST_BLOCKS: usize = 1 << 20;
 /// When it is tried again to make a ring, ns.
@@ -41,6 +43,8 @@ pub struct Client {
     unread: VecDeque<(Message, Context)>,
     /// Events of which nothing could be kept.
     unkept: u64,
+    /// Messages that were not believed before there was a ring to count them in.
+    invalid: u32,
     /// Its open connections, and all that it ever had.
     pub connections: usize,
     pub ever_connected: u64,
@@ -57,6 +61,7 @@ impl Client {
             waiting: VecDeque::new(),
             unread: VecDeque::new(),
             unkept: 0,
+            invalid: 0,
             connections: 0,
             ever_connected: 0,
         }
@@ -107,7 +112,11 @@ impl Client {
 
     /// A message of it was not understood or not believed: counted among its anomalies.
     pub fn count_invalid(&mut self, monotonic_ns: u64) {
-        let Self { waiting, ring: Ring::Written(proxy), .. } = self else { return };
+        let Self { waiting, ring: Ring::Written(proxy), .. } = self else {
+            // Told once there is a ring.
+            self.invalid = self.invalid.saturating_add(1).min(MOST_INVALID);
+            return;
+        };
         write(proxy, waiting, &Event { kind: 0, time: monotonic_ns, ..Event::new(Kind::Tag, Memory::Dram, 0) });
     }
 
@@ -115,6 +124,7 @@ impl Client {
     pub fn tend(&mut self, prefix: &Prefix, room: bool, monotonic_ns: u64, unix_ns: u64) -> Option<String> {
         let told = self.find_ring(prefix, monotonic_ns, unix_ns);
         if matches!(self.ring, Ring::Written(_)) {
+            (0..core::mem::take(&mut self.invalid)).for_each(|_| self.count_invalid(monotonic_ns));
             for _ in 0..self.unread.len() {
                 let Some((message, context)) = self.unread.pop_front() else { break };
                 self.take(&message, room, context);
