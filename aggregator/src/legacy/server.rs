@@ -1,11 +1,12 @@
 //! The listener's thread: accepts, reads, hands events to their processes, answers questions, notices deaths.
 
-use super::answers;
+mod questions;
+
 use super::client::{Client, MOST_BLOCKS};
-use super::connection::{Connection, Heard, Question};
+use super::connection::{Connection, Heard};
 use super::doorway::Doorway;
 use super::dump::{self, Dump};
-use super::message::{Kind, Message};
+use super::message::Message;
 use super::peer::{self, Living, Sender};
 use super::proxy::{About, Proxy};
 use super::table::Context;
@@ -20,7 +21,7 @@ use shm_layout::names::Prefix;
 use shm_layout::stats::{Severity, Snapshot};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 /// Connections and processes at most; fewer where few files may be open.
@@ -34,15 +35,9 @@ const MOST_BLOCKS_OF_ALL: usize = 8 * MOST_BLOCKS;
 const PIECE: usize = 64 << 10;
 /// So long a lone message of a connection is waited for more, ns.
 const SILENCE_NS: u64 = 20_000_000;
-/// So long what was told before a question may take to be in the figures, ns.
-const ANSWER_NS: u64 = 250_000_000;
-/// A snapshot is as good as new for so long, ns.
-const FRESH_NS: u64 = 1_000_000;
 /// Sleep while something waits, and while nothing does.
 const SOON: Duration = Duration::from_millis(1);
 const IDLE: Duration = Duration::from_millis(500);
-/// Printing is asked for no more often than this, ns.
-const DUMP_NS: u64 = 500_000_000;
 /// A ring whose process died, and which no aggregator has taken, goes after this, ns.
 const UNTAKEN_NS: u64 = 30_000_000_000;
 
@@ -328,30 +323,6 @@ impl Server {
         }
     }
 
-    fn take_question(&mut self, number: u64, message: Message, now: Now) {
-        let dump = match message.kind {
-            Kind::DumpRemaining => Dump::Remaining,
-            Kind::DumpKernels => Dump::Kernels,
-            _ => {
-                // What was told before it is on its way then.
-                self.tend_clients(false, now);
-                let after = self.clients.values().filter_map(Client::written).collect();
-                let until_ns = now.monotonic_ns + ANSWER_NS;
-                let Some(connection) = self.connections.get_mut(&number) else { return };
-                if !connection.ask(Question { message, after, until_ns }) {
-                    self.tally.counts.unanswered += 1;
-                }
-                return;
-            }
-        };
-        let soon = now.monotonic_ns.saturating_sub(self.dumped_ns) < DUMP_NS;
-        if soon || matches!(self.printer.try_send(dump), Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) {
-            self.tally.counts.unanswered += 1;
-        } else {
-            self.dumped_ns = now.monotonic_ns;
-        }
-    }
-
     fn hang_up(&mut self, number: u64, now: Now) {
         let Some(connection) = self.connections.remove(&number) else { return };
         let rest = connection.frames.rest();
@@ -409,36 +380,6 @@ impl Server {
             connection.heard_ns = now.monotonic_ns;
             connection.frames.quiet(|message| messages.push(message));
             self.take_messages(number, sender, now);
-        }
-    }
-
-    fn answer(&mut self, now: Now) {
-        if !self.connections.values().any(Connection::is_waiting) {
-            return;
-        }
-        let fresh = self.snapshot.as_ref().is_some_and(|(at, _)| now.monotonic_ns.saturating_sub(*at) < FRESH_NS);
-        if !fresh && self.connections.values().any(Connection::has_questions) {
-            self.snapshot = answers::snapshot(&self.prefix).map(|snapshot| (now.monotonic_ns, snapshot));
-        }
-        let none = Snapshot::default();
-        let snapshot = self.snapshot.as_ref().map_or(&none, |(_, snapshot)| snapshot);
-        // What is dead meanwhile cannot be waited for.
-        let alive: Vec<u64> = self.clients.values().filter_map(Client::written).map(|(nonce, _)| nonce).collect();
-        let shown = |(nonce, records): &(u64, u64)| {
-            let row = snapshot.processes.iter().find(|process| process.nonce == *nonce);
-            row.is_some_and(|process| process.events_total >= *records) || !alive.contains(nonce)
-        };
-        for connection in self.connections.values_mut().filter(|one| one.is_waiting()) {
-            connection.answer(|question| {
-                if now.monotonic_ns < question.until_ns && !question.after.iter().all(shown) {
-                    return None;
-                }
-                let device = question.message.device;
-                Some(match question.message.kind {
-                    Kind::Query => answers::totals(snapshot, device),
-                    _ => answers::device_info(snapshot, device),
-                })
-            });
         }
     }
 
