@@ -11,7 +11,7 @@ use shm_layout::locks::{self, Lock};
 use shm_layout::names::{Prefix, ProcessFile};
 use shm_layout::procfs;
 use shm_layout::ring::{
-    CLOSED_CLEAN, DropTable, HEADER_BYTES, Identity, IdentityError, RingHeader, SECTIONS, ring_bytes,
+    CLOSED_CLEAN, DropTable, HEADER_BYTES, Identity, IdentityError, RingHeader, SECTIONS, SOURCE_PROXY, ring_bytes,
 };
 use shm_layout::segment::{self, Access, Expect, Mapping, SegmentError, remove_if_same};
 use shm_layout::stats::Reason;
@@ -179,6 +179,10 @@ impl AttachedRing {
         if (identity.uid, identity.pid, identity.nonce) != (file.uid, file.pid, file.nonce) {
             return Err(AttachError::Impostor { name });
         }
+        // Only an aggregator of our own user speaks for others.
+        if identity.source == SOURCE_PROXY && file.uid != nix::unistd::geteuid().as_raw() {
+            return Err(AttachError::Impostor { name });
+        }
         let system = |doing| {
             let name = name.clone();
             move |errno| AttachError::System { name, doing, errno }
@@ -196,6 +200,9 @@ impl AttachedRing {
 
     /// Learns who the owner is, while it provably is: the lock is asked again after the pidfd was opened.
     fn meet(&mut self, owner: Option<u32>) {
+        if self.is_proxy() {
+            return self.meet_client();
+        }
         self.pid = match owner {
             Some(pid) => pid,
             None => return self.pid = self.identity.pid,
@@ -205,6 +212,33 @@ impl AttachedRing {
         if matches!(locks::holder(&self.opened.file, Lock::Owner), Ok(Some(again)) if again == self.pid) {
             self.pidfd = Some(pidfd);
         }
+    }
+
+    /// Learns of the process that the socket listener speaks for: no lock tells of it, its pid and start do.
+    fn meet_client(&mut self) {
+        self.pid = self.identity.pid;
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return };
+        let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { return };
+        if !self.client_is_dead() {
+            self.pidfd = Some(pidfd);
+        }
+    }
+
+    fn client_is_dead(&self) -> bool {
+        match procfs::stat(&self.pid.to_string()) {
+            None => procfs::is_gone(self.pid),
+            Some(stat) => stat.state == b'Z' || stat.start_ticks != self.identity.start_ticks,
+        }
+    }
+
+    /// Whether an aggregator's socket listener writes it on behalf of its process.
+    pub fn is_proxy(&self) -> bool {
+        self.identity.source == SOURCE_PROXY
+    }
+
+    /// The user whose process it is about.
+    pub fn client_uid(&self) -> u32 {
+        if self.is_proxy() { self.identity.client_uid } else { self.identity.uid }
     }
 
     /// The pidfd has told what it had to tell.
@@ -301,6 +335,9 @@ impl AttachedRing {
 
     /// Whether its owner is dead, for those whose pidfd cannot tell: by owner lock, pid, start time and mappings together.
     pub fn owner_is_dead(&self) -> bool {
+        if self.is_proxy() {
+            return self.client_is_dead();
+        }
         if !matches!(locks::holder(&self.opened.file, Lock::Owner), Ok(None)) {
             return false;
         }

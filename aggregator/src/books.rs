@@ -227,6 +227,7 @@ impl Books {
                     device.dispatched_ns = clock::not_after_now(event.time);
                 }
             }
+            Kind::Doubt => self.doubt(event, memory, chips),
             Kind::Tag => {}
         }
     }
@@ -377,6 +378,14 @@ impl Books {
         }
         self.resident.clear();
         removed
+    }
+
+    /// It is not known, or known again, whether what was freed last was of this memory kind.
+    fn doubt(&mut self, event: &Event, memory: Memory, chips: &mut Chips) {
+        let Some(at) = self.account(event.device, memory, chips) else { return };
+        let account = &mut self.accounts[at].account;
+        let bit = u64::from(incomplete::AMBIGUOUS);
+        account.incomplete = if event.size == 0 { account.incomplete & !bit } else { account.incomplete | bit };
     }
 
     #[inline(always)]

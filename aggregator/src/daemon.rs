@@ -6,6 +6,7 @@ use crate::discover::Discovery;
 use crate::heritage::Heritage;
 use crate::host::{Host, Now};
 use crate::instance::{Instance, InstanceError};
+use crate::legacy::Listener;
 use crate::publish::Publisher;
 use crate::wake::Wake;
 use anyhow::Context;
@@ -16,6 +17,7 @@ use shm_layout::names::Prefix;
 use shm_layout::segment::{self, SegmentError};
 use shm_layout::stats::Snapshot;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Sleep while events come in.
@@ -61,6 +63,8 @@ pub struct Daemon {
     wake: Wake,
     control: Control,
     instance: Instance,
+    /// After the host: closing its descriptors would end the host's locks.
+    listener: Option<Listener>,
 }
 
 impl Daemon {
@@ -103,7 +107,7 @@ impl Daemon {
         if let Some(heritage) = heritage {
             host.inherit(&heritage, now);
         }
-        let mut daemon = Self { prefix: prefix.clone(), host, discovery, publisher, wake, control, instance };
+        let mut daemon = Self { prefix: prefix.clone(), host, discovery, publisher, wake, control, instance, listener: None };
         daemon.host.announce(daemon.discovery.scan());
         // Who comes later is known before its name can go.
         daemon.host.announce(daemon.discovery.scan_unlinked());
@@ -121,6 +125,24 @@ impl Daemon {
         daemon.publish(now);
         daemon.publisher.show().context("the stats segment")?;
         Ok(daemon)
+    }
+
+    /// Listens for clients of the original's socket protocol, too.
+    ///
+    /// # Errors
+    /// When the path cannot be had.
+    pub fn listen(mut self, path: &Path) -> anyhow::Result<Self> {
+        let listener = Listener::start(&self.prefix, path)?;
+        self.host.set_files_aside(listener.open_files);
+        self.listener = Some(listener);
+        Ok(self)
+    }
+
+    /// What the listener has to tell.
+    fn hear_listener(&mut self, now: Now) {
+        for news in self.listener.iter().flat_map(Listener::news) {
+            self.host.tell(now, news.severity, news.pid, &news.text);
+        }
     }
 
     /// Whether this is the only one still: who finds no lock file starts another. That one's figures are then the newer ones.
@@ -195,6 +217,7 @@ impl Daemon {
                 let host = &mut self.host;
                 self.control.serve(|request, peer| host.obey(request, peer, now));
             }
+            self.hear_listener(now);
             busy |= self.host.welcome(&self.wake, WELCOME, now) > 0;
             self.host.look_around(now);
             busy |= self.host.drain(now) > 0;
@@ -242,7 +265,11 @@ impl Daemon {
 
     /// Reads what is still there, so that a next aggregator finds little to do. Ledgers of living processes stay.
     fn finish(mut self) {
+        if let Some(listener) = &mut self.listener {
+            listener.stop();
+        }
         let now = Now::read();
+        self.hear_listener(now);
         self.host.look_around(now);
         self.host.drain(now);
         self.publish(now);

@@ -39,6 +39,12 @@ impl Places {
         Self::within(open_files, taken)
     }
 
+    /// As many fewer as this many open files make.
+    pub fn without(self, files: usize) -> Self {
+        let all = self.all.saturating_sub(files.div_ceil(PER_PROCESS));
+        Self { all, of_one_user: (all * USER_SHARE.0).div_ceil(USER_SHARE.1), ..self }
+    }
+
     fn within(open_files: u64, taken: usize) -> Self {
         let free = usize::try_from(open_files).unwrap_or(usize::MAX).saturating_sub(taken + SPARE);
         let all = (free / PER_PROCESS).min(PROCESSES);

@@ -163,6 +163,16 @@ impl Host {
         }
     }
 
+    /// A line about a process, or about none (0).
+    pub fn tell(&mut self, now: Now, severity: Severity, pid: u32, text: &str) {
+        self.lines.add(now.unix_ns, severity, pid, text);
+    }
+
+    /// So many open files are needed for something else than tracked processes.
+    pub fn set_files_aside(&mut self, files: usize) {
+        self.places = self.places.without(files);
+    }
+
     /// What a successor needs to know of those who are gone.
     pub const fn gone(&self) -> Gone {
         self.gone

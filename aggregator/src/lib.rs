@@ -27,6 +27,7 @@ mod heritage;
 pub mod host;
 pub mod instance;
 mod ledger;
+pub mod legacy;
 mod lines;
 pub mod lookout;
 mod publish;

@@ -1,5 +1,6 @@
 //! `aggregator`: the daemon, one per host.
 
+use aggregator::legacy::DEFAULT_PATH;
 use aggregator::{Daemon, Now};
 use anyhow::Context;
 use clap::Parser;
@@ -8,6 +9,7 @@ use shm_layout::report::{Context as ReportContext, Report};
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Drains the rings of every tracked process of this host and publishes who holds what.
@@ -19,6 +21,9 @@ struct Arguments {
     /// Read what is there now, print it as JSON, and leave.
     #[arg(long)]
     once: bool,
+    /// Listen for clients and viewers of the original allocation server as well.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = DEFAULT_PATH, conflicts_with = "once")]
+    legacy_socket: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -41,6 +46,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.once {
         return print_once(daemon, &prefix);
     }
+    let daemon = match &arguments.legacy_socket {
+        Some(path) => daemon.listen(path)?,
+        None => daemon,
+    };
     tracing::info!(%prefix, pid = std::process::id(), "aggregator runs");
     daemon.run();
     Ok(())

@@ -12,8 +12,8 @@ use shm_layout::segment::{Mapping, Opened, SegmentError};
 use std::ops::Deref;
 use std::sync::Once;
 
-/// Mappings that can be guarded at once.
-pub const MAPPINGS: usize = 2 * PROCESSES + 64;
+/// Mappings that can be guarded at once. Rings of the socket's clients are guarded a second time, by the listener.
+pub const MAPPINGS: usize = 2 * PROCESSES + 1024 + 64;
 /// Processes for which that is enough: each has a ring and a ledger.
 pub const PROCESSES: usize = 8192;
 

@@ -115,9 +115,9 @@ impl Tracked {
         command_line.iter_mut().filter(|b| **b == 0).for_each(|b| *b = b' ');
         let row = Process {
             pid: ring.pid,
-            uid: file.uid,
+            uid: ring.client_uid(),
             state: State::Running as u32,
-            source: Source::Ring as u32,
+            source: if ring.is_proxy() { Source::Socket } else { Source::Ring } as u32,
             start_ticks: ring.identity.start_ticks,
             start_unix_ns: start_unix_ns(ring.identity.start_ticks),
             last_event_unix_ns: 0,

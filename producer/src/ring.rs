@@ -14,7 +14,7 @@ use shm_layout::names::{DIRECTORY, Prefix, ProcessFile, Role};
 use shm_layout::procfs;
 use shm_layout::ring::{
     CLOSED_CLEAN, DropTable, ENDIAN_MARK, FIRST_SECTION_OFFSET, HEADER_BYTES, Identity, MAGIC, Producer, Push,
-    RECORDS_OFFSET, RingHeader, VERSION, records_offset, ring_bytes,
+    RECORDS_OFFSET, RingHeader, SOURCE_OWN, VERSION, records_offset, ring_bytes,
 };
 use shm_layout::segment::{self, Created, SegmentError};
 use shm_layout::text;
@@ -127,7 +127,9 @@ impl Ring {
             nonce,
             name: text::store(procfs::read_bounded("/proc/self/comm", 64).unwrap_or_default().trim_ascii_end()),
             created_ticks,
-            reserved: [0; 96],
+            source: SOURCE_OWN,
+            client_uid: 0,
+            reserved: [0; 88],
         });
         leftover::collect_in_passing(&options.prefix, uid);
         Ok(ring)

@@ -105,6 +105,9 @@ pub enum Kind {
     ProgramResident = 7,
     /// Reserved for tags (named phases).
     Tag = 8,
+    /// A free named neither size nor memory kind, and what it freed was guessed: from now on (`size` = 1) it is not known whether
+    /// `memory` of `device` is right; with `size` = 0 it is known again.
+    Doubt = 16,
 }
 
 impl Kind {
@@ -119,6 +122,7 @@ impl Kind {
             6 => Self::DeviceClose,
             7 => Self::ProgramResident,
             8 => Self::Tag,
+            16 => Self::Doubt,
             _ => return None,
         })
     }

@@ -108,7 +108,7 @@ impl State {
                     device.2 = event.context;
                 }
             }
-            Kind::Tag => {}
+            Kind::Tag | Kind::Doubt => {}
         }
     }
 

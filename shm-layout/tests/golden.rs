@@ -139,7 +139,9 @@ fn ring_identity() -> ring::Identity {
         nonce: 0xFEED_FACE_CAFE_BEEF,
         name: text::store(b"python3"),
         created_ticks: 0x5449_434b_5449_434b,
-        reserved: [0; 96],
+        source: 0,
+        client_uid: 0,
+        reserved: [0; 88],
     }
 }
 

@@ -206,7 +206,7 @@ fn rings(out: &mut String) {
     writeln!(out, "##{}", module.from("# The slot protocol")).expect("a string");
     let identity = table!(&header, "Identity", ring::Identity;
         magic version endian header_bytes record_bytes slots records_offset total_bytes pid uid start_ticks boot_id
-        pid_namespace clock reserved0 created_monotonic_ns created_unix_ns nonce name created_ticks reserved);
+        pid_namespace clock reserved0 created_monotonic_ns created_unix_ns nonce name created_ticks source client_uid reserved);
     identity.write("Ring `Identity`", out);
     type Header = RingHeader<AtomicU64>;
     let mut table = table!(&header, "RingHeader", Header;
@@ -405,7 +405,7 @@ fn no_byte_is_unnamed() {
         assert_eq!(last + size, size_of::<T>(), "{name}");
     }
     check::<Event>("Event", offset_of!(Event, flags), 2);
-    check::<ring::Identity>("ring::Identity", offset_of!(ring::Identity, reserved), 96);
+    check::<ring::Identity>("ring::Identity", offset_of!(ring::Identity, reserved), 88);
     check::<ledger::Identity>("ledger::Identity", offset_of!(ledger::Identity, reserved), 80);
     check::<stats::Identity>("stats::Identity", offset_of!(stats::Identity, reserved), 48);
     check::<Counters>("Counters", offset_of!(Counters, reserved), 48);

@@ -293,7 +293,9 @@ fn identity(file: ProcessFile, start_ticks: u64) -> Identity {
         nonce: file.nonce,
         name: [0; 32],
         created_ticks: 0,
-        reserved: [0; 96],
+        source: 0,
+        client_uid: 0,
+        reserved: [0; 88],
     }
 }
 

@@ -23,6 +23,10 @@ pub fn why_incomplete(bits: u32) -> Option<&'static str> {
             incomplete::LEDGER_LOST,
             "somebody cut its ledger short: what was listed there counts, and is not listed any more",
         ),
+        (
+            incomplete::AMBIGUOUS,
+            "it freed an address that several memory kinds had, and did not say of which: one was guessed",
+        ),
         (incomplete::LEDGER_FULL, "its ledger could not grow: /dev/shm was full"),
         (incomplete::NO_LEDGER, "it has no ledger: one could not be made"),
         (

@@ -124,6 +124,29 @@ mod tests {
     use core::sync::atomic::AtomicU64;
 
     #[test]
+    fn what_a_dead_writer_claimed_and_did_not_write_is_mended_and_nothing_else() {
+        let slots: Vec<Slot<AtomicU64>> = (0..4).map(|_| Slot([const { AtomicU64::new(0) }; EVENT_WORDS])).collect();
+        let claim = AtomicU64::new(0);
+        let producer = Producer::new(&claim, &slots).expect("a power of two");
+        let consumer = Consumer::new(&slots).expect("a power of two");
+        let (event, nothing) = (Event { id: 1, ..Event::default() }, Event { id: 9, ..Event::default() });
+        assert_eq!(producer.push(&event), Push::Written(0));
+        // Killed between the claim and the stamp.
+        claim.store(2, Relaxed);
+        assert_eq!(producer.push(&event), Push::Written(2));
+        assert_eq!(consumer.read(0, 9, |_| {}), 1, "the reader waits for it");
+        assert_eq!((producer.mend(0, &nothing), producer.mend(0, &nothing)), (1, 0));
+        let mut ids = Vec::new();
+        assert_eq!(consumer.read(0, 9, |event| ids.push(event.id)), 3);
+        assert_eq!(ids, [1, 9, 1]);
+        // In a later lap, with everything read.
+        consumer.release(0, 3);
+        claim.store(5, Relaxed);
+        assert_eq!(producer.mend(3, &nothing), 2);
+        assert_eq!(consumer.read(3, 9, |_| {}), 5);
+    }
+
+    #[test]
     fn slots_that_a_killed_consumer_kept_are_handed_back_and_others_left_alone() {
         let slots: Vec<Slot<AtomicU64>> = (0..4).map(|_| Slot([const { AtomicU64::new(0) }; EVENT_WORDS])).collect();
         let claim = AtomicU64::new(0);

@@ -27,6 +27,11 @@ pub const NAME_BYTES: usize = 32;
 pub const CLOCK_MONOTONIC_NS: u32 = 1;
 /// [`Identity::clock`]: `time` is [`ticks`](crate::ticks); `created_ticks` and `created_monotonic_ns` are one moment.
 pub const CLOCK_TICKS: u32 = 2;
+/// [`Identity::source`]: the process that the ring is about writes it.
+pub const SOURCE_OWN: u32 = 0;
+/// [`Identity::source`]: an aggregator writes it on behalf of the process, which speaks to its socket. `pid` and `start_ticks` are
+/// the process's, in the aggregator's pid namespace; `uid` is the aggregator's, who owns the file, and `client_uid` the process's.
+pub const SOURCE_PROXY: u32 = 1;
 /// [`RingHeader::closed`]: the process closed its ring in good order.
 pub const CLOSED_CLEAN: u64 = 1;
 
@@ -59,7 +64,9 @@ pub const fn ring_bytes(slots: u64) -> u64 {
 /// | 112 | nonce | 8 | the same as in the file's name |
 /// | 120 | name | 32 | the process's comm, NUL-padded |
 /// | 152 | created_ticks | 8 | the processor's counter at `created_monotonic_ns`; 0 = not used |
-/// | 160 | reserved | 96 | 0 |
+/// | 160 | source | 4 | [`SOURCE_OWN`] or [`SOURCE_PROXY`] |
+/// | 164 | client_uid | 4 | of the process, in a [`SOURCE_PROXY`] ring; else 0 |
+/// | 168 | reserved | 88 | 0 |
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[allow(missing_docs, reason = "the table above says it all")]
@@ -84,7 +91,9 @@ pub struct Identity {
     pub nonce: u64,
     pub name: [u8; NAME_BYTES],
     pub created_ticks: u64,
-    pub reserved: [u8; 96],
+    pub source: u32,
+    pub client_uid: u32,
+    pub reserved: [u8; 88],
 }
 
 const IDENTITY_WORDS: usize = 32;
@@ -109,7 +118,9 @@ const _: () = assert!(offset_of!(Identity, created_unix_ns) == 104);
 const _: () = assert!(offset_of!(Identity, nonce) == 112);
 const _: () = assert!(offset_of!(Identity, name) == 120);
 const _: () = assert!(offset_of!(Identity, created_ticks) == 152);
-const _: () = assert!(offset_of!(Identity, reserved) == 160);
+const _: () = assert!(offset_of!(Identity, source) == 160);
+const _: () = assert!(offset_of!(Identity, client_uid) == 164);
+const _: () = assert!(offset_of!(Identity, reserved) == 168);
 
 /// The header as it is mapped: atomic words only.
 ///

@@ -48,7 +48,7 @@ pub use consumer::{Consumer, Drained};
 pub use drops::{DROP_DEVICES, DropCell, DropTable};
 pub use header::{
     CLOCK_MONOTONIC_NS, CLOCK_TICKS, CLOSED_CLEAN, ENDIAN_MARK, FIRST_SECTION_OFFSET, HEADER_BYTES, Identity,
-    IdentityError, MAGIC, NAME_BYTES, RECORDS_OFFSET, RingHeader, VERSION, ring_bytes,
+    IdentityError, MAGIC, NAME_BYTES, RECORDS_OFFSET, RingHeader, SOURCE_OWN, SOURCE_PROXY, VERSION, ring_bytes,
 };
 pub use producer::{Producer, Push};
 pub use section::{

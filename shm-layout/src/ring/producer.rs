@@ -57,6 +57,26 @@ impl<'a, W: Word64> Producer<'a, W> {
         self.slots[(seq & (slots - 1)) as usize].stamp().load(Relaxed) == free_for(seq, slots)
     }
 
+    /// Publishes `event` in every slot from record `from` on that was claimed and never published, by a writer that is dead: the
+    /// consumer would wait for it. Only while nobody else pushes. The slots that were mended.
+    pub fn mend(&self, from: u64, event: &Event) -> u64 {
+        let slots = self.slots.len() as u64;
+        // Relaxed: nobody else claims.
+        let claim = self.claim.load(Relaxed);
+        let mut mended = 0;
+        for seq in from.max(claim.saturating_sub(slots))..claim {
+            let slot = &self.slots[(seq & (slots - 1)) as usize];
+            // SYNC(ring.free): as in `push`.
+            if slot.stamp().load(Acquire) == free_for(seq, slots) {
+                slot.fill(&event.to_words());
+                // SYNC(ring.stamp): as in `push`.
+                slot.stamp().store(published(seq), Release);
+                mended += 1;
+            }
+        }
+        mended
+    }
+
     /// Writes one record; never waits. `event.stamp` is ignored.
     #[inline(always)]
     pub fn push(&self, event: &Event) -> Push {

@@ -152,7 +152,7 @@ impl State {
 pub enum Source {
     /// Its own ring.
     Ring = 0,
-    /// The socket protocol of the original client. Reserved.
+    /// The socket protocol of the original client: the aggregator writes its ring.
     Socket = 1,
     /// tt-metal's own counters. Reserved.
     TtMetal = 2,
@@ -175,7 +175,7 @@ impl Source {
 pub struct Process {
     /// Process id, as the aggregator sees it.
     pub pid: u32,
-    /// Owner of its ring.
+    /// Its user: the owner of its ring, or of the process that speaks to the socket.
     pub uid: u32,
     /// [`State`].
     pub state: u32,

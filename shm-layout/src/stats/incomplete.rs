@@ -17,9 +17,11 @@ pub const LEDGER_LOST: u32 = 32;
 pub const OVERFLOW: u32 = 64;
 /// Opening or closing of a device was among the dropped records.
 pub const CONTROLS_LOST: u32 = 128;
+/// A free named no memory kind where several held that address: what it freed was guessed.
+pub const AMBIGUOUS: u32 = 256;
 
 /// Every bit, with its name in JSON.
-pub const ALL: [(u32, &str); 8] = [
+pub const ALL: [(u32, &str); 9] = [
     (EARLIER, "earlier"),
     (DROPPED, "dropped"),
     (HISTORY_LOST, "history-lost"),
@@ -28,6 +30,7 @@ pub const ALL: [(u32, &str); 8] = [
     (LEDGER_LOST, "ledger-lost"),
     (OVERFLOW, "overflow"),
     (CONTROLS_LOST, "controls-lost"),
+    (AMBIGUOUS, "ambiguous"),
 ];
 
 /// The names of these bits.
@@ -47,7 +50,7 @@ mod tests {
 
     #[test]
     fn something_lost_stays_so_whatever_was_written() {
-        assert_eq!((believable(0), believable(1), believable(1 << 40), believable(u64::MAX)), (0, 1, 1, 255));
+        assert_eq!((believable(0), believable(1), believable(1 << 40), believable(u64::MAX)), (0, 1, 1, 511));
         assert_eq!(names(DROPPED | OVERFLOW), ["dropped", "overflow"]);
         assert!(names(0).is_empty());
     }

@@ -168,8 +168,8 @@ impl<'a, W: Word64> Marks<'a, W> {
                 let before = core::mem::replace(&mut self.devices[event.device as usize].resident, at as u32 + 1);
                 self.kill_noted(before);
             }
-            // Nothing is done with them yet.
-            Kind::Tag => self.kill(at),
+            // Nothing is done with the one yet, and no ring that is compacted has the other.
+            Kind::Tag | Kind::Doubt => self.kill(at),
         }
     }
 

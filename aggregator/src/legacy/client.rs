@@ -1,0 +1,244 @@
+//! A process that speaks to the socket: what it holds, the ring that is written for it, and what waits to be written.
+
+use super::ledgers;
+use super::message::Message;
+use super::peer::Living;
+use super::proxy::{About, Proxy};
+use super::table::{Context, Table, Taken};
+use shm_layout::event::{Event, Kind, Memory};
+use shm_layout::names::Prefix;
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Records that wait for room in the ring; what comes beyond is counted, with its bytes.
+const MOST_WAITING: usize = 1 << 17;
+/// Messages that wait for a ring that is being taken over.
+const MOST_UNREAD: usize = 1 << 14;
+/// Messages that were not believed, counted until there is a ring.
+const MOST_INVALID: u32 = 1024;
+/// Blocks that one process may hold.
+pub const MOST_BLOCKS: usize = 1 << 20;
+/// When it is tried again to make a ring, ns.
+const RETRY_NS: u64 = 1_000_000_000;
+
+#[derive(Debug)]
+enum Ring {
+    /// None yet, or it cannot be made now. When it is tried next, `CLOCK_MONOTONIC` ns.
+    None { next_ns: u64 },
+    /// An earlier aggregator's, whose last records are still to be read.
+    Adopted(Proxy),
+    /// Written.
+    Written(Proxy),
+}
+
+/// A process.
+#[derive(Debug)]
+pub struct Client {
+    /// Who it is.
+    pub about: About,
+    living: Living,
+    table: Table,
+    ring: Ring,
+    waiting: VecDeque<Event>,
+    unread: VecDeque<(Message, Context)>,
+    /// Events of which nothing could be kept.
+    unkept: u64,
+    /// Messages that were not believed before there was a ring to count them in.
+    invalid: u32,
+    /// Its open connections, and all that it ever had.
+    pub connections: usize,
+    pub ever_connected: u64,
+}
+
+impl Client {
+    /// A process that is heard of for the first time.
+    pub fn new(about: About, living: Living) -> Self {
+        Self {
+            about,
+            living,
+            table: Table::default(),
+            ring: Ring::None { next_ns: 0 },
+            waiting: VecDeque::new(),
+            unread: VecDeque::new(),
+            unkept: 0,
+            invalid: 0,
+            connections: 0,
+            ever_connected: 0,
+        }
+    }
+
+    /// Becomes readable at its death.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.living.pidfd.as_fd()
+    }
+
+    /// Whether this pid is its own, here or in its own namespace.
+    pub fn is_called(&self, pid: i32) -> bool {
+        self.living.pids.contains(&pid)
+    }
+
+    /// Blocks that it holds.
+    pub const fn blocks(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Takes an event of it. False if it means nothing. What there is no room for makes its figures incomplete.
+    pub fn take(&mut self, message: &Message, room: bool, context: Context) -> bool {
+        let Self { table, waiting, ring, .. } = self;
+        match ring {
+            Ring::Written(proxy) => {
+                if proxy.is_closed() {
+                    proxy.set_closed(false);
+                }
+                match table.take(message, room, context, |event| write(proxy, waiting, &event)) {
+                    Taken::In => true,
+                    Taken::Meaningless => false,
+                    Taken::NoRoom => {
+                        proxy.count_unknown(1);
+                        true
+                    }
+                }
+            }
+            Ring::None { .. } | Ring::Adopted(_) if self.unread.len() < MOST_UNREAD => {
+                self.unread.push_back((*message, context));
+                true
+            }
+            _ => {
+                self.unkept += 1;
+                true
+            }
+        }
+    }
+
+    /// A message of it was not understood or not believed: counted among its anomalies.
+    pub fn count_invalid(&mut self, monotonic_ns: u64) {
+        let Self { waiting, ring: Ring::Written(proxy), .. } = self else {
+            // Told once there is a ring.
+            self.invalid = self.invalid.saturating_add(1).min(MOST_INVALID);
+            return;
+        };
+        write(proxy, waiting, &Event { kind: 0, time: monotonic_ns, ..Event::new(Kind::Tag, Memory::Dram, 0) });
+    }
+
+    /// Does what has to be done now and then, or at once where something waits. What is to be told of it.
+    pub fn tend(&mut self, prefix: &Prefix, room: bool, monotonic_ns: u64, unix_ns: u64) -> Option<String> {
+        let told = self.find_ring(prefix, monotonic_ns, unix_ns);
+        if matches!(self.ring, Ring::Written(_)) {
+            (0..core::mem::take(&mut self.invalid)).for_each(|_| self.count_invalid(monotonic_ns));
+            for _ in 0..self.unread.len() {
+                let Some((message, context)) = self.unread.pop_front() else { break };
+                self.take(&message, room, context);
+            }
+        }
+        if let Self { waiting, ring: Ring::Written(proxy), table, unkept, .. } = self {
+            table.forget_debts(unix_ns, |event| write(proxy, waiting, &event));
+            while let Some(event) = waiting.front()
+                && proxy.push(event)
+            {
+                waiting.pop_front();
+            }
+            proxy.count_unknown(core::mem::take(unkept));
+            if waiting.is_empty() {
+                // Not kept for whoever had one burst.
+                waiting.shrink_to(64);
+            }
+        }
+        told
+    }
+
+    /// Whether it is to be tended soon.
+    pub fn is_busy(&self) -> bool {
+        !self.waiting.is_empty() || !self.unread.is_empty()
+    }
+
+    fn find_ring(&mut self, prefix: &Prefix, monotonic_ns: u64, unix_ns: u64) -> Option<String> {
+        match &self.ring {
+            Ring::Written(proxy) if proxy.is_lost() => {
+                // The aggregator has detached it, with all that it held: told again in another one.
+                let lost = core::mem::replace(&mut self.ring, Ring::None { next_ns: 0 });
+                // Not closed here: see `Proxy`.
+                core::mem::forget(lost);
+                self.waiting = self.table.again(monotonic_ns).take(MOST_WAITING).collect();
+                self.unkept += 1;
+                Some("its ring was cut short: a new one tells what it holds".to_owned())
+            }
+            Ring::None { next_ns } if *next_ns <= monotonic_ns && self.is_busy() => {
+                if self.table.is_empty()
+                    && let Some(proxy) = Proxy::adopt(prefix, self.about)
+                {
+                    proxy.mend();
+                    // What was under way when the last aggregator ended, and what came while there was none, is lost; how
+                    // much, nobody knows.
+                    proxy.count_unknown(1);
+                    self.ring = Ring::Adopted(proxy);
+                    return self.go_on(prefix);
+                }
+                match Proxy::create(prefix, self.about, monotonic_ns, unix_ns) {
+                    Ok(proxy) => {
+                        self.ring = Ring::Written(proxy);
+                        None
+                    }
+                    Err(error) => {
+                        self.ring = Ring::None { next_ns: monotonic_ns + RETRY_NS };
+                        Some(format!("its ring cannot be made, it is tried again: {error}"))
+                    }
+                }
+            }
+            Ring::Adopted(_) => self.go_on(prefix),
+            _ => None,
+        }
+    }
+
+    /// Takes an earlier aggregator's ring over once its last record is in the ledger.
+    fn go_on(&mut self, prefix: &Prefix) -> Option<String> {
+        let Ring::Adopted(proxy) = &self.ring else { return None };
+        if !proxy.is_read() {
+            return None;
+        }
+        let live = ledgers::live(prefix, &proxy.file)?;
+        self.table = Table::continued(&live);
+        let Ring::Adopted(proxy) = core::mem::replace(&mut self.ring, Ring::None { next_ns: 0 }) else { return None };
+        self.ring = Ring::Written(proxy);
+        Some("is connected again: what it told while no aggregator ran is not known".to_owned())
+    }
+
+    /// One of its connections has ended.
+    pub fn disconnected(&mut self) {
+        self.connections = self.connections.saturating_sub(1);
+        if let Ring::Written(proxy) = &self.ring
+            && self.connections == 0
+        {
+            proxy.set_closed(self.table.is_empty() && self.waiting.is_empty());
+        }
+    }
+
+    /// The ring's number, and how many records will have been written to it when everything that waits is.
+    pub fn written(&self) -> Option<(u64, u64)> {
+        match &self.ring {
+            Ring::Written(proxy) | Ring::Adopted(proxy) => {
+                Some((proxy.file.nonce, proxy.next() + self.waiting.len() as u64))
+            }
+            Ring::None { .. } => None,
+        }
+    }
+
+    /// It is dead: its ring, to be kept until the aggregator is done with it.
+    pub fn into_ring(self) -> Option<Proxy> {
+        match self.ring {
+            Ring::Written(proxy) | Ring::Adopted(proxy) => Some(proxy),
+            Ring::None { .. } => None,
+        }
+    }
+}
+
+/// Writes a record, or lets it wait its turn.
+fn write(proxy: &Proxy, waiting: &mut VecDeque<Event>, event: &Event) {
+    if waiting.is_empty() && proxy.push(event) {
+        return;
+    }
+    if waiting.len() < MOST_WAITING {
+        waiting.push_back(*event);
+    } else {
+        proxy.count_lost(event);
+    }
+}

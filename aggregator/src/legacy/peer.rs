@@ -1,0 +1,94 @@
+//! Who speaks: what the kernel says of the sender of each piece, and of the process behind a pid.
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, UnixCredentials, getsockopt, recvmsg, sockopt};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use shm_layout::procfs;
+use std::io::IoSliceMut;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// A process as the kernel names it here; pid 0 is one that cannot be seen from this pid namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sender {
+    /// Pid, here.
+    pub pid: u32,
+    /// Its user.
+    pub uid: u32,
+}
+
+impl Sender {
+    fn of(credentials: &UnixCredentials) -> Self {
+        Self { pid: u32::try_from(credentials.pid()).unwrap_or(0), uid: credentials.uid() }
+    }
+}
+
+/// Who connected.
+///
+/// # Errors
+/// The system's answer.
+pub fn peer(socket: &OwnedFd) -> Result<Sender, Errno> {
+    let found = getsockopt(socket, sockopt::PeerCredentials)?;
+    Ok(Sender { pid: u32::try_from(found.pid()).unwrap_or(0), uid: found.uid() })
+}
+
+/// Reads a piece, all of one sender: a child of fork shares its parent's connection. `None` at the end of the stream.
+///
+/// # Errors
+/// `EAGAIN` when there is nothing, or the system's answer.
+pub fn receive(socket: &OwnedFd, into: &mut [u8]) -> Result<Option<(usize, Option<Sender>)>, Errno> {
+    // Room for credentials and nothing else: descriptors that somebody sends along are not taken.
+    let mut space = cmsg_space!(UnixCredentials);
+    let mut slices = [IoSliceMut::new(into)];
+    let got = recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_DONTWAIT)?;
+    let told = got.cmsgs().ok().and_then(|mut all| {
+        all.find_map(|one| match one {
+            ControlMessageOwned::ScmCredentials(credentials) => Some(Sender::of(&credentials)),
+            _ => None,
+        })
+    });
+    Ok((got.bytes > 0).then_some((got.bytes, told)))
+}
+
+/// A living process, held so that its pid cannot become another's unnoticed.
+#[derive(Debug)]
+pub struct Living {
+    /// Becomes readable at its death.
+    pub pidfd: OwnedFd,
+    /// Clock ticks after boot at which it started.
+    pub start_ticks: u64,
+    /// Its pid in every namespace that it is in.
+    pub pids: Vec<i32>,
+}
+
+impl Living {
+    /// The process with this pid, unless it is dead.
+    pub fn find(pid: u32) -> Option<Self> {
+        let pidfd = pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)?, PidfdFlags::empty()).ok()?;
+        // After the pidfd was opened: it is this one's, or this one is dead.
+        let stat = procfs::stat(&pid.to_string()).filter(|stat| stat.state != b'Z')?;
+        let mut poll = [nix::poll::PollFd::new(pidfd.as_fd(), nix::poll::PollFlags::POLLIN)];
+        let dead = nix::poll::poll(&mut poll, nix::poll::PollTimeout::ZERO) != Ok(0);
+        (!dead).then(|| Self { start_ticks: stat.start_ticks, pids: pids_of(pid), pidfd })
+    }
+}
+
+/// The pids that a process has, here and in its own namespaces.
+pub fn pids_of(pid: u32) -> Vec<i32> {
+    let status = procfs::read_bounded(&format!("/proc/{pid}/status"), 8192).unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    let mut pids: Vec<i32> = line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
+    pids.extend(i32::try_from(pid));
+    pids
+}
+
+/// Clock ticks after boot, now: for comparison with a process's start.
+pub fn ticks_now() -> u64 {
+    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
+    let boot = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
+    boot.map_or(u64::MAX, |now| {
+        let ns = now.tv_sec() as i128 * 1_000_000_000 + i128::from(now.tv_nsec());
+        u64::try_from(ns * i128::from(per_second) / 1_000_000_000).unwrap_or(u64::MAX)
+    })
+}

@@ -1,0 +1,405 @@
+//! What one socket client holds, as its messages tell it, and what they mean: a free names an address, and neither memory kind nor
+//! size. What is written into the ring names both, and a number that is no other allocation's.
+//!
+//! | message | of something that is live | of something that is not |
+//! |---|---|---|
+//! | ALLOC | same size: one more view of it. Another size: the address was used again, and its free is still to come: the newer size (by the sender's clock) is what is there | a new block |
+//! | FREE | one view less; the last one ends it | counted; on another connection, its ALLOC may still come (a debt) |
+//! | `CB_ALLOC` | one more circular buffer | the same |
+//! | `CB_FREE` | the oldest of the size that it tells, or the oldest: its size counts for nothing else | counted |
+//! | `KERNEL_LOAD` | told twice; another size replaces it | a new block |
+//! | `KERNEL_UNLOAD` | ends it, whatever size it tells | counted |
+
+use super::message::{Kind as Said, Message};
+use shm_layout::event::{Event, Kind, Memory, flags};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+/// A size above this is none.
+const MOST_SIZE: u64 = 1 << 48;
+/// How long the allocation may come after its free, on another connection.
+const DEBT_NS: u64 = 5_000_000_000;
+/// Debts at a time.
+const MOST_DEBTS: usize = 4096;
+
+/// Device and address (or number).
+type Key = (u32, u64);
+
+/// One block.
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    memory: Memory,
+    size: u64,
+    /// Its number in the ring and the ledger.
+    number: u64,
+    flags: u16,
+    /// Allocations of it minus frees.
+    views: u32,
+    /// The sender's clock at the newest of these.
+    told: u64,
+    /// The connection of the newest of these.
+    by: u64,
+}
+
+/// A free whose allocation was not there.
+#[derive(Clone, Copy, Debug)]
+struct Debt {
+    count: u32,
+    /// Unix time, ns.
+    since: u64,
+    by: u64,
+}
+
+/// Where it is not known which of several memory kinds was freed.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    freed: Block,
+    /// Unix time, ns.
+    since: u64,
+    by: u64,
+    /// The memory kinds that it may have been: one bit each.
+    kinds: u8,
+}
+
+/// When and where a message came.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// Number of its connection.
+    pub connection: u64,
+    /// Its process has, or had, others.
+    pub several: bool,
+    /// Now, Unix time in ns.
+    pub unix_ns: u64,
+    /// Now, `CLOCK_MONOTONIC` ns.
+    pub monotonic_ns: u64,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is in the table.
+    In,
+    /// It means nothing: an impossible device, size or kind.
+    Meaningless,
+    /// There is no room for another block.
+    NoRoom,
+}
+
+/// The table.
+#[derive(Debug, Default)]
+pub struct Table {
+    blocks: HashMap<Key, Vec<Block>, foldhash::fast::RandomState>,
+    debts: HashMap<Key, Debt, foldhash::fast::RandomState>,
+    doubts: HashMap<Key, Doubt, foldhash::fast::RandomState>,
+    /// Doubts by account.
+    doubtful: HashMap<(u32, Memory), u32, foldhash::fast::RandomState>,
+    live: usize,
+    last: u64,
+}
+
+impl Table {
+    /// What an earlier aggregator's ledger lists. How often each was allocated is not known: once.
+    pub fn continued(live: &[Event]) -> Self {
+        let mut table = Self::default();
+        let mut live: Vec<&Event> = live.iter().collect();
+        live.sort_by_key(|event| event.id);
+        for event in live {
+            let Some(memory) = Memory::from_u8(event.memory) else { continue };
+            let block =
+                Block { memory, size: event.size, number: event.id, flags: event.flags, views: 1, told: 0, by: 0 };
+            table.blocks.entry((event.device, event.address)).or_default().push(block);
+            table.live += 1;
+            table.last = table.last.max(event.id);
+        }
+        table
+    }
+
+    /// The records of everything that is live, for a ring that begins anew.
+    pub fn again(&self, monotonic_ns: u64) -> impl Iterator<Item = Event> + '_ {
+        let blocks = self.blocks.iter().flat_map(|(key, blocks)| blocks.iter().map(move |block| (*key, block)));
+        blocks.map(move |(key, block)| Event { time: monotonic_ns, ..record(Kind::Alloc, key, block) })
+    }
+
+    /// Blocks that are live.
+    pub const fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Whether nothing is.
+    pub const fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Takes a message; what it means goes to `each`. `room` is whether another block may be kept.
+    pub fn take(&mut self, message: &Message, room: bool, context: Context, mut each: impl FnMut(Event)) -> Taken {
+        let each: &mut dyn FnMut(Event) = &mut |event| each(Event { time: context.monotonic_ns, ..event });
+        let Ok(device) = u32::try_from(message.device) else { return Taken::Meaningless };
+        if device > shm_layout::event::MAX_DEVICE {
+            return Taken::Meaningless;
+        }
+        let key = (device, message.id);
+        let allocates = matches!(message.kind, Said::Alloc | Said::CbAlloc | Said::KernelLoad);
+        if allocates && !(1..=MOST_SIZE).contains(&message.size) {
+            return Taken::Meaningless;
+        }
+        if allocates && !room {
+            return Taken::NoRoom;
+        }
+        match message.kind {
+            Said::Alloc => {
+                let Some(memory) = buffer(message.what) else { return Taken::Meaningless };
+                self.alloc(key, memory, message, context, each);
+            }
+            Said::Free => self.free(key, context, each),
+            Said::CbAlloc => self.add(key, Memory::Cb, 0, message, context, each),
+            Said::CbFree => self.end_one(key, Memory::Cb, message.size, each),
+            Said::KernelLoad => {
+                let of_kind = match message.what {
+                    0 => 0,
+                    1 => flags::SYSTEM | flags::FABRIC,
+                    2 => flags::SYSTEM | flags::DISPATCH,
+                    _ => return Taken::Meaningless,
+                };
+                self.load(key, of_kind, message, context, each);
+            }
+            Said::KernelUnload => self.end_one(key, Memory::Kernel, 0, each),
+            Said::Query | Said::DumpRemaining | Said::DeviceInfoQuery | Said::DumpKernels => return Taken::Meaningless,
+        }
+        Taken::In
+    }
+
+    fn of(&self, key: Key) -> &[Block] {
+        self.blocks.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    fn add(
+        &mut self,
+        key: Key,
+        memory: Memory,
+        of_kind: u16,
+        message: &Message,
+        context: Context,
+        each: &mut dyn FnMut(Event),
+    ) {
+        self.last += 1;
+        let block = Block {
+            memory,
+            size: message.size,
+            number: self.last,
+            flags: of_kind,
+            views: 1,
+            told: message.time,
+            by: context.connection,
+        };
+        self.put(key, block, each);
+    }
+
+    fn put(&mut self, key: Key, block: Block, each: &mut dyn FnMut(Event)) {
+        each(record(Kind::Alloc, key, &block));
+        self.blocks.entry(key).or_default().push(block);
+        self.live += 1;
+    }
+
+    /// Ends the block at this place.
+    fn end(&mut self, key: Key, at: usize, each: &mut dyn FnMut(Event)) -> Option<Block> {
+        let Entry::Occupied(mut entry) = self.blocks.entry(key) else { return None };
+        if at >= entry.get().len() {
+            return None;
+        }
+        let block = entry.get_mut().remove(at);
+        if entry.get().is_empty() {
+            entry.remove();
+        }
+        self.live -= 1;
+        each(record(Kind::Free, key, &block));
+        Some(block)
+    }
+
+    fn alloc(&mut self, key: Key, memory: Memory, message: &Message, context: Context, each: &mut dyn FnMut(Event)) {
+        self.look_at_doubt(key, memory, message, context, each);
+        let place = self.of(key).iter().position(|block| block.memory == memory);
+        let Some((place, block)) = place.and_then(|at| Some((at, self.blocks.get_mut(&key)?.get_mut(at)?))) else {
+            self.add(key, memory, 0, message, context, each);
+            if self.owes(key, message, context)
+                && let Some(at) = self.of(key).iter().position(|block| block.memory == memory)
+            {
+                self.end(key, at, each);
+            }
+            return;
+        };
+        block.views = block.views.saturating_add(1);
+        let newer = message.time >= block.told;
+        if newer {
+            (block.told, block.by) = (message.time, context.connection);
+        }
+        if !newer || block.size == message.size {
+            return;
+        }
+        // Used again before its free was told.
+        let views = block.views;
+        self.end(key, place, each);
+        self.add(key, memory, 0, message, context, each);
+        if let Some(block) = self.blocks.get_mut(&key).and_then(|blocks| blocks.last_mut()) {
+            block.views = views;
+        }
+    }
+
+    fn free(&mut self, key: Key, context: Context, each: &mut dyn FnMut(Event)) {
+        let buffers = |blocks: &[Block]| {
+            let of = blocks.iter().enumerate().filter(|(_, block)| block.memory <= Memory::Trace);
+            // Of several memory kinds: the one that this connection allocated, and of these the newest, which usually goes first.
+            of.max_by_key(|(_, block)| (block.by == context.connection, block.number)).map(|(at, _)| at)
+        };
+        let Some(at) = buffers(self.of(key)) else { return self.not_there(key, Memory::Dram, context, each) };
+        let several = self.of(key).iter().filter(|block| block.memory <= Memory::Trace).count() > 1;
+        let Some(block) = self.blocks.get_mut(&key).and_then(|blocks| blocks.get_mut(at)) else { return };
+        block.views -= 1;
+        if block.views > 0 {
+            return;
+        }
+        let freed = Block { views: 1, ..*block };
+        if several {
+            // Said first: there is no moment at which it passes for known.
+            self.doubt(key, freed, context, each);
+        }
+        self.end(key, at, each);
+        if !several {
+            // Whatever was guessed, all of it has ended.
+            self.settle(key, each);
+        }
+    }
+
+    fn load(&mut self, key: Key, of_kind: u16, message: &Message, context: Context, each: &mut dyn FnMut(Event)) {
+        if let Some(at) = self.of(key).iter().position(|block| block.memory == Memory::Kernel) {
+            let there = self.of(key)[at];
+            if (there.size, there.flags) == (message.size, of_kind) {
+                return;
+            }
+            self.end(key, at, each);
+        }
+        self.add(key, Memory::Kernel, of_kind, message, context, each);
+    }
+
+    /// Ends one block of this kind: the oldest of this size, or the oldest.
+    fn end_one(&mut self, key: Key, memory: Memory, size: u64, each: &mut dyn FnMut(Event)) {
+        let of = || self.of(key).iter().enumerate().filter(|(_, block)| block.memory == memory);
+        let oldest = of().min_by_key(|(_, block)| (block.size != size, block.number)).map(|(at, _)| at);
+        match oldest {
+            Some(at) => drop(self.end(key, at, each)),
+            None => each(unknown(key, memory)),
+        }
+    }
+
+    fn not_there(&mut self, key: Key, memory: Memory, context: Context, each: &mut dyn FnMut(Event)) {
+        if context.several && (self.debts.len() < MOST_DEBTS || self.debts.contains_key(&key)) {
+            let debt = self.debts.entry(key).or_insert(Debt { count: 0, since: 0, by: context.connection });
+            debt.count = debt.count.saturating_add(1);
+            (debt.since, debt.by) = (context.unix_ns, context.connection);
+            return;
+        }
+        each(unknown(key, memory));
+    }
+
+    /// Whether this allocation was freed already, on another connection that was read first.
+    fn owes(&mut self, key: Key, message: &Message, context: Context) -> bool {
+        let Entry::Occupied(mut entry) = self.debts.entry(key) else { return false };
+        let debt = entry.get_mut();
+        let owed = message.time != 0 && message.time <= debt.since && debt.by != context.connection;
+        if owed {
+            debt.count -= 1;
+            if debt.count == 0 {
+                entry.remove();
+            }
+        }
+        owed
+    }
+
+    /// Forgets debts whose allocation did not come: they were frees of something unknown. To be called now and then.
+    pub fn forget_debts(&mut self, unix_ns: u64, mut each: impl FnMut(Event)) {
+        self.debts.retain(|key, debt| {
+            let keep = unix_ns.saturating_sub(debt.since) < DEBT_NS;
+            if !keep {
+                (0..debt.count).for_each(|_| each(unknown(*key, Memory::Dram)));
+            }
+            keep
+        });
+    }
+
+    fn doubt(&mut self, key: Key, freed: Block, context: Context, each: &mut dyn FnMut(Event)) {
+        self.settle(key, each);
+        let of_buffers = self.of(key).iter().map(|block| block.memory).filter(|memory| *memory <= Memory::Trace);
+        let kinds = of_buffers.chain([freed.memory]).fold(0, |kinds, memory| kinds | 1 << memory as u8);
+        self.doubts.insert(key, Doubt { freed, since: context.unix_ns, by: context.connection, kinds });
+        for memory in of_bits(kinds) {
+            let count = self.doubtful.entry((key.0, memory)).or_default();
+            *count += 1;
+            if *count == 1 {
+                each(Event { size: 1, ..Event::new(Kind::Doubt, memory, key.0) });
+            }
+        }
+    }
+
+    /// It is known what was freed, or does not matter any more.
+    fn settle(&mut self, key: Key, each: &mut dyn FnMut(Event)) {
+        let Some(doubt) = self.doubts.remove(&key) else { return };
+        for memory in of_bits(doubt.kinds) {
+            let Entry::Occupied(mut count) = self.doubtful.entry((key.0, memory)) else { continue };
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+                each(Event::new(Kind::Doubt, memory, key.0));
+            }
+        }
+    }
+
+    /// An allocator gives an address out that is free: where two memory kinds had it and one was freed, this tells which.
+    fn look_at_doubt(
+        &mut self,
+        key: Key,
+        memory: Memory,
+        message: &Message,
+        context: Context,
+        each: &mut dyn FnMut(Event),
+    ) {
+        let Some(doubt) = self.doubts.get(&key).copied() else { return };
+        // What was sent before the free says nothing.
+        if doubt.by != context.connection && message.time < doubt.since {
+            return;
+        }
+        let there = self.of(key).iter().position(|block| block.memory == memory && block.views == 1);
+        if let Some(at) = there.filter(|_| doubt.freed.memory != memory) {
+            // The other one was guessed, and it was this one.
+            self.end(key, at, each);
+            self.last += 1;
+            self.put(key, Block { number: self.last, views: 1, ..doubt.freed }, each);
+        }
+        self.settle(key, each);
+    }
+}
+
+fn of_bits(kinds: u8) -> impl Iterator<Item = Memory> {
+    (0..8).filter(move |n| kinds & 1 << n != 0).filter_map(Memory::from_u8)
+}
+
+/// The memory kind of a buffer: tt-metal's numbers.
+fn buffer(what: u8) -> Option<Memory> {
+    Memory::from_u8(what).filter(|memory| *memory <= Memory::Trace)
+}
+
+fn record(kind: Kind, key: Key, block: &Block) -> Event {
+    Event {
+        id: block.number,
+        address: key.1,
+        size: block.size,
+        flags: block.flags,
+        ..Event::new(kind, block.memory, key.0)
+    }
+}
+
+/// A free of something that nobody announced: no block has the number 0, so it is counted and changes nothing.
+fn unknown(key: Key, memory: Memory) -> Event {
+    Event { address: key.1, ..Event::new(Kind::Free, memory, key.0) }
+}
+
+#[cfg(test)]
+mod tests;

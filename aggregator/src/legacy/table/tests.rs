@@ -1,0 +1,107 @@
+//! Messages in every order that threads and connections make of them, against the records they become.
+
+use super::*;
+use std::collections::BTreeMap;
+
+fn message(kind: Said, what: u8, size: u64, id: u64, time: u64) -> Message {
+    Message { kind, device: 0, size, what, pid: 1, id, time }
+}
+
+fn context(connection: u64, now: u64) -> Context {
+    Context { connection, several: true, unix_ns: now, monotonic_ns: now }
+}
+
+/// What the records say is live, and how many frees were of nothing.
+#[derive(Default)]
+struct Books(BTreeMap<u64, Event>, u64);
+
+impl Books {
+    fn hear(&mut self, event: Event) {
+        match Kind::from_u8(event.kind) {
+            Some(Kind::Alloc) => assert!(self.0.insert(event.id, event).is_none(), "a number twice"),
+            Some(Kind::Free) => match self.0.remove(&event.id) {
+                Some(was) => assert_eq!((was.size, was.memory), (event.size, event.memory)),
+                None => self.1 += 1,
+            },
+            _ => {}
+        }
+    }
+
+    fn sizes(&self) -> Vec<u64> {
+        self.0.values().map(|event| event.size).collect()
+    }
+}
+
+#[test]
+fn a_free_may_be_read_before_its_allocation_when_they_come_on_two_connections() {
+    let (mut table, mut books) = (Table::default(), Books::default());
+    let mut take = |table: &mut Table, message, connection, now| {
+        table.take(&message, true, context(connection, now), |event| books.hear(event));
+    };
+    take(&mut table, message(Said::Free, 0, 0, 5, 0), 2, 100);
+    take(&mut table, message(Said::Alloc, 0, 7, 5, 90), 1, 101);
+    assert!(table.is_empty());
+    // One that was made after that free is none of it.
+    take(&mut table, message(Said::Free, 0, 0, 6, 0), 2, 200);
+    take(&mut table, message(Said::Alloc, 0, 8, 6, 201), 1, 202);
+    assert_eq!(table.len(), 1);
+    // Nor is one of the same connection.
+    take(&mut table, message(Said::Free, 0, 0, 9, 0), 1, 300);
+    take(&mut table, message(Said::Alloc, 0, 9, 9, 299), 1, 301);
+    assert_eq!((table.len(), books.sizes(), books.1), (2, vec![8, 9], 0));
+    table.forget_debts(300 + DEBT_NS, |event| books.hear(event));
+    assert_eq!((books.1, table.debts.len()), (2, 0), "what never came was a free of nothing");
+}
+
+#[test]
+fn of_two_uses_of_an_address_the_newer_one_stays_whatever_comes_first() {
+    for swapped in [false, true] {
+        let (mut table, mut books) = (Table::default(), Books::default());
+        let mut uses = [message(Said::Alloc, 1, 100, 5, 10), message(Said::Alloc, 1, 200, 5, 20)];
+        if swapped {
+            uses.reverse();
+        }
+        for (n, message) in uses.into_iter().chain([message(Said::Free, 0, 0, 5, 0)]).enumerate() {
+            table.take(&message, true, context(n as u64, 30), |event| books.hear(event));
+        }
+        assert_eq!(books.sizes(), [200], "{swapped}");
+    }
+}
+
+#[test]
+fn what_a_ledger_lists_is_freed_as_if_it_had_been_told_here() {
+    let (mut table, mut books) = (Table::default(), Books::default());
+    let all = [
+        message(Said::Alloc, 0, 1, 5, 1),
+        message(Said::Alloc, 1, 2, 5, 1),
+        message(Said::CbAlloc, 0, 3, 5, 1),
+        message(Said::KernelLoad, 1, 4, 5, 1),
+    ];
+    for one in &all {
+        table.take(one, true, context(1, 1), |event| books.hear(event));
+    }
+    let live: Vec<Event> = books.0.values().copied().collect();
+    let mut table = Table::continued(&live);
+    let frees = [(Said::Free, 0), (Said::CbFree, 0), (Said::KernelUnload, 0), (Said::Free, 0)];
+    for (kind, size) in frees {
+        table.take(&message(kind, 0, size, 5, 0), true, context(1, 2), |event| books.hear(event));
+    }
+    assert!(table.is_empty() && books.0.is_empty() && books.1 == 0);
+    table.take(&message(Said::Alloc, 0, 9, 5, 3), true, context(1, 3), |event| books.hear(event));
+    assert!(books.0.keys().all(|number| *number > live.len() as u64));
+}
+
+#[test]
+fn what_means_nothing_is_not_taken() {
+    let mut table = Table::default();
+    let mut take = |message: Message, room| table.take(&message, room, context(1, 1), |event| panic!("{event:?}"));
+    let sound = message(Said::Alloc, 0, 1, 1, 1);
+    for device in [-1, 1024, i32::MAX, i32::MIN] {
+        assert_eq!(take(Message { device, ..sound }, true), Taken::Meaningless);
+    }
+    for (what, size) in [(5, 1), (255, 1), (0, 0), (0, u64::MAX)] {
+        assert_eq!(take(Message { what, size, ..sound }, true), Taken::Meaningless);
+    }
+    assert_eq!(take(message(Said::KernelLoad, 3, 1, 1, 1), true), Taken::Meaningless);
+    assert_eq!(take(sound, false), Taken::NoRoom);
+}
