@@ -1,7 +1,9 @@
 //! A host with realistic figures, for tests and for the example publisher.
 
 use shm_layout::event::{Arch, Memory};
-use shm_layout::stats::{Chip, Figures, Health, Identity, Line, Process, Row, Severity, Snapshot, State, UNKNOWN};
+use shm_layout::stats::{
+    Chip, Figures, Health, Identity, Line, Process, Row, Severity, Snapshot, State, Telemetry, UNKNOWN,
+};
 use shm_layout::text;
 
 const GIB: u64 = 1 << 30;
@@ -133,6 +135,7 @@ pub fn host_at(chips: usize, swing: f64) -> Snapshot {
             reserved: 0,
             board: text::store(b"p150b"),
             memory: Default::default(),
+            telemetry: Telemetry::NONE,
         };
         for (memory, capacity) in KINDS {
             let mine = rows.iter().filter(|r| r.chip == at && r.memory == memory as u32).map(|r| r.figures);

@@ -1,6 +1,6 @@
 //! The chips that the user asked for.
 
-use shm_layout::stats::{Chip, Row, Snapshot};
+use shm_layout::stats::{Chip, Difference, Row, Snapshot};
 use std::str::FromStr;
 
 /// One `--device`: a logical number, or a chip's unique id.
@@ -79,6 +79,9 @@ impl Selection {
             processes: holders.iter().map(|at| snapshot.processes[*at]).collect(),
             lines: snapshot.lines,
             refusals: snapshot.refusals,
+            differences: (snapshot.differences.iter())
+                .filter_map(|d| Some(Difference { chip: chips.get(d.chip as usize).copied().flatten()?, ..*d }))
+                .collect(),
         };
         (left, kept)
     }

@@ -180,6 +180,7 @@ fn chip(at: u32, processes: u32) -> Chip {
         reserved: 0,
         board: text::store(b"p150b"),
         memory,
+        telemetry: Default::default(),
     }
 }
 
