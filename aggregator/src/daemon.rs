@@ -6,6 +6,7 @@ use crate::heritage::Heritage;
 use crate::host::{Host, Now};
 use crate::instance::{Instance, InstanceError};
 use crate::publish::Publisher;
+use crate::telemetry::{Root, Watch};
 use crate::wake::Wake;
 use anyhow::Context;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -59,6 +60,7 @@ pub struct Daemon {
     publisher: Publisher,
     wake: Wake,
     instance: Instance,
+    watch: Watch,
 }
 
 impl Daemon {
@@ -68,6 +70,14 @@ impl Daemon {
     /// # Errors
     /// When another aggregator runs, or the stats segment cannot be made.
     pub fn start(prefix: &Prefix, stop: BorrowedFd<'_>) -> anyhow::Result<Self> {
+        Self::start_in(prefix, stop, Root::from_environment())
+    }
+
+    /// As [`start`](Self::start), with the host's own files (/sys, /proc/driver, tt-metal's counters) in this folder.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_in(prefix: &Prefix, stop: BorrowedFd<'_>, root: Root) -> anyhow::Result<Self> {
         let instance = Instance::take(prefix)?;
         let now = Now::read();
         let found = Heritage::find(prefix);
@@ -94,7 +104,8 @@ impl Daemon {
         if let Some(heritage) = heritage {
             host.inherit(&heritage, now);
         }
-        let mut daemon = Self { prefix: prefix.clone(), host, discovery, publisher, wake, instance };
+        let watch = Watch::start(root);
+        let mut daemon = Self { prefix: prefix.clone(), host, discovery, publisher, wake, instance, watch };
         daemon.host.announce(daemon.discovery.scan());
         // Who comes later is known before its name can go.
         daemon.host.announce(daemon.discovery.scan_unlinked());
@@ -129,6 +140,9 @@ impl Daemon {
     }
 
     fn publish(&mut self, now: Now) {
+        if let Some(reading) = self.watch.news() {
+            self.host.hear(reading);
+        }
         let generation = self.publisher.next_generation();
         let gone = self.host.gone();
         self.publisher.publish(&self.host.snapshot(now, cpu_ns(), generation), &gone);
@@ -240,6 +254,9 @@ impl Daemon {
     /// One look: everything that is there is read. For `aggregator --once`.
     pub fn look(mut self) -> Snapshot {
         let begin = Instant::now();
+        if let Some(reading) = self.watch.first(LOOK_WAITS) {
+            self.host.hear(reading);
+        }
         loop {
             let now = Now::read();
             self.host.welcome(&self.wake, WELCOME, now);
