@@ -100,12 +100,16 @@ fn places(kept: &[usize], all: usize) -> Vec<Option<u32>> {
 
 /// What the chips are called on the screen: their logical number, with a letter when several have the same (two
 /// processes with different `TT_VISIBLE_DEVICES` both call theirs 0).
+/// One of which no process told a number is `-`.
 pub fn chip_labels(chips: &[Chip]) -> Vec<String> {
     let same = |chip: &Chip| chips.iter().filter(|c| c.device == chip.device).count();
     chips
         .iter()
         .enumerate()
         .map(|(at, chip)| {
+            if chip.device == u32::MAX {
+                return "-".to_owned();
+            }
             let number = chip.device.to_string();
             if same(chip) == 1 {
                 return number;

@@ -156,6 +156,7 @@ fn snapshot(devices: usize, processes: usize) -> Snapshot {
         rows: rows.collect(),
         lines: lines.collect(),
         refusals: Vec::new(),
+        differences: Vec::new(),
         chips,
     }
 }

@@ -8,6 +8,7 @@ use super::meter::Meter;
 use super::theme::Theme;
 use crate::source::{History, Observation};
 use crate::table::{capacity, chip_name, used};
+use crate::telemetry;
 use crate::units;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -50,8 +51,16 @@ pub fn draw(buffer: &mut Buffer, places: &Arrangement, dashboard: &Dashboard, se
     }
 }
 
-/// `0 · 0x1c · blackhole p150b · 140 cores`, as much of it as fits.
-fn title(dashboard: &Dashboard, at: usize, chip: &Chip, width: usize) -> Line<'static> {
+/// `0 · 0x1c · blackhole p150b · 140 cores · 45 C · 38 W · 1350 MHz`, as much of it as fits; what the driver tells,
+/// where so many columns are left beside it.
+fn title(
+    dashboard: &Dashboard,
+    at: usize,
+    chip: &Chip,
+    now_unix_ns: u64,
+    width: usize,
+    beside: usize,
+) -> Line<'static> {
     let theme = dashboard.theme;
     let label = dashboard.labels.get(at).cloned().unwrap_or_default();
     let board = shm_layout::text::load(&chip.board);
@@ -62,8 +71,18 @@ fn title(dashboard: &Dashboard, at: usize, chip: &Chip, width: usize) -> Line<'s
         vec![span(chip_name(chip), theme.text())],
         vec![span(kind, theme.text())],
     ];
+    if let Some(mark) = telemetry::mark(chip) {
+        pieces.push(vec![span(mark, theme.dim())]);
+    }
     if chip.tensix_cores > 0 {
         pieces.push(vec![span(format!("{} cores", chip.tensix_cores), theme.dim())]);
+    }
+    // What comes and goes leaves the rest where it is.
+    for words in telemetry::words(&chip.telemetry, now_unix_ns) {
+        let taken: usize = pieces.iter().flatten().map(|piece| piece.width() + 3).sum();
+        if taken + words.len() + 1 + beside <= width {
+            pieces.push(vec![span(words, theme.text())]);
+        }
     }
     let gap = span(format!(" {} ", theme.glyphs.dot), theme.dim());
     let mut line = joined(pieces, gap, width.saturating_sub(1));
@@ -83,13 +102,13 @@ fn panel(
     graph_lines: u16,
 ) {
     let theme = dashboard.theme;
-    let title = title(dashboard, at, chip, usize::from(area.width.saturating_sub(4)));
     let processes = match (chip.processes, area.width >= 60) {
         (1, true) => " 1 process ".to_owned(),
         (n, true) => format!(" {n} processes "),
         (n, false) => format!(" {n} proc "),
     };
     let holders = Line::from(span(processes, theme.dim()));
+    let title = title(dashboard, at, chip, seen.unix_ns, usize::from(area.width.saturating_sub(4)), holders.width());
     let inside = frame(buffer, area, theme, dashboard.focus == Focus::Devices, title, holders);
     let inside = Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside };
     for (line, memory) in (0..inside.height).zip(kinds) {
