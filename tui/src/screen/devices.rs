@@ -51,7 +51,7 @@ pub fn draw(buffer: &mut Buffer, places: &Arrangement, dashboard: &Dashboard, se
     }
 }
 
-/// `0 · 0x1c · blackhole p150b · 140 cores · 45 C · 38 W · 1350 MHz`, as much of it as fits; what the driver tells,
+/// `0 · 0x1c · blackhole p150b · 45 C 38 W 1350 MHz · 140 cores`, as much of it as fits; what the driver tells,
 /// where so many columns are left beside it.
 fn title(
     dashboard: &Dashboard,
@@ -74,15 +74,23 @@ fn title(
     if let Some(mark) = telemetry::mark(chip) {
         pieces.push(vec![span(mark, theme.dim())]);
     }
-    if chip.tensix_cores > 0 {
-        pieces.push(vec![span(format!("{} cores", chip.tensix_cores), theme.dim())]);
-    }
-    // What comes and goes leaves the rest where it is.
-    for words in telemetry::words(&chip.telemetry, now_unix_ns) {
+    // What the driver tells has room beside the rest or none, so that nothing else moves.
+    let beside = beside + 1;
+    let room = |pieces: &[Vec<Span<'_>>]| {
         let taken: usize = pieces.iter().flatten().map(|piece| piece.width() + 3).sum();
-        if taken + words.len() + 1 + beside <= width {
-            pieces.push(vec![span(words, theme.text())]);
-        }
+        width.saturating_sub(taken + beside)
+    };
+    let mut words = telemetry::words(&chip.telemetry, now_unix_ns);
+    while !words.is_empty() && words.join(" ").len() > room(&pieces) {
+        words.pop();
+    }
+    let told = !words.is_empty();
+    if told {
+        pieces.push(vec![span(words.join(" "), theme.text())]);
+    }
+    let cores = format!("{} cores", chip.tensix_cores);
+    if chip.tensix_cores > 0 && (!told || cores.len() <= room(&pieces)) {
+        pieces.push(vec![span(cores, theme.dim())]);
     }
     let gap = span(format!(" {} ", theme.glyphs.dot), theme.dim());
     let mut line = joined(pieces, gap, width.saturating_sub(1));
