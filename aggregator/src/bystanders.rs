@@ -100,7 +100,7 @@ impl Bystanders {
         self.chips.clear();
         let room = MAX_CHIPS.saturating_sub(chips.all().len());
         let strange = |region: &&Region| {
-            region.believed.iter().any(|(person, _)| !is_tracked(sheet, person))
+            region.believed.iter().any(|(person, _)| is_bystander(sheet, person))
                 && chips.find(region.chip_id, false).is_none()
         };
         let by_counters: Vec<Chip> = reading
@@ -153,7 +153,7 @@ impl Bystanders {
         let mut found: Vec<Told<'_>> = Vec::new();
         for region in &reading.regions {
             let Some(chip) = index(&|chip| chip.id_is_logical == 0 && chip.chip_id == region.chip_id) else { continue };
-            for (person, slot) in region.believed.iter().filter(|(person, _)| !is_tracked(sheet, person)) {
+            for (person, slot) in region.believed.iter().filter(|(person, _)| is_bystander(sheet, person)) {
                 let row = |(memory, bytes): (Memory, u64)| Row {
                     process: 0,
                     chip,
@@ -168,7 +168,7 @@ impl Bystanders {
             let number = device.telemetry.number;
             let is_it = |chip: &Chip| chip.telemetry.is_known() && chip.telemetry.number == number;
             let chip = index(&is_it);
-            for person in device.open_by.iter().filter(|person| !is_tracked(sheet, person)) {
+            for person in device.open_by.iter().filter(|person| is_bystander(sheet, person)) {
                 let row =
                     |chip| Row { process: 0, chip, device: u32::MAX, memory: u32::MAX, figures: Figures::UNKNOWN };
                 add(&mut found, person, Source::Driver, chip.map(row).into_iter().collect());
@@ -201,9 +201,9 @@ fn add<'a>(found: &mut Vec<Told<'a>>, person: &'a Person, source: Source, rows: 
     }
 }
 
-/// Whether this very process has a ring of its own.
-fn is_tracked(sheet: &Sheet, person: &Person) -> bool {
-    place_of(sheet, person).is_some()
+/// Whether this process lives and has no ring of its own.
+fn is_bystander(sheet: &Sheet, person: &Person) -> bool {
+    place_of(sheet, person).is_none() && person.is_alive()
 }
 
 /// The place of its row, if it is tracked.

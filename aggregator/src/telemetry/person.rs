@@ -28,6 +28,11 @@ impl Person {
         (self.pid, self.start_ticks) == (other.pid, other.start_ticks)
     }
 
+    /// Whether it still runs: what was read of it is up to a second old.
+    pub fn is_alive(&self) -> bool {
+        procfs::stat(&self.pid.to_string()).is_some_and(|now| now.start_ticks == self.start_ticks && now.state != b'Z')
+    }
+
     /// The process with this pid; `None` where there is none, it is dead, or it cannot be seen.
     pub fn of(pid: u32) -> Option<Self> {
         let stat = procfs::stat(&pid.to_string()).filter(|stat| stat.state != b'Z')?;
