@@ -149,6 +149,11 @@ fn sensors_are_found_by_their_device_where_they_are_not_below_it() {
     put(&elsewhere, "temp1_input", "51000");
     std::os::unix::fs::symlink(host.0.join("sys/devices/pci0000:00/0000:01:00.0"), elsewhere.join("device")).unwrap();
     std::os::unix::fs::symlink(&elsewhere, class.join("hwmon4")).unwrap();
+    // Of another device, and looked at as well.
+    for name in ["hwmon3", "hwmon5"] {
+        std::os::unix::fs::symlink(&others, class.join(name)).unwrap();
+    }
+    std::os::unix::fs::symlink(host.0.join("sys/devices/pci0000:00/0000:02:00.0"), others.join("device")).unwrap();
     fs::remove_dir_all(below.parent().unwrap()).unwrap();
     assert_eq!(sysfs::read(&host.root(), 1, 1).1.temperature_millicelsius, 51_000);
     assert_eq!(sysfs::read(&host.root(), 2, 1).1.temperature_millicelsius, 99_000);
