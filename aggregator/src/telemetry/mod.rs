@@ -1,5 +1,5 @@
 //! What the host tells of devices and of who uses them, without a device being opened: the driver's files in /sys and /proc,
-//! and tt-metal's own counters ([`counters`](crate::counters)).
+//! and tt-metal's own counters (`counters`).
 //!
 //! ```text
 //!   watch (a thread) ─► sysfs, pids, counters ─► Reading ─► bystanders ─► chips' telemetry, processes that are not tracked
