@@ -1,7 +1,7 @@
 //! The chips of the host: identity, capacity, and the sums over all processes.
 
 use shm_layout::event::{Arch, MEMORY_KINDS, Memory};
-use shm_layout::stats::{Chip, Figures, MAX_CHIPS, UNKNOWN};
+use shm_layout::stats::{Chip, Figures, MAX_CHIPS, Telemetry, UNKNOWN};
 use shm_layout::text;
 
 /// Index of a chip in [`Chips`]; stable while the aggregator runs.
@@ -35,6 +35,7 @@ impl Chips {
             reserved: 0,
             board: [0; 24],
             memory: [unknown; MEMORY_KINDS],
+            telemetry: Telemetry::NONE,
         };
         if self.chips.len() < MAX_CHIPS {
             self.chips.push(chip);
@@ -53,6 +54,8 @@ impl Chips {
         self.chips = chips.iter().take(MAX_CHIPS).copied().collect();
         for chip in &mut self.chips {
             chip.processes = 0;
+            // The driver is asked anew.
+            chip.telemetry = Telemetry::NONE;
             chip.memory.iter_mut().for_each(Figures::clear_live);
         }
         self.used = vec![false; self.chips.len()];
@@ -108,7 +111,7 @@ impl Chips {
 ///
 /// UMD makes a Blackhole chip's unique id of its board id and its place on the board (`board << 5 | place`) or takes the
 /// board id itself, so the chip's id tells the board where no board id was told.
-fn board_of(arch: u32, board_id: u64, chip_id: u64) -> &'static str {
+pub fn board_of(arch: u32, board_id: u64, chip_id: u64) -> &'static str {
     let told = board_name(board_id);
     let mangled = if arch == Arch::Blackhole as u32 { board_name(chip_id >> 5) } else { "" };
     [told, mangled, board_name(chip_id)].into_iter().find(|name| !name.is_empty()).unwrap_or("")

@@ -8,6 +8,7 @@ use crate::host::{Host, Now};
 use crate::instance::{Instance, InstanceError};
 use crate::legacy::Listener;
 use crate::publish::Publisher;
+use crate::telemetry::{Root, Watch};
 use crate::wake::Wake;
 use anyhow::Context;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -65,6 +66,7 @@ pub struct Daemon {
     instance: Instance,
     /// After the host: closing its descriptors would end the host's locks.
     listener: Option<Listener>,
+    watch: Watch,
 }
 
 impl Daemon {
@@ -74,6 +76,14 @@ impl Daemon {
     /// # Errors
     /// When another aggregator runs, or the stats segment cannot be made.
     pub fn start(prefix: &Prefix, stop: BorrowedFd<'_>) -> anyhow::Result<Self> {
+        Self::start_in(prefix, stop, Root::from_environment())
+    }
+
+    /// As [`start`](Self::start), with the host's own files (/sys, /proc/driver, tt-metal's counters) in this folder.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_in(prefix: &Prefix, stop: BorrowedFd<'_>, root: Root) -> anyhow::Result<Self> {
         let instance = Instance::take(prefix)?;
         let now = Now::read();
         let found = Heritage::find(prefix);
@@ -107,7 +117,8 @@ impl Daemon {
         if let Some(heritage) = heritage {
             host.inherit(&heritage, now);
         }
-        let mut daemon = Self { prefix: prefix.clone(), host, discovery, publisher, wake, control, instance, listener: None };
+        let watch = Watch::start(root);
+        let mut daemon = Self { prefix: prefix.clone(), host, discovery, publisher, wake, control, instance, listener: None, watch };
         daemon.host.announce(daemon.discovery.scan());
         // Who comes later is known before its name can go.
         daemon.host.announce(daemon.discovery.scan_unlinked());
@@ -167,6 +178,9 @@ impl Daemon {
     }
 
     fn publish(&mut self, now: Now) {
+        if let Some(reading) = self.watch.news() {
+            self.host.hear(reading);
+        }
         let generation = self.publisher.next_generation();
         let gone = self.host.gone();
         self.publisher.publish(&self.host.snapshot(now, cpu_ns(), generation), &gone);
@@ -287,6 +301,9 @@ impl Daemon {
     /// One look: everything that is there is read. For `aggregator --once`.
     pub fn look(mut self) -> Snapshot {
         let begin = Instant::now();
+        if let Some(reading) = self.watch.first(LOOK_WAITS) {
+            self.host.hear(reading);
+        }
         loop {
             let now = Now::read();
             self.host.welcome(&self.wake, WELCOME, now);

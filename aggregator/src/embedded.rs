@@ -1,6 +1,7 @@
 //! An aggregator in a thread of another program (`alloc-top --embedded`, `tt-alloc demo`).
 
 use crate::daemon::Daemon;
+use crate::telemetry::Root;
 use anyhow::Context;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use shm_layout::names::Prefix;
@@ -20,8 +21,16 @@ pub struct Embedded {
 /// # Errors
 /// When another aggregator runs already, or the stats segment cannot be made.
 pub fn start(prefix: &Prefix) -> anyhow::Result<Embedded> {
+    start_in(prefix, Root::from_environment())
+}
+
+/// As [`start`], with the host's own files in this folder.
+///
+/// # Errors
+/// As there.
+pub fn start_in(prefix: &Prefix, root: Root) -> anyhow::Result<Embedded> {
     let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).context("eventfd")?);
-    let daemon = Daemon::start(prefix, stop.as_fd())?;
+    let daemon = Daemon::start_in(prefix, stop.as_fd(), root)?;
     let keep = Arc::clone(&stop);
     let thread = std::thread::Builder::new()
         .name("aggregator".into())

@@ -10,8 +10,8 @@ use shm_layout::names::Prefix;
 use shm_layout::procfs;
 use shm_layout::segment::{self, Access, Expect, Opened, SegmentError};
 use shm_layout::stats::{
-    Chip, Figures, Gone, Identity, IdentityError, Line, Severity, Snapshot, StatsHeader, StatsView, UNKNOWN,
-    stats_bytes,
+    Chip, Figures, Gone, Identity, IdentityError, Line, Presence, Severity, Snapshot, Source, StatsHeader, StatsView,
+    UNKNOWN, stats_bytes,
 };
 use shm_layout::text;
 
@@ -98,6 +98,7 @@ impl Heritage {
         if segment.faulted() {
             return Err(Refusal::Pages);
         }
+        forget_bystanders(&mut snapshot);
         bound(&mut snapshot, &mut gone);
         check(&snapshot)?;
         let Identity { pid, start_ticks, .. } = identity;
@@ -171,6 +172,17 @@ pub fn believable(snapshot: &Snapshot, gone: &Gone) -> bool {
     let (mut snapshot, mut gone) = (snapshot.clone(), *gone);
     bound(&mut snapshot, &mut gone);
     check(&snapshot).is_ok()
+}
+
+/// Leaves out what is told by others than rings: it is there to be read again. Chips of theirs, processes and rows come last.
+fn forget_bystanders(snapshot: &mut Snapshot) {
+    let tracked = snapshot.processes.iter().take_while(|process| Source::is_tracked(process.source)).count();
+    let told = |chip: &&Chip| chip.telemetry.presence <= Presence::Both as u32;
+    let chips = snapshot.chips.iter().take_while(told).count();
+    snapshot.processes.truncate(tracked);
+    snapshot.chips.truncate(chips);
+    snapshot.rows.retain(|row| (row.process as usize) < tracked && (row.chip as usize) < chips);
+    snapshot.differences.clear();
 }
 
 /// Cuts every sum to what can be. Not a reason to refuse them: a process that lies about sizes drives a chip's sums as high as

@@ -9,6 +9,7 @@ mod mark;
 mod round;
 
 use crate::arrivals::Arrivals;
+use crate::bystanders::Bystanders;
 use crate::chips::Chips;
 use crate::descriptors::Places;
 use crate::heritage::Heritage;
@@ -19,6 +20,7 @@ use crate::seats::Seats;
 use crate::sheet::Sheet;
 use crate::sigbus;
 use crate::succession::Succession;
+use crate::telemetry::Reading;
 use crate::tracked::{BATCH, Tracked};
 use crate::turns::Turns;
 use shm_layout::event::Event;
@@ -68,6 +70,7 @@ pub struct Host {
     turns: Turns<usize>,
     sheet: Sheet,
     chips: Chips,
+    bystanders: Bystanders,
     lines: Lines,
     health: Health,
     arrivals: Arrivals,
@@ -106,6 +109,7 @@ impl Host {
             turns: Turns::default(),
             sheet: Sheet::default(),
             chips: Chips::default(),
+            bystanders: Bystanders::default(),
             lines: Lines::default(),
             health: Health::default(),
             arrivals: Arrivals::default(),
@@ -201,11 +205,17 @@ impl Host {
         self.sheet.is_behind() || self.arrivals.refused.has_news()
     }
 
+    /// What the host tells of devices and of who uses them.
+    pub fn hear(&mut self, reading: std::sync::Arc<Reading>) {
+        self.bystanders.hear(reading);
+    }
+
     /// This moment, for everybody to see.
     pub fn snapshot(&mut self, now: Now, cpu_ns: u64, generation: u64) -> Parts<'_> {
         self.succession.set_aside(&mut self.chips);
         self.sheet.bring_up(&mut self.seats, &self.chips);
         self.sheet.sum_chips(&mut self.chips);
+        self.bystanders.settle(&mut self.chips, &self.sheet, now.unix_ns);
         for (pid, text) in self.sheet.news(now.monotonic_ns) {
             // An earlier aggregator may have said it.
             if !self.lines.has(&text) {
@@ -226,21 +236,25 @@ impl Host {
             open_files_limit: self.places.open_files,
             refused_rings: self.arrivals.refused.len() as u64,
             hidden_refusals: (self.arrivals.refused.len() - self.arrivals.refused.rows().len()) as u64,
+            differences: self.bystanders.differences_total(),
+            unread_counters: self.bystanders.unread_counters(),
             anomalies: self.gone.anomalies,
             ..Health::default()
         };
         self.sheet.add_to(&mut self.health);
+        self.health.hidden_processes += self.bystanders.hidden();
         let (events, dropped) = self.succession.owing();
         self.health.events_total = self.health.events_total.saturating_add(events);
         self.health.dropped_events_total = self.health.dropped_events_total.saturating_add(dropped);
         self.succession.lift(&mut self.health.torn_events_total, &mut self.health.anomalies);
         Parts {
             health: &self.health,
-            chips: self.chips.all(),
-            processes: self.sheet.processes(),
-            rows: self.sheet.rows(),
+            chips: [self.chips.all(), self.bystanders.chips()],
+            processes: [self.sheet.processes(), self.bystanders.processes()],
+            rows: [self.sheet.rows(), self.bystanders.rows()],
             lines: self.lines.as_slices(),
             refusals: self.arrivals.refused.rows(),
+            differences: self.bystanders.differences(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //!                        lookout, turns                │
 //!                              │                    chips              the host's sums
 //!                              └──────── host ────────┘
+//!        telemetry, counters ─► bystanders ─┤
 //!                                          │
 //!                                 sheet ─► publish ─► stats segment
 //! ```
@@ -15,10 +16,12 @@ mod account;
 mod arrivals;
 mod attach;
 mod books;
+mod bystanders;
 mod chips;
 mod claims;
 mod clock;
 pub mod control;
+mod counters;
 pub mod daemon;
 mod descriptors;
 mod discover;
@@ -38,6 +41,7 @@ mod sections;
 mod sheet;
 pub mod sigbus;
 mod succession;
+pub mod telemetry;
 mod tracked;
 mod turns;
 mod unlinked;

@@ -37,6 +37,8 @@ pub struct Sheet {
     changed: Vec<usize>,
     /// Processes came or went, or accounts came: the rows are to be laid out anew.
     stale: bool,
+    /// How often they were.
+    edition: u64,
 }
 
 impl Sheet {
@@ -106,7 +108,19 @@ impl Sheet {
         self.tallies[place] = tally_of(tracked);
     }
 
+    /// Changes whenever processes came or went, or their rows.
+    pub const fn edition(&self) -> u64 {
+        self.edition
+    }
+
+    /// The rows of the process in this place.
+    pub fn rows_of(&self, place: usize) -> &[Row] {
+        let first = place.checked_sub(1).map_or(0, |before| self.row_ends[before]);
+        self.row_ends.get(place).map_or(&[], |end| &self.rows[first..*end])
+    }
+
     fn lay_out(&mut self, seats: &mut Seats) {
+        self.edition += 1;
         self.order.clear();
         self.order.extend(seats.iter_mut().map(|(seat, tracked)| (tracked.ring.pid, tracked.file.nonce, seat)));
         self.order.sort_unstable();

@@ -257,7 +257,7 @@ impl Tracked {
 }
 
 /// When a process that started this many clock ticks after boot started, Unix time in ns; 0 if it cannot be told.
-fn start_unix_ns(start_ticks: u64) -> u64 {
+pub fn start_unix_ns(start_ticks: u64) -> u64 {
     let clock = |id| nix::time::clock_gettime(id).ok();
     let (Some(unix), Some(boot)) =
         (clock(nix::time::ClockId::CLOCK_REALTIME), clock(nix::time::ClockId::CLOCK_BOOTTIME))

@@ -27,8 +27,15 @@ impl Daemon {
         let mut words = by.iter().copied().chain([env!("CARGO_BIN_EXE_aggregator")]);
         let mut command = Command::new(words.next().unwrap());
         command.args(words).env("TT_ALLOC_PREFIX", ground.prefix.to_string()).stderr(Stdio::null());
-        let daemon = Self(command.spawn().unwrap());
-        wait("its segment", || ground.look().filter(|seen| Some(seen.health.generation) != before)).unwrap();
+        let mut daemon = Self(command.spawn().unwrap());
+        let shown = || {
+            // One that was begun by another command dies a moment after that one, and refuses its successor until then.
+            if daemon.0.try_wait().unwrap().is_some() {
+                daemon.0 = command.spawn().unwrap();
+            }
+            ground.look().filter(|seen| Some(seen.health.generation) != before)
+        };
+        wait("its segment", shown).unwrap();
         daemon
     }
 

@@ -356,7 +356,7 @@ fn what_cannot_be_believed_is_replaced_with_a_line() {
 /// The words of the first chip's DRAM figures in a buffer.
 fn first_figures<'a>(view: &StatsView<'_, AtomicU64>, segment: &'a Opened, buffer: u64) -> &'a [AtomicU64] {
     let header = segment.mapping.len() - (2 - buffer as usize) * view.identity().buffer_words as usize * 8;
-    segment.mapping.array(header + (2 + 5) * 8 + size_of::<stats::Health>() + 64, size_of::<Figures>() / 8).unwrap()
+    segment.mapping.array(header + (2 + 6) * 8 + size_of::<stats::Health>() + 64, size_of::<Figures>() / 8).unwrap()
 }
 
 const PEAK: usize = 3;

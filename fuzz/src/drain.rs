@@ -185,14 +185,7 @@ impl Bench {
     fn look(&mut self) -> Snapshot {
         self.generation += 1;
         let parts = self.host.snapshot(self.now, 0, self.generation);
-        Snapshot {
-            health: *parts.health,
-            chips: parts.chips.to_vec(),
-            processes: parts.processes.to_vec(),
-            rows: parts.rows.to_vec(),
-            lines: parts.lines.concat(),
-            refusals: parts.refusals.to_vec(),
-        }
+        parts.to_snapshot()
     }
 }
 

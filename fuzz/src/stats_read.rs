@@ -177,6 +177,7 @@ fn first(counts: u8) -> Snapshot {
         rows: (0..rows).map(row).collect(),
         lines: vec![zeroed.2; lines],
         refusals: vec![bytemuck::Zeroable::zeroed(); lines],
+        differences: Vec::new(),
     }
 }
 

@@ -18,8 +18,8 @@ use shm_layout::ring::{
     RECORDS_OFFSET, RingHeader, Slot, VERSION, ring_bytes,
 };
 use shm_layout::stats::{
-    self, Anomalies, Chip, Figures, Health, Line, Process, Reason, Refusal, Row, Severity, Snapshot, Source, State,
-    StatsHeader, StatsView, UNKNOWN, stats_bytes,
+    self, Anomalies, Chip, Difference, Figures, Health, Line, Presence, Process, Reason, Refusal, Row, Severity,
+    Snapshot, Source, State, StatsHeader, StatsView, Telemetry, UNKNOWN, stats_bytes,
 };
 use shm_layout::{ring, text};
 use std::path::Path;
@@ -331,7 +331,8 @@ fn snapshot() -> Snapshot {
             hidden_refusals: 14,
             places: 16,
             open_files_limit: 17,
-            reserved: [0; 2],
+            differences: 18,
+            unread_counters: 19,
             anomalies: ledger_state().counters.anomalies,
         },
         chips: vec![Chip {
@@ -345,6 +346,16 @@ fn snapshot() -> Snapshot {
             reserved: 0,
             board: text::store(b"p150"),
             memory: core::array::from_fn::<_, MEMORY_KINDS, _>(|at| figures(at as u64 * 100)),
+            telemetry: Telemetry {
+                read_unix_ns: 40,
+                presence: Presence::Both as u32,
+                number: 2,
+                pci: 0x4100,
+                temperature_millicelsius: 45_250,
+                power_microwatts: 38_000_000,
+                card: text::store(b"p150a"),
+                ..Telemetry::NONE
+            },
         }],
         processes: vec![Process {
             pid: 4242,
@@ -382,6 +393,15 @@ fn snapshot() -> Snapshot {
             reserved: 0,
             since_unix_ns: 31,
             text: text::store(b"owned by user 1001, which is not who may write it"),
+        }],
+        differences: vec![Difference {
+            pid: 4242,
+            chip: 0,
+            memory: Memory::L1 as u32,
+            reserved: 0,
+            tracked_bytes: 41,
+            told_bytes: 42,
+            since_unix_ns: 43,
         }],
     }
 }

@@ -17,8 +17,9 @@ use shm_layout::ring::{
 };
 use shm_layout::seqlock::BUFFER_HEADER_WORDS;
 use shm_layout::stats::{
-    self, Anomalies, Chip, Figures, HISTORY_SAMPLES, Health, Line, MAX_CHIPS, MAX_LINES, MAX_PROCESSES, MAX_REFUSALS,
-    MAX_ROWS, Process, Reason, Refusal, Row, Snapshot, StatsHeader, StatsView, stats_bytes,
+    self, Anomalies, Chip, Difference, Figures, HISTORY_SAMPLES, Health, Line, MAX_CHIPS, MAX_DIFFERENCES, MAX_LINES,
+    MAX_PROCESSES, MAX_REFUSALS, MAX_ROWS, Process, Reason, Refusal, Row, Snapshot, StatsHeader, StatsView, Telemetry,
+    stats_bytes,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -291,11 +292,12 @@ fn ledgers(out: &mut String) {
 }
 
 fn segments(out: &mut String) {
-    let (module, segment, figures, refusal, snapshot, seqlock) = (
+    let (module, segment, figures, refusal, telemetry, snapshot, seqlock) = (
         Source::new("stats/mod.rs"),
         Source::new("stats/segment.rs"),
         Source::new("stats/figures.rs"),
         Source::new("stats/refusal.rs"),
+        Source::new("stats/telemetry.rs"),
         Source::new("stats/snapshot.rs"),
         Source::new("seqlock.rs"),
     );
@@ -337,14 +339,14 @@ fn segments(out: &mut String) {
     writeln!(out, "Snapshot:\n\n```text\n{}```\n", snapshot.diagram()).expect("a string");
     writeln!(
         out,
-        "At most {MAX_CHIPS} chips, {MAX_PROCESSES} processes, {MAX_ROWS} rows, {MAX_LINES} lines and {MAX_REFUSALS} refused rings: {} words.\n",
+        "At most {MAX_CHIPS} chips, {MAX_PROCESSES} processes, {MAX_ROWS} rows, {MAX_LINES} lines, {MAX_REFUSALS} refused rings and {MAX_DIFFERENCES} differences: {} words.\n",
         Snapshot::MAX_WORDS
     )
     .expect("a string");
     table!(&figures, "Health", Health;
         monotonic_ns unix_ns generation rings rejected_rings_total events_total dropped_events_total torn_events_total
         lag_events live_allocations hidden_processes hidden_rows cpu_ns deaths_total refused_rings hidden_refusals places
-        open_files_limit reserved anomalies)
+        open_files_limit differences unread_counters anomalies)
     .write("`Health`", out);
     table!(&figures, "Anomalies", Anomalies;
         free_unknown double_free invalid_record alloc_live overflow size_mismatch reserved)
@@ -354,7 +356,7 @@ fn segments(out: &mut String) {
         resident_bytes fabric_bytes dispatch_bytes detail_incomplete baseline)
     .write("`Figures`", out);
     table!(&figures, "Chip", Chip;
-        chip_id arch id_is_logical board_id tensix_cores device processes reserved board memory)
+        chip_id arch id_is_logical board_id tensix_cores device processes reserved board memory telemetry)
     .write("`Chip`", out);
     table!(&figures, "Process", Process;
         pid uid state source start_ticks start_unix_ns last_event_unix_ns events_total dropped_events_total lag_events
@@ -368,6 +370,13 @@ fn segments(out: &mut String) {
         .write("`Refusal`", out);
     let reasons = Reason::ALL.map(|reason| format!("{} {}", reason as u32, reason.name()));
     writeln!(out, "Reasons: {}.\n", reasons.join(", ")).expect("a string");
+    table!(&telemetry, "Telemetry", Telemetry;
+        read_unix_ns presence number pci asic_id serial temperature_millicelsius temperature_limit_millicelsius
+        power_microwatts power_limit_microwatts current_milliamperes current_limit_milliamperes voltage_millivolts
+        ai_clock_mhz axi_clock_mhz arc_clock_mhz fan_rpm heartbeat thermal_trips open_by card firmware)
+    .write("`Telemetry`", out);
+    table!(&telemetry, "Difference", Difference; pid chip memory reserved tracked_bytes told_bytes since_unix_ns)
+        .write("`Difference`", out);
 }
 
 fn document() -> String {
@@ -412,7 +421,9 @@ fn no_byte_is_unnamed() {
     check::<Device>("Device", offset_of!(Device, dispatched_ns), 8);
     check::<Account>("Account", offset_of!(Account, baseline_unix_ns), 8);
     check::<Figures>("Figures", offset_of!(Figures, baseline), 8);
-    check::<Chip>("Chip", offset_of!(Chip, memory), 768);
+    check::<Chip>("Chip", offset_of!(Chip, telemetry), 200);
+    check::<Telemetry>("Telemetry", offset_of!(Telemetry, firmware), 24);
+    check::<Difference>("Difference", offset_of!(Difference, since_unix_ns), 8);
     check::<Process>("Process", offset_of!(Process, command_line), 200);
     check::<Row>("Row", offset_of!(Row, figures), 96);
     check::<Line>("Line", offset_of!(Line, text), 240);

@@ -3,10 +3,12 @@
 
 use crate::degraded;
 use crate::source::{Connection, Observation};
-use crate::units::{age, count};
+use crate::table::chip_name;
+use crate::units::{age, count, exact};
 use crate::users::Users;
+use shm_layout::event::Memory;
 use shm_layout::names::DIRECTORY;
-use shm_layout::stats::{Anomalies, Process, Reason, Refusal, incomplete};
+use shm_layout::stats::{Anomalies, Difference, Process, Reason, Refusal, incomplete};
 
 /// Refused rings, and processes, that are told one by one.
 const TOLD: usize = 12;
@@ -60,6 +62,7 @@ pub fn findings(connection: &Connection, seen: &Observation, users: &Users) -> V
     all.extend(processes(seen));
     all.push(lag(seen));
     all.extend(hidden(seen));
+    all.extend(differences(seen));
     all
 }
 
@@ -331,6 +334,45 @@ fn hidden(seen: &Observation) -> Option<Finding> {
     })
 }
 
+/// Where tt-metal's own counters tell something else, and which of them are not read.
+fn differences(seen: &Observation) -> Vec<Finding> {
+    let (snapshot, health) = (&seen.snapshot, &seen.snapshot.health);
+    let one = |d: &Difference| {
+        let who = snapshot.processes.iter().find(|process| process.pid == d.pid);
+        let who = who.map_or_else(|| format!("PID {}", d.pid), degraded::who);
+        let chip = snapshot.chips.get(d.chip as usize).map_or_else(String::new, chip_name);
+        let memory = u8::try_from(d.memory).ok().and_then(Memory::from_u8).map_or("?", Memory::name);
+        let text = format!(
+            "{who}: tt-metal's own counters say {} bytes of {memory} on {chip}, its records {}, for {}",
+            exact(d.told_bytes),
+            exact(d.tracked_bytes),
+            age(seen.unix_ns.saturating_sub(d.since_unix_ns))
+        );
+        Finding::new("second source", Verdict::Note, text).next(
+            "these counters are known to drift (updates lost between processes, replicated buffers); what `ttnn.get_memory_view` \
+             says decides",
+        )
+    };
+    let mut found: Vec<Finding> = snapshot.differences.iter().take(TOLD).map(one).collect();
+    let more = health.differences.saturating_sub(found.len() as u64);
+    if more > 0 {
+        let text = format!("{} more figures of tt-metal's own counters differ", count(more));
+        found.push(
+            Finding::new("second source", Verdict::Note, text).next("`tt-alloc stats --json` lists the first 64"),
+        );
+    }
+    if health.unread_counters > 0 {
+        let text = format!(
+            "{} of tt-metal's own counters ({DIRECTORY}/tt_device_*_memory) are not read: of another user or version",
+            count(health.unread_counters)
+        );
+        found.push(Finding::new("second source", Verdict::Note, text).next(
+            "an aggregator of root reads those of every user; processes that are not tracked are missing without them",
+        ));
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -383,6 +425,31 @@ mod tests {
         has(Verdict::Note, "processes that are gone: 40 dropped");
         has(Verdict::Note, "PID 52011 (ttnn_bench): 3 events wait for 9s");
         has(Verdict::Bad, "0 processes and 1 rows do not fit");
+    }
+
+    #[test]
+    fn what_tt_metal_counts_differently_is_a_note() {
+        let mut seen = sample::observation(1);
+        seen.snapshot.health.places = 300;
+        (seen.snapshot.health.differences, seen.snapshot.health.unread_counters) = (3, 2);
+        seen.snapshot.differences = vec![Difference {
+            pid: 41_207,
+            memory: Memory::L1 as u32,
+            tracked_bytes: 16_384,
+            told_bytes: 8192,
+            since_unix_ns: sample::UNIX_NS - 7_000_000_000,
+            ..Difference::default()
+        }];
+        let notes: Vec<_> = found(&seen).into_iter().filter(|finding| finding.verdict != Verdict::Good).collect();
+        assert!(notes.iter().all(|note| note.verdict == Verdict::Note && !note.next.is_empty()), "{notes:#?}");
+        let texts: Vec<&str> = notes.iter().map(|note| note.text.as_str()).collect();
+        assert!(
+            texts[0].starts_with("PID 41207 (python3): tt-metal's own counters say 8,192 bytes of L1"),
+            "{texts:?}"
+        );
+        assert!(texts[0].contains("its records 16,384, for 7s"), "{texts:?}");
+        assert!(texts[1].starts_with("2 more figures") && texts[2].starts_with("2 of tt-metal's own"), "{texts:?}");
+        assert!(degraded::reasons(&Connection::Live, &seen).is_empty(), "what others count is no reason to doubt ours");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! | [`ledger`] | the ledgers: every live allocation of every process |
 //! | [`totals`] | what the figures of a snapshot add up to, per process |
 //! | [`roster`] | who the processes are, as text |
+//! | [`telemetry`] | what the driver tells of a device, in few words |
 //! | [`selection`] | the chips that the user asked for |
 //! | [`degraded`] | whether what is shown may be incomplete |
 //! | [`diagnosis`] | what is wrong, what that means, what to do next: for `tt-alloc doctor` |
@@ -43,6 +44,7 @@ pub mod screen;
 pub mod selection;
 pub mod source;
 pub mod table;
+pub mod telemetry;
 pub mod terminal;
 pub mod top;
 pub mod totals;

@@ -1,7 +1,9 @@
 //! A host with realistic figures, for tests and for the example publisher.
 
 use shm_layout::event::{Arch, Memory};
-use shm_layout::stats::{Chip, Figures, Health, Identity, Line, Process, Row, Severity, Snapshot, State, UNKNOWN};
+use shm_layout::stats::{
+    Chip, Figures, Health, Identity, Line, Presence, Process, Row, Severity, Snapshot, State, Telemetry, UNKNOWN,
+};
 use shm_layout::text;
 
 const GIB: u64 = 1 << 30;
@@ -92,6 +94,19 @@ fn line(seconds_ago: u64, severity: Severity, pid: u32, words: &str) -> Line {
     Line { unix_ns, severity: severity as u32, pid, text: text::store(words.as_bytes()) }
 }
 
+/// As a p150b tells it.
+fn telemetry() -> Telemetry {
+    Telemetry {
+        read_unix_ns: UNIX_NS - 300_000_000,
+        presence: Presence::Both as u32,
+        number: 0,
+        temperature_millicelsius: 45_250,
+        power_microwatts: 38_000_000,
+        ai_clock_mhz: 1350,
+        ..Telemetry::NONE
+    }
+}
+
 /// Blackhole chips and three processes, at rest.
 pub fn host(chips: usize) -> Snapshot {
     host_at(chips, 0.0)
@@ -133,6 +148,7 @@ pub fn host_at(chips: usize, swing: f64) -> Snapshot {
             reserved: 0,
             board: text::store(b"p150b"),
             memory: Default::default(),
+            telemetry: if at == 0 { telemetry() } else { Telemetry::NONE },
         };
         for (memory, capacity) in KINDS {
             let mine = rows.iter().filter(|r| r.chip == at && r.memory == memory as u32).map(|r| r.figures);
@@ -162,6 +178,7 @@ pub fn host_at(chips: usize, swing: f64) -> Snapshot {
             line(4, Severity::Info, 52_011, "PID 52011 (ttnn_bench) attached: 1 chip"),
         ],
         refusals: Vec::new(),
+        differences: Vec::new(),
         health: Health {
             monotonic_ns: NOW_NS - 60_000_000,
             unix_ns: UNIX_NS - 60_000_000,

@@ -1,6 +1,6 @@
 //! The chips that the user asked for.
 
-use shm_layout::stats::{Chip, Row, Snapshot};
+use shm_layout::stats::{Chip, Difference, Row, Snapshot};
 use std::str::FromStr;
 
 /// One `--device`: a logical number, or a chip's unique id.
@@ -79,6 +79,9 @@ impl Selection {
             processes: holders.iter().map(|at| snapshot.processes[*at]).collect(),
             lines: snapshot.lines,
             refusals: snapshot.refusals,
+            differences: (snapshot.differences.iter())
+                .filter_map(|d| Some(Difference { chip: chips.get(d.chip as usize).copied().flatten()?, ..*d }))
+                .collect(),
         };
         (left, kept)
     }
@@ -97,12 +100,16 @@ fn places(kept: &[usize], all: usize) -> Vec<Option<u32>> {
 
 /// What the chips are called on the screen: their logical number, with a letter when several have the same (two
 /// processes with different `TT_VISIBLE_DEVICES` both call theirs 0).
+/// One of which no process told a number is `-`.
 pub fn chip_labels(chips: &[Chip]) -> Vec<String> {
     let same = |chip: &Chip| chips.iter().filter(|c| c.device == chip.device).count();
     chips
         .iter()
         .enumerate()
         .map(|(at, chip)| {
+            if chip.device == u32::MAX {
+                return "-".to_owned();
+            }
             let number = chip.device.to_string();
             if same(chip) == 1 {
                 return number;

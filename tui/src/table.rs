@@ -3,6 +3,7 @@
 use crate::roster::Roster;
 use crate::selection::chip_labels;
 use crate::source::Observation;
+use crate::telemetry;
 use crate::totals;
 use crate::units;
 use crate::users::Users;
@@ -105,8 +106,13 @@ pub fn overview(seen: &Observation, users: &Users, columns: Option<usize>) -> St
         ("NOTE", Align::Left),
     ]);
     for (chip, label) in seen.snapshot.chips.iter().zip(chip_labels(&seen.snapshot.chips)) {
-        for memory in shown_memories(std::slice::from_ref(chip)) {
-            chips.push(chip_row(chip, &label, memory));
+        let notes = chip_notes(chip, seen.unix_ns);
+        let shown = shown_memories(std::slice::from_ref(chip));
+        if shown.is_empty() {
+            chips.push(bare_row(chip, &label, notes.clone()));
+        }
+        for (at, memory) in shown.into_iter().enumerate() {
+            chips.push(chip_row(chip, &label, memory, if at == 0 { notes.clone() } else { Vec::new() }));
         }
     }
     parts.push(if chips.is_empty() { vec!["no chip".to_owned()] } else { chips.lines(columns) });
@@ -131,8 +137,10 @@ pub fn overview(seen: &Observation, users: &Users, columns: Option<usize>) -> St
     rows.sort_by(|a, b| b.total.cmp(&a.total).then(a.pid.cmp(&b.pid)));
     for p in rows {
         let mut cells = vec![p.pid.to_string(), p.who.user.clone(), p.who.name.clone(), p.chips.list(&labels)];
-        cells.extend([p.total, p.dram, p.l1, p.cb, p.other].map(units::bytes));
-        cells.extend([p.events.to_string(), p.who.command_line.clone()]);
+        let amount = |bytes| if p.is_known() { units::bytes(bytes) } else { "?".to_owned() };
+        cells.extend([p.total, p.dram, p.l1, p.cb, p.other].map(amount));
+        let events = if p.mark().is_some() { "-".to_owned() } else { p.events.to_string() };
+        cells.extend([events, p.command_line()]);
         processes.push(cells);
     }
     parts.push(if processes.is_empty() { vec!["no tracked process".to_owned()] } else { processes.lines(columns) });
@@ -141,12 +149,24 @@ pub fn overview(seen: &Observation, users: &Users, columns: Option<usize>) -> St
     text
 }
 
-fn chip_row(chip: &Chip, label: &str, memory: Memory) -> Vec<String> {
+/// What the driver tells of it, and whether nobody tracked uses it.
+fn chip_notes(chip: &Chip, now_unix_ns: u64) -> Vec<String> {
+    let mark = telemetry::mark(chip).map(str::to_owned);
+    mark.into_iter().chain(telemetry::words(&chip.telemetry, now_unix_ns)).collect()
+}
+
+/// The row of a chip without any figure.
+fn bare_row(chip: &Chip, label: &str, notes: Vec<String>) -> Vec<String> {
+    let mut cells = chip_row(chip, label, Memory::Dram, notes);
+    cells[4..10].iter_mut().for_each(|cell| *cell = "-".to_owned());
+    cells
+}
+
+fn chip_row(chip: &Chip, label: &str, memory: Memory, mut notes: Vec<String>) -> Vec<String> {
     let figures = &chip.memory[memory as usize];
     let used = used(memory, figures);
     let capacity = capacity(chip, memory);
     let or_unknown = |text: String| if text.is_empty() { "?".to_owned() } else { text };
-    let mut notes = Vec::new();
     match memory {
         Memory::Cb => notes.push(format!(
             "use is resident, peak registered; {} registered",

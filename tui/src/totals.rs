@@ -2,7 +2,7 @@
 
 use crate::roster::{ProcessKey, Roster, Who};
 use shm_layout::event::Memory;
-use shm_layout::stats::{Figures, MAX_CHIPS, Snapshot, State};
+use shm_layout::stats::{Figures, MAX_CHIPS, Snapshot, Source, State};
 use std::rc::Rc;
 
 /// What one process holds on all chips together. Bytes are footprints.
@@ -26,6 +26,8 @@ pub struct ProcessTotals {
     pub total: u64,
     /// Events read from it.
     pub events: u64,
+    /// Who tells of it: [`Source`] as a number. What is not tracked is in no sum.
+    pub source: u32,
     /// It is alive.
     pub running: bool,
     /// Records of it were lost: totals are right, single allocations may be missing.
@@ -33,6 +35,22 @@ pub struct ProcessTotals {
 }
 
 impl ProcessTotals {
+    /// Whether it is known what it holds.
+    pub const fn is_known(&self) -> bool {
+        self.source != Source::Driver as u32
+    }
+
+    /// Who tells of it, if it is not tracked.
+    pub fn mark(&self) -> Option<&'static str> {
+        (!Source::is_tracked(self.source)).then(|| Source::name(self.source))
+    }
+
+    /// What it does, and who tells of it if it is not tracked.
+    pub fn command_line(&self) -> String {
+        let line = &self.who.command_line;
+        self.mark().map_or_else(|| line.clone(), |mark| format!("[not tracked: {mark}] {line}"))
+    }
+
     /// Its identity.
     pub fn key(&self) -> ProcessKey {
         self.who.key
@@ -62,8 +80,9 @@ pub fn processes(snapshot: &Snapshot, roster: &Roster) -> Vec<ProcessTotals> {
                 .into_iter()
                 .fold(sum.cb_resident, |total, memory| total.saturating_add(sum.of(memory))),
             events: process.events_total,
+            source: process.source,
             running: process.state == State::Running as u32,
-            incomplete: sum.incomplete || process.dropped_events_total > 0,
+            incomplete: Source::is_tracked(process.source) && (sum.incomplete || process.dropped_events_total > 0),
         })
         .collect()
 }
@@ -112,7 +131,7 @@ impl Sums {
         self.chips.add(chip);
         self.incomplete |= figures.detail_incomplete != 0;
         if let Some(sum) = self.by_memory.get_mut(memory as usize) {
-            *sum = sum.saturating_add(figures.footprint_bytes);
+            *sum = sum.saturating_add(figures.held_bytes().unwrap_or(0));
         }
         if memory == Memory::Cb as u32 {
             self.cb_resident = self.cb_resident.saturating_add(figures.resident_bytes);

@@ -134,7 +134,9 @@ fn a_normal_user_sees_the_figures_of_everybody_and_can_write_nothing_but_its_own
         return;
     }
     let ground = Ground::new();
-    let aggregator = aggregator::embedded::start(&Prefix::new(&ground.0).unwrap()).unwrap();
+    // Not this host's devices: others may be using them.
+    let nowhere = aggregator::telemetry::Root::at("/nonexistent");
+    let aggregator = aggregator::embedded::start_in(&Prefix::new(&ground.0).unwrap(), nowhere).unwrap();
     let mut players: Vec<(u32, u64, Player)> = (0..PROCESSES)
         .map(|n| {
             let (uid, bytes) = (USERS[n % USERS.len()], n as u64 + 1);

@@ -49,7 +49,13 @@ impl Ground {
     }
 
     pub fn aggregator(&self) -> aggregator::embedded::Embedded {
-        aggregator::embedded::start(&self.prefix).unwrap()
+        // Not this host's devices: others may be using them.
+        self.aggregator_in("/nonexistent")
+    }
+
+    /// With the host's files in this folder.
+    pub fn aggregator_in(&self, root: impl Into<std::path::PathBuf>) -> aggregator::embedded::Embedded {
+        aggregator::embedded::start_in(&self.prefix, aggregator::telemetry::Root::at(root)).unwrap()
     }
 
     /// The ring of this name as anybody of its user may open it.

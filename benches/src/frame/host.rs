@@ -156,6 +156,7 @@ fn snapshot(devices: usize, processes: usize) -> Snapshot {
         rows: rows.collect(),
         lines: lines.collect(),
         refusals: Vec::new(),
+        differences: Vec::new(),
         chips,
     }
 }
@@ -180,6 +181,7 @@ fn chip(at: u32, processes: u32) -> Chip {
         reserved: 0,
         board: text::store(b"p150b"),
         memory,
+        telemetry: Default::default(),
     }
 }
 

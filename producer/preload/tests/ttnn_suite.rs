@@ -25,6 +25,8 @@ macro_rules! with_ttnn {
     )*};
 }
 
+#[path = "ttnn_suite/devices.rs"]
+mod devices;
 #[path = "ttnn_suite/processes.rs"]
 mod processes;
 

@@ -2,9 +2,13 @@
 //!
 //! Numbers are numbers with the unit in the key; unknown is `null`; chip ids are strings (JSON numbers end at 2^53).
 
+mod telemetry;
+
+pub use telemetry::{Difference, Telemetry};
+
 use crate::event::{Arch, Memory};
 use crate::names::Prefix;
-use crate::stats::{self, Figures, Reason, Row, Snapshot, Source, State, UNKNOWN, incomplete};
+use crate::stats::{self, Figures, Presence, Reason, Row, Snapshot, Source, State, UNKNOWN, incomplete};
 use crate::text;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -55,6 +59,11 @@ pub struct Aggregator {
     pub hidden_rows: u64,
     pub cpu_seconds: f64,
     pub anomalies: Anomalies,
+    /// Where tt-metal's own counters tell something else than a tracked process's records.
+    pub differences: Vec<Difference>,
+    pub differences_total: u64,
+    /// Files of tt-metal's own counters that are not read.
+    pub unread_counters: u64,
 }
 
 /// One ring that is there and is not read.
@@ -104,11 +113,14 @@ pub struct Device {
     pub chip_id_is_logical: bool,
     pub arch: &'static str,
     pub board: Option<String>,
-    pub device: u32,
+    /// `null`: no process told a number.
+    pub device: Option<u32>,
     pub tensix_cores: Option<u32>,
     pub processes: u32,
-    /// Not yet read from the driver.
-    pub telemetry: Option<()>,
+    /// Who knows of it: tracked processes, the driver, tt-metal's own counters.
+    pub known_by: &'static str,
+    /// What the driver tells of it; `null` where it tells nothing.
+    pub telemetry: Option<Telemetry>,
     pub memory: MemoryTable,
 }
 
@@ -142,7 +154,7 @@ pub struct Process {
 #[allow(missing_docs, reason = "the field names are the contract")]
 pub struct ProcessDevice {
     pub chip_id: String,
-    pub device: u32,
+    pub device: Option<u32>,
     pub memory: MemoryTable,
 }
 
@@ -179,14 +191,19 @@ impl Serialize for MemoryFigures<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let f = self.figures;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("live_bytes", &f.live_bytes)?;
-        map.serialize_entry("footprint_bytes", &f.footprint_bytes)?;
-        map.serialize_entry("blocks", &f.blocks)?;
-        map.serialize_entry("peak_footprint_bytes", &f.peak_footprint_bytes)?;
+        // Of a process that is not tracked most is not known.
+        let known = |figure: u64| (figure != UNKNOWN).then_some(figure);
+        map.serialize_entry("live_bytes", &known(f.live_bytes))?;
+        map.serialize_entry("footprint_bytes", &known(f.footprint_bytes))?;
+        map.serialize_entry("blocks", &known(f.blocks))?;
+        map.serialize_entry("peak_footprint_bytes", &known(f.peak_footprint_bytes))?;
         map.serialize_entry("capacity_bytes", &f.capacity())?;
-        map.serialize_entry("allocated_bytes_total", &f.allocated_bytes_total)?;
-        map.serialize_entry("freed_bytes_total", &f.freed_bytes_total)?;
+        map.serialize_entry("allocated_bytes_total", &known(f.allocated_bytes_total))?;
+        map.serialize_entry("freed_bytes_total", &known(f.freed_bytes_total))?;
         map.serialize_entry("detail_complete", &(f.detail_incomplete == 0))?;
+        if f.blocks == UNKNOWN {
+            return map.end();
+        }
         map.serialize_entry("baseline_bytes", &f.baseline_bytes())?;
         map.serialize_entry("since_baseline_bytes", &f.since_baseline_bytes())?;
         match self.memory {
@@ -272,6 +289,9 @@ impl Report {
             hidden_rows: h.hidden_rows,
             cpu_seconds: seconds(h.cpu_ns),
             anomalies: (&h.anomalies).into(),
+            differences: Difference::all(snapshot),
+            differences_total: h.differences,
+            unread_counters: h.unread_counters,
         };
         let devices = snapshot.chips.iter().map(|chip| {
             let board = text::load(&chip.board);
@@ -280,10 +300,11 @@ impl Report {
                 chip_id_is_logical: chip.id_is_logical != 0,
                 arch: Arch::from_u32(chip.arch).name(),
                 board: (!board.is_empty()).then_some(board),
-                device: chip.device,
+                device: (chip.device != u32::MAX).then_some(chip.device),
                 tensix_cores: (chip.tensix_cores != 0).then_some(chip.tensix_cores),
                 processes: chip.processes,
-                telemetry: None,
+                known_by: Presence::name(chip.telemetry.presence),
+                telemetry: Telemetry::of(&chip.telemetry, context.now_unix_ns),
                 memory: MemoryTable(Memory::ALL.into_iter().map(|m| (m, chip.memory[m as usize])).collect()),
             }
         });
@@ -344,17 +365,18 @@ fn rejected(refusal: &stats::Refusal, prefix: &Prefix) -> RejectedRing {
 fn process_devices(snapshot: &Snapshot, process: usize) -> Vec<ProcessDevice> {
     let mut rows: Vec<&Row> = snapshot.rows_of(process).collect();
     rows.sort_by_key(|row| (row.device, row.chip));
+    let tracked = snapshot.processes.get(process).is_some_and(|process| Source::is_tracked(process.source));
+    let nothing = Figures { capacity_bytes: UNKNOWN, ..if tracked { Figures::default() } else { Figures::UNKNOWN } };
     let same = |a: &&Row, b: &&Row| (a.device, a.chip) == (b.device, b.chip);
     rows.chunk_by(same)
         .map(|group| ProcessDevice {
             chip_id: chip_id_text(snapshot.chips[group[0].chip as usize].chip_id),
-            device: group[0].device,
+            device: (group[0].device != u32::MAX).then_some(group[0].device),
             memory: MemoryTable(
                 Memory::ALL
                     .into_iter()
                     .map(|m| {
                         let row = group.iter().find(|row| row.memory == m as u32);
-                        let nothing = Figures { capacity_bytes: UNKNOWN, ..Figures::default() };
                         (m, row.map_or(nothing, |row| row.figures))
                     })
                     .collect(),

@@ -1,5 +1,6 @@
 //! The rows of a snapshot: plain old data, every offset fixed.
 
+use super::telemetry::Telemetry;
 use crate::event::MEMORY_KINDS;
 use bytemuck::{Pod, Zeroable};
 use core::mem::offset_of;
@@ -52,6 +53,22 @@ const _: () = assert!(offset_of!(Figures, detail_incomplete) == 80);
 const _: () = assert!(offset_of!(Figures, baseline) == 88);
 
 impl Figures {
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self {
+        live_bytes: UNKNOWN,
+        footprint_bytes: UNKNOWN,
+        blocks: UNKNOWN,
+        peak_footprint_bytes: UNKNOWN,
+        capacity_bytes: UNKNOWN,
+        allocated_bytes_total: UNKNOWN,
+        freed_bytes_total: UNKNOWN,
+        resident_bytes: 0,
+        fabric_bytes: 0,
+        dispatch_bytes: 0,
+        detail_incomplete: 1,
+        baseline: 0,
+    };
+
     /// The capacity, if somebody told it.
     pub const fn capacity(&self) -> Option<u64> {
         if self.capacity_bytes == UNKNOWN { None } else { Some(self.capacity_bytes) }
@@ -66,6 +83,15 @@ impl Figures {
     pub fn since_baseline_bytes(&self) -> Option<i64> {
         let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
         self.baseline_bytes().map(|baseline| signed(self.footprint_bytes) - signed(baseline))
+    }
+
+    /// What is held, bytes: the footprint; of a process that is not tracked, what it asked for. `None`: not known.
+    pub const fn held_bytes(&self) -> Option<u64> {
+        match (self.footprint_bytes, self.live_bytes) {
+            (UNKNOWN, UNKNOWN) => None,
+            (UNKNOWN, live) => Some(live),
+            (footprint, _) => Some(footprint),
+        }
     }
 
     /// Clears what is live; peaks, capacities and cumulative sums stay.
@@ -93,15 +119,15 @@ pub struct Chip {
     pub chip_id: u64,
     /// [`Arch`](crate::event::Arch) as a number.
     pub arch: u32,
-    /// 1: the id is only a logical number, because no unique one was told.
+    /// 1: the id is only a logical number, because no unique one was told; 2: it is only the driver's number.
     pub id_is_logical: u32,
     /// Board id; 0 unknown.
     pub board_id: u64,
     /// Tensix cores after harvesting; 0 unknown.
     pub tensix_cores: u32,
-    /// The smallest logical number under which a process knows it: a label, not an identity.
+    /// The smallest logical number under which a process knows it: a label, not an identity. `u32::MAX`: no process told.
     pub device: u32,
-    /// Processes that have it open.
+    /// Tracked processes that have it open.
     pub processes: u32,
     /// 0.
     pub reserved: u32,
@@ -109,9 +135,11 @@ pub struct Chip {
     pub board: [u8; 24],
     /// By [`Memory`](crate::event::Memory) number.
     pub memory: [Figures; MEMORY_KINDS],
+    /// What the driver tells of it.
+    pub telemetry: Telemetry,
 }
 
-const _: () = assert!(size_of::<Chip>() == 64 + 8 * 96);
+const _: () = assert!(size_of::<Chip>() == 64 + 8 * 96 + 200);
 const _: () = assert!(offset_of!(Chip, chip_id) == 0);
 const _: () = assert!(offset_of!(Chip, arch) == 8);
 const _: () = assert!(offset_of!(Chip, id_is_logical) == 12);
@@ -122,6 +150,7 @@ const _: () = assert!(offset_of!(Chip, processes) == 32);
 const _: () = assert!(offset_of!(Chip, reserved) == 36);
 const _: () = assert!(offset_of!(Chip, board) == 40);
 const _: () = assert!(offset_of!(Chip, memory) == 64);
+const _: () = assert!(offset_of!(Chip, telemetry) == 832);
 
 /// [`Process::state`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,22 +183,30 @@ pub enum Source {
     Ring = 0,
     /// The socket protocol of the original client: the aggregator writes its ring.
     Socket = 1,
-    /// tt-metal's own counters. Reserved.
+    /// tt-metal's own counters: it is not tracked. What they do not tell is [`UNKNOWN`].
     TtMetal = 2,
+    /// The driver's list of who has a device open: it is not tracked, and what it holds is not known.
+    Driver = 3,
 }
 
 impl Source {
+    /// Whether the figures are of the process's own records, and in the chips' sums.
+    pub const fn is_tracked(number: u32) -> bool {
+        number == Self::Ring as u32 || number == Self::Socket as u32
+    }
+
     /// Its name in JSON.
     pub const fn name(number: u32) -> &'static str {
         match number {
             0 => "ring",
             1 => "socket",
-            _ => "tt-metal",
+            2 => "tt-metal",
+            _ => "driver",
         }
     }
 }
 
-/// One tracked process.
+/// One process: a tracked one, or one that somebody else tells of ([`Source`]).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Process {
@@ -238,7 +275,7 @@ pub struct Row {
     pub chip: u32,
     /// The process's logical number of the chip.
     pub device: u32,
-    /// [`Memory`](crate::event::Memory) number.
+    /// [`Memory`](crate::event::Memory) number; `u32::MAX`: nothing is known but that the process has the chip open.
     pub memory: u32,
     /// The figures.
     pub figures: Figures,
@@ -361,8 +398,10 @@ pub struct Health {
     pub places: u64,
     /// The limit on open files that this comes from.
     pub open_files_limit: u64,
-    /// 0.
-    pub reserved: [u64; 2],
+    /// Kinds of memory of a tracked process on a chip of which tt-metal's own counters tell something else.
+    pub differences: u64,
+    /// Files of tt-metal's own counters that are there and are not read: of another layout, not to be opened, or no such file.
+    pub unread_counters: u64,
     /// What could not be believed.
     pub anomalies: Anomalies,
 }
@@ -386,5 +425,6 @@ const _: () = assert!(offset_of!(Health, refused_rings) == 112);
 const _: () = assert!(offset_of!(Health, hidden_refusals) == 120);
 const _: () = assert!(offset_of!(Health, places) == 128);
 const _: () = assert!(offset_of!(Health, open_files_limit) == 136);
-const _: () = assert!(offset_of!(Health, reserved) == 144);
+const _: () = assert!(offset_of!(Health, differences) == 144);
+const _: () = assert!(offset_of!(Health, unread_counters) == 152);
 const _: () = assert!(offset_of!(Health, anomalies) == 160);

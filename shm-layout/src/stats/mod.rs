@@ -23,12 +23,14 @@ pub mod incomplete;
 mod refusal;
 mod segment;
 mod snapshot;
+mod telemetry;
 
 pub use figures::{Anomalies, Chip, Figures, Health, Line, Process, Row, Severity, Source, State, UNKNOWN};
 pub use gone::Gone;
 pub use refusal::{Reason, Refusal};
 pub use segment::{
-    HISTORY_SAMPLES, HISTORY_SECONDS_PER_SAMPLE, Identity, IdentityError, MAGIC, MAX_CHIPS, MAX_LINES, MAX_PROCESSES,
-    MAX_REFUSALS, MAX_ROWS, StatsHeader, StatsView, VERSION, stats_bytes,
+    HISTORY_SAMPLES, HISTORY_SECONDS_PER_SAMPLE, Identity, IdentityError, MAGIC, MAX_CHIPS, MAX_DIFFERENCES, MAX_LINES,
+    MAX_PROCESSES, MAX_REFUSALS, MAX_ROWS, StatsHeader, StatsView, VERSION, stats_bytes,
 };
 pub use snapshot::{DecodeError, Parts, Snapshot};
+pub use telemetry::{Difference, Presence, Telemetry};

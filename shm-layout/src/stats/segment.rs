@@ -12,7 +12,7 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// First word of the segment, its version digit included.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALSTA2");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALSTA3");
 /// Version of this layout.
 pub const VERSION: u32 = 3;
 /// Chips in a snapshot.
@@ -25,6 +25,8 @@ pub const MAX_ROWS: usize = 12_288;
 pub const MAX_LINES: usize = 64;
 /// Refused rings in a snapshot.
 pub const MAX_REFUSALS: usize = 64;
+/// Differences between records and tt-metal's counters in a snapshot.
+pub const MAX_DIFFERENCES: usize = 64;
 /// Samples kept per chip and memory kind.
 pub const HISTORY_SAMPLES: usize = 300;
 /// Time between two samples.

@@ -1,28 +1,30 @@
 //! One moment of the whole host: what a buffer of the stats segment holds.
 //!
 //! ```text
-//!   words:  [chips | processes | rows | lines | refusals]  five counts
+//!   words:  [chips | processes | rows | lines | refusals | differences]  six counts
 //!           [Health]
 //!           [Chip] x chips  [Process] x processes  [Row] x rows  [Line] x lines  [Refusal] x refusals
+//!           [Difference] x differences
 //! ```
 
 use super::figures::{Chip, Health, Line, Process, Row};
 use super::refusal::Refusal;
-use super::segment::{MAX_CHIPS, MAX_LINES, MAX_PROCESSES, MAX_REFUSALS, MAX_ROWS};
+use super::segment::{MAX_CHIPS, MAX_DIFFERENCES, MAX_LINES, MAX_PROCESSES, MAX_REFUSALS, MAX_ROWS};
+use super::telemetry::Difference;
 use crate::atomics::Word64;
 use crate::seqlock::Snapshots;
 use bytemuck::{Pod, Zeroable};
 
-const COUNT_WORDS: usize = 5;
+const COUNT_WORDS: usize = 6;
 
 /// Chips, processes, what each process holds where, recent event lines, and the aggregator's health.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The aggregator's own state.
     pub health: Health,
-    /// Chips, in the order in which they were first seen.
+    /// Chips, in the order in which they were first seen; then those that no tracked process told of.
     pub chips: Vec<Chip>,
-    /// Tracked processes, by pid.
+    /// Tracked processes, by pid; then those that are not tracked, by pid.
     pub processes: Vec<Process>,
     /// What each holds where.
     pub rows: Vec<Row>,
@@ -30,6 +32,8 @@ pub struct Snapshot {
     pub lines: Vec<Line>,
     /// Rings that are there and are not read, at most [`MAX_REFUSALS`]; of every user some, his oldest first.
     pub refusals: Vec<Refusal>,
+    /// Where tt-metal's own counters tell something else than a tracked process's records.
+    pub differences: Vec<Difference>,
 }
 
 /// A snapshot whose parts lie where their owner keeps them: to be published without being copied together first. Whoever
@@ -38,29 +42,41 @@ pub struct Snapshot {
 #[allow(missing_docs, reason = "as in `Snapshot`")]
 pub struct Parts<'a> {
     pub health: &'a Health,
-    pub chips: &'a [Chip],
-    pub processes: &'a [Process],
-    pub rows: &'a [Row],
+    /// Those of tracked processes, and the others; so with the next two.
+    pub chips: [&'a [Chip]; 2],
+    pub processes: [&'a [Process]; 2],
+    pub rows: [&'a [Row]; 2],
     /// In two pieces, as a ring buffer has them.
     pub lines: [&'a [Line]; 2],
     pub refusals: &'a [Refusal],
+    pub differences: &'a [Difference],
 }
 
 impl Parts<'_> {
     /// Publishes it.
     pub fn publish<W: Word64>(&self, to: Snapshots<'_, W>) {
-        let lines = self.lines[0].len() + self.lines[1].len();
-        let counts =
-            [self.chips.len(), self.processes.len(), self.rows.len(), lines, self.refusals.len()].map(|n| n as u64);
+        let counts = [
+            both(self.chips),
+            both(self.processes),
+            both(self.rows),
+            both(self.lines),
+            self.refusals.len(),
+            self.differences.len(),
+        ];
+        let counts = counts.map(|n| n as u64);
         to.publish_parts(&[
             &counts,
             words(core::slice::from_ref(self.health)),
-            words(self.chips),
-            words(self.processes),
-            words(self.rows),
+            words(self.chips[0]),
+            words(self.chips[1]),
+            words(self.processes[0]),
+            words(self.processes[1]),
+            words(self.rows[0]),
+            words(self.rows[1]),
             words(self.lines[0]),
             words(self.lines[1]),
             words(self.refusals),
+            words(self.differences),
         ]);
     }
 
@@ -68,11 +84,12 @@ impl Parts<'_> {
     pub fn to_snapshot(&self) -> Snapshot {
         Snapshot {
             health: *self.health,
-            chips: self.chips.to_vec(),
-            processes: self.processes.to_vec(),
-            rows: self.rows.to_vec(),
+            chips: self.chips.concat(),
+            processes: self.processes.concat(),
+            rows: self.rows.concat(),
             lines: self.lines.concat(),
             refusals: self.refusals.to_vec(),
+            differences: self.differences.to_vec(),
         }
     }
 }
@@ -81,6 +98,10 @@ impl Parts<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the stats segment's counts do not fit its size")]
 pub struct DecodeError;
+
+const fn both<T>(pieces: [&[T]; 2]) -> usize {
+    pieces[0].len() + pieces[1].len()
+}
 
 fn words_of<T: Pod>() -> usize {
     size_of::<T>() / 8
@@ -112,19 +133,23 @@ impl Snapshot {
         + MAX_PROCESSES * (size_of::<Process>() / 8)
         + MAX_ROWS * (size_of::<Row>() / 8)
         + MAX_LINES * (size_of::<Line>() / 8)
-        + MAX_REFUSALS * (size_of::<Refusal>() / 8);
+        + MAX_REFUSALS * (size_of::<Refusal>() / 8)
+        + MAX_DIFFERENCES * (size_of::<Difference>() / 8);
 
     /// The snapshot as words. Whoever fills it keeps to the limits (`MAX_…`).
     pub fn encode(&self, words: &mut Vec<u64>) {
         words.clear();
-        let Self { chips, processes, rows, lines, refusals, .. } = self;
-        words.extend([chips.len(), processes.len(), rows.len(), lines.len(), refusals.len()].map(|n| n as u64));
+        let Self { chips, processes, rows, lines, refusals, differences, .. } = self;
+        let counts = [chips.len(), processes.len(), rows.len(), lines.len(), refusals.len(), differences.len()]
+            .map(|n| n as u64);
+        words.extend(counts);
         append(words, &[self.health]);
         append(words, chips);
         append(words, processes);
         append(words, rows);
         append(words, lines);
         append(words, refusals);
+        append(words, differences);
     }
 
     /// The snapshot that these words hold.
@@ -132,8 +157,8 @@ impl Snapshot {
     /// # Errors
     /// When counts and length contradict each other, or a row points outside.
     pub fn decode(mut words: &[u64]) -> Result<Self, DecodeError> {
-        let [chips, processes, rows, lines, refusals] = match take::<u64>(&mut words, COUNT_WORDS)?[..] {
-            [a, b, c, d, e] => [a, b, c, d, e],
+        let [chips, processes, rows, lines, refusals, differences] = match take::<u64>(&mut words, COUNT_WORDS)?[..] {
+            [a, b, c, d, e, f] => [a, b, c, d, e, f],
             _ => return Err(DecodeError),
         };
         let limit = |count: u64, max: usize| usize::try_from(count).ok().filter(|n| *n <= max).ok_or(DecodeError);
@@ -145,10 +170,16 @@ impl Snapshot {
             rows: take(&mut words, limit(rows, MAX_ROWS)?)?,
             lines: take(&mut words, limit(lines, MAX_LINES)?)?,
             refusals: take(&mut words, limit(refusals, MAX_REFUSALS)?)?,
+            differences: take(&mut words, limit(differences, MAX_DIFFERENCES)?)?,
         };
         let inside =
             |row: &Row| (row.process as usize) < snapshot.processes.len() && (row.chip as usize) < snapshot.chips.len();
-        if snapshot.rows.iter().all(inside) { Ok(snapshot) } else { Err(DecodeError) }
+        let known = |difference: &Difference| (difference.chip as usize) < snapshot.chips.len();
+        if snapshot.rows.iter().all(inside) && snapshot.differences.iter().all(known) {
+            Ok(snapshot)
+        } else {
+            Err(DecodeError)
+        }
     }
 
     /// The rows of one process.

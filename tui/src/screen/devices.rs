@@ -8,6 +8,7 @@ use super::meter::Meter;
 use super::theme::Theme;
 use crate::source::{History, Observation};
 use crate::table::{capacity, chip_name, used};
+use crate::telemetry;
 use crate::units;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -50,8 +51,16 @@ pub fn draw(buffer: &mut Buffer, places: &Arrangement, dashboard: &Dashboard, se
     }
 }
 
-/// `0 · 0x1c · blackhole p150b · 140 cores`, as much of it as fits.
-fn title(dashboard: &Dashboard, at: usize, chip: &Chip, width: usize) -> Line<'static> {
+/// `0 · 0x1c · blackhole p150b · 45 C 38 W 1350 MHz · 140 cores`, as much of it as fits; what the driver tells,
+/// where so many columns are left beside it.
+fn title(
+    dashboard: &Dashboard,
+    at: usize,
+    chip: &Chip,
+    now_unix_ns: u64,
+    width: usize,
+    beside: usize,
+) -> Line<'static> {
     let theme = dashboard.theme;
     let label = dashboard.labels.get(at).cloned().unwrap_or_default();
     let board = shm_layout::text::load(&chip.board);
@@ -62,8 +71,26 @@ fn title(dashboard: &Dashboard, at: usize, chip: &Chip, width: usize) -> Line<'s
         vec![span(chip_name(chip), theme.text())],
         vec![span(kind, theme.text())],
     ];
-    if chip.tensix_cores > 0 {
-        pieces.push(vec![span(format!("{} cores", chip.tensix_cores), theme.dim())]);
+    if let Some(mark) = telemetry::mark(chip) {
+        pieces.push(vec![span(mark, theme.dim())]);
+    }
+    // What the driver tells has room beside the rest or none, so that nothing else moves.
+    let beside = beside + 1;
+    let room = |pieces: &[Vec<Span<'_>>]| {
+        let taken: usize = pieces.iter().flatten().map(|piece| piece.width() + 3).sum();
+        width.saturating_sub(taken + beside)
+    };
+    let mut words = telemetry::words(&chip.telemetry, now_unix_ns);
+    while !words.is_empty() && words.join(" ").len() > room(&pieces) {
+        words.pop();
+    }
+    let told = !words.is_empty();
+    if told {
+        pieces.push(vec![span(words.join(" "), theme.text())]);
+    }
+    let cores = format!("{} cores", chip.tensix_cores);
+    if chip.tensix_cores > 0 && (!told || cores.len() <= room(&pieces)) {
+        pieces.push(vec![span(cores, theme.dim())]);
     }
     let gap = span(format!(" {} ", theme.glyphs.dot), theme.dim());
     let mut line = joined(pieces, gap, width.saturating_sub(1));
@@ -83,13 +110,13 @@ fn panel(
     graph_lines: u16,
 ) {
     let theme = dashboard.theme;
-    let title = title(dashboard, at, chip, usize::from(area.width.saturating_sub(4)));
     let processes = match (chip.processes, area.width >= 60) {
         (1, true) => " 1 process ".to_owned(),
         (n, true) => format!(" {n} processes "),
         (n, false) => format!(" {n} proc "),
     };
     let holders = Line::from(span(processes, theme.dim()));
+    let title = title(dashboard, at, chip, seen.unix_ns, usize::from(area.width.saturating_sub(4)), holders.width());
     let inside = frame(buffer, area, theme, dashboard.focus == Focus::Devices, title, holders);
     let inside = Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside };
     for (line, memory) in (0..inside.height).zip(kinds) {

@@ -32,6 +32,7 @@ pub fn is_needed(seen: &Observation) -> bool {
         health.dropped_events_total,
         health.torn_events_total,
         health.anomalies.sum(),
+        health.differences,
     ];
     numbers.iter().any(|number| *number > 0) || incomplete(seen) > 0 || diagnosis::is_behind(seen)
 }
@@ -74,6 +75,12 @@ fn pieces(dashboard: &Dashboard, seen: &Observation) -> Vec<Piece> {
         (behind, "behind", "events behind".to_owned(), before),
         (health.dropped_events_total, "dropped", "dropped so far".to_owned(), before),
         (health.torn_events_total, "torn", "torn".to_owned(), before),
+        (
+            health.differences,
+            "differ",
+            plural(health.differences, "figure", "figures") + " of tt-metal's counters differ",
+            before,
+        ),
         (health.anomalies.sum(), "anomalies", plural(health.anomalies.sum(), "anomaly", "anomalies"), before),
     ]
     .into_iter()

@@ -167,22 +167,27 @@ fn line(dashboard: &Dashboard, row: &ProcessRow, columns: &[(&Spec, usize)], who
 fn cell(dashboard: &Dashboard, row: &ProcessRow, column: Column, gone: bool) -> (String, Style) {
     let theme = dashboard.theme;
     let p: &ProcessTotals = &row.totals;
-    let amount = |bytes: u64| (units::bytes(bytes), if bytes == 0 { theme.dim() } else { theme.text() });
+    let amount = |bytes: u64| {
+        let text = if p.is_known() { units::bytes(bytes) } else { "?".to_owned() };
+        (text, if bytes == 0 || p.mark().is_some() { theme.dim() } else { theme.text() })
+    };
     let (text, style) = match column {
         Column::Sorted(SortColumn::Pid) => (p.pid.to_string(), theme.text()),
         Column::Sorted(SortColumn::User) => (p.who.user.clone(), theme.dim()),
         Column::Sorted(SortColumn::Name) if gone => (format!("{} {}", theme.glyphs.gone, p.who.name), theme.text()),
+        Column::Sorted(SortColumn::Name) if p.mark().is_some() => (p.who.name.clone(), theme.dim()),
         Column::Sorted(SortColumn::Name) => (p.who.name.clone(), theme.strong()),
         Column::Sorted(SortColumn::Total) => amount(p.total),
         Column::Sorted(SortColumn::Dram) => amount(p.dram),
         Column::Sorted(SortColumn::L1) => amount(p.l1),
         Column::Sorted(SortColumn::Cb) => amount(p.cb),
         Column::Sorted(SortColumn::Other) => amount(p.other),
+        Column::Sorted(SortColumn::Events) if p.mark().is_some() => ("-".to_owned(), theme.dim()),
         Column::Sorted(SortColumn::Events) => (units::count(p.events), theme.dim()),
         Column::Chips => (row.chips(&dashboard.labels), theme.text()),
         Column::Share => (String::new(), theme.text()),
         Column::Command if gone => ("gone".to_owned(), theme.text()),
-        Column::Command => (p.who.command_line.clone(), theme.dim()),
+        Column::Command => (p.command_line(), theme.dim()),
     };
     let incomplete = p.incomplete && matches!(column, Column::Sorted(SortColumn::Events));
     if gone {

@@ -480,7 +480,15 @@ pub struct Worker {
 
 impl Worker {
     pub fn start(session: &Session) -> Self {
-        let mut command = session.tracked();
+        Self::start_by(session, session.tracked())
+    }
+
+    /// With Python alone.
+    pub fn start_untracked(session: &Session) -> Self {
+        Self::start_by(session, session.command(&session.bench.python))
+    }
+
+    fn start_by(session: &Session, mut command: Command) -> Self {
         let errors = session.directory.join(format!("worker-{}", NEXT.fetch_add(1, Relaxed)));
         command.arg(session.script("obeys.py"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&errors).unwrap());
