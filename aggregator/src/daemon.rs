@@ -118,7 +118,8 @@ impl Daemon {
             host.inherit(&heritage, now);
         }
         let watch = Watch::start(root);
-        let mut daemon = Self { prefix: prefix.clone(), host, discovery, publisher, wake, control, instance, listener: None, watch };
+        let mut daemon =
+            Self { prefix: prefix.clone(), host, discovery, publisher, wake, control, instance, listener: None, watch };
         daemon.host.announce(daemon.discovery.scan());
         // Who comes later is known before its name can go.
         daemon.host.announce(daemon.discovery.scan_unlinked());
