@@ -175,7 +175,7 @@ fn drops_that_a_free_has_asked_for_are_not_counted_again_in_their_turn() {
     ring.must_be_read_to(third);
     ground.see("the first drop", |s| shown(&dram(s, pid)) == (64, 64 * SIZE, true));
     // The second is noticed, up to the end as it is now; a third comes after that, and that free is before both.
-    rounds(&ground, 3);
+    rounds(&ground, 2);
     player.tell(&format!("burst 3000 43 {SIZE}"));
     assert_eq!(ring.dropped(), 2);
     player.alloc(0, Memory::Dram, 10, SIZE, 0);
@@ -184,7 +184,7 @@ fn drops_that_a_free_has_asked_for_are_not_counted_again_in_their_turn() {
     ring.must_be_read_to(ring.end());
     let blocks = 1 + 62 + 19 + 43 + 2;
     ground.see("everything", |s| dram(s, pid).blocks >= blocks);
-    rounds(&ground, 3);
+    rounds(&ground, 2);
     let seen = ground.look().unwrap();
     assert_eq!(shown(&dram(&seen, pid)), (blocks, blocks * SIZE, true));
     assert_eq!(dram(&seen, pid).allocated_bytes_total, (blocks + 1) * SIZE);

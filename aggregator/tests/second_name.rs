@@ -26,8 +26,7 @@ fn readers(ring: &Opened) -> [Option<u32>; 2] {
 fn a_second_name_of_a_ring_costs_its_reader_no_lock() {
     let ground = Ground::new();
     let aggregator = Daemon::start(&ground);
-    let small = [("TT_ALLOC_RING_BYTES", "4096"), ("TT_ALLOC_RING_MAX_BYTES", "1048576")];
-    let mut player = Player::start_with(&ground, &small);
+    let mut player = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "4096")]);
     let pid = player.pid();
     player.alloc(0, Memory::Dram, 1, 1000, 0);
     let shown = |s: &Snapshot| {
