@@ -87,6 +87,20 @@ fn rounds(ground: &Ground, times: u64) {
     ground.see("rounds of the aggregator", |s| s.health.generation >= now + times);
 }
 
+/// One block that is read, id 1, and behind it a full ring: 20 blocks, from 1000 on, lie between the two records that are claimed and
+/// not written, and 42 more behind the second.
+fn full(player: &mut Player) -> (Ring, u64, u64) {
+    player.alloc(0, Memory::Dram, 1, SIZE, 0);
+    let ring = Ring::of(player);
+    ring.must_be_read_to(1);
+    let first = ring.claim();
+    player.tell(&format!("burst 1000 20 {SIZE}"));
+    let second = ring.claim();
+    player.tell(&format!("burst 1020 42 {SIZE}"));
+    assert_eq!((ring.end(), ring.dropped()), (1 + SLOTS, 0));
+    (ring, first, second)
+}
+
 /// Frees are dropped, and that is noticed; then the same ring drops frees of what lies behind that moment, still unread. By
 /// then as many frees were dropped as all that is read until that moment: but for those later ones, nothing would seem to be
 /// alive, although the first block is.
@@ -96,15 +110,7 @@ fn frees_dropped_after_drops_were_noticed_do_not_end_what_is_alive() {
     let mut aggregator = Daemon::start(&ground);
     let mut player = Player::start_with(&ground, &BOUNDED);
     let pid = player.pid();
-    player.alloc(0, Memory::Dram, 1, SIZE, 0);
-    let ring = Ring::of(&mut player);
-    ring.must_be_read_to(1);
-    // 20 blocks that can be read before the others, and 42 others: full.
-    let first = ring.claim();
-    player.tell(&format!("burst 1000 20 {SIZE}"));
-    let second = ring.claim();
-    player.tell(&format!("burst 1020 42 {SIZE}"));
-    assert_eq!((ring.end(), ring.dropped()), (1 + SLOTS, 0));
+    let (ring, first, second) = full(&mut player);
     player.free(0, Memory::Dram, 1000, SIZE, 0);
     assert_eq!(ring.dropped(), 1);
     let noticed_at = ring.end();
@@ -152,13 +158,7 @@ fn drops_that_a_free_has_asked_for_are_not_counted_again_in_their_turn() {
     let aggregator = Daemon::start(&ground);
     let mut player = Player::start_with(&ground, &BOUNDED);
     let pid = player.pid();
-    player.alloc(0, Memory::Dram, 1, SIZE, 0);
-    let ring = Ring::of(&mut player);
-    ring.must_be_read_to(1);
-    let first = ring.claim();
-    player.tell(&format!("burst 1000 20 {SIZE}"));
-    let second = ring.claim();
-    player.tell(&format!("burst 1020 42 {SIZE}"));
+    let (ring, first, second) = full(&mut player);
     // Dropped: one allocation. It is noticed as soon as the row says so.
     player.alloc(0, Memory::Dram, 8, SIZE, 0);
     assert_eq!((ring.end(), ring.dropped()), (1 + SLOTS, 1));
@@ -188,6 +188,44 @@ fn drops_that_a_free_has_asked_for_are_not_counted_again_in_their_turn() {
     let seen = ground.look().unwrap();
     assert_eq!(shown(&dram(&seen, pid)), (blocks, blocks * SIZE, true));
     assert_eq!(dram(&seen, pid).allocated_bytes_total, (blocks + 1) * SIZE);
+    assert_eq!(process(&seen, pid).anomalies, Anomalies::default());
+    player.close();
+    ground.see("nobody", |s| s.processes.is_empty());
+    aggregator.end();
+    ground.must_be_clean();
+}
+
+/// By what was noticed nothing is alive; but more was dropped since, which has not had its turn.
+#[test]
+fn while_drops_are_not_in_the_books_nothing_is_called_complete() {
+    let ground = Ground::new();
+    let aggregator = Daemon::start(&ground);
+    let mut player = Player::start_with(&ground, &BOUNDED);
+    let pid = player.pid();
+    let (ring, first, second) = full(&mut player);
+    // Noticed all at once: the frees of everything that was told.
+    aggregator.stop();
+    player.free(0, Memory::Dram, 1, SIZE, 0);
+    player.tell(&format!("unburst 1000 62 {SIZE}"));
+    assert_eq!(ring.dropped(), 63);
+    aggregator.go_on();
+    ground.see("the drops are noticed", |s| shown(&dram(s, pid)) == (1, SIZE, true));
+    ring.write(first);
+    ring.must_be_read_to(second);
+    let third = ring.claim();
+    player.tell(&format!("burst 2000 20 {SIZE}"));
+    player.tell(&format!("burst 3000 5 {SIZE}"));
+    assert_eq!(ring.dropped(), 68);
+    ring.write(second);
+    ring.must_be_read_to(third);
+    ground.see("nothing of what was told first", |s| dram(s, pid).blocks == 0);
+    rounds(&ground, 2);
+    assert_eq!(shown(&dram(&ground.look().unwrap(), pid)), (0, 0, true));
+    ring.write(third);
+    ground.see("the truth", |s| shown(&dram(s, pid)) == (25, 25 * SIZE, true));
+    player.tell(&format!("unburst 2000 20 {SIZE}"));
+    player.tell(&format!("unburst 3000 5 {SIZE}"));
+    let seen = ground.see("nothing", |s| shown(&dram(s, pid)) == (0, 0, false));
     assert_eq!(process(&seen, pid).anomalies, Anomalies::default());
     player.close();
     ground.see("nobody", |s| s.processes.is_empty());
