@@ -210,19 +210,12 @@ impl Publisher {
 /// This process's.
 fn identity(monotonic_ns: u64, unix_ns: u64) -> Identity {
     Identity {
-        magic: 0,
-        version: 0,
-        endian: 0,
-        total_bytes: 0,
-        history_offset: 0,
-        buffers_offset: 0,
-        buffer_words: 0,
         pid: std::process::id(),
         uid: nix::unistd::geteuid().as_raw(),
         start_ticks: procfs::stat("self").map_or(0, |stat| stat.start_ticks),
         started_unix_ns: unix_ns,
         started_monotonic_ns: monotonic_ns,
-        reserved: [0; 6],
+        ..Identity::unannounced()
     }
 }
 

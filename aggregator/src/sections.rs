@@ -108,16 +108,22 @@ impl AttachedRing {
 
     /// Goes on to the next section, if this one is sealed and `applied` is its end. True if it did.
     pub fn go_on(&mut self, applied: u64) -> bool {
-        self.is_at_seal(applied) && self.enter_next()
+        // What cannot be entered now is tried again at the next look, and shows as lag until then.
+        self.is_at_seal(applied) && self.go_on_dead().unwrap_or(false)
     }
 
     /// As [`go_on`](Self::go_on) in the ring of a dead process, which may not have come to sealing it.
-    pub fn go_on_dead(&mut self) -> bool {
-        self.enter_next()
-    }
-
-    fn enter_next(&mut self) -> bool {
-        self.after(&self.place).is_some_and(|next| self.enter(next).unwrap_or(false))
+    ///
+    /// # Errors
+    /// When there is a next section, and it cannot be read.
+    pub fn go_on_dead(&mut self) -> Result<bool, AttachError> {
+        let Some(next) = self.after(&self.place) else { return Ok(false) };
+        let number = next.number;
+        if self.enter(next)? {
+            return Ok(true);
+        }
+        let pid = locks::holder(self.file(), Lock::Section(number)).ok().flatten().unwrap_or(0);
+        Err(AttachError::Busy { name: self.name().to_owned(), pid })
     }
 
     /// Whether everything in this section is read and the producer has gone on to the next.

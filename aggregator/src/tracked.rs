@@ -38,6 +38,8 @@ pub struct Tracked {
     jump: Option<Jump>,
     /// It was killed while it was moving records: what was unread in that section is lost.
     pub half_moved: bool,
+    /// It is dead, and so many records of its ring could not be read.
+    pub unread: Option<(u64, AttachError)>,
     drops_seen: u64,
     /// Drops that were noticed: they come into the books once everything written before them is there.
     noticed: Option<Noticed>,
@@ -141,6 +143,7 @@ impl Tracked {
             applied,
             jump: None,
             half_moved: false,
+            unread: None,
             drops_seen: 0,
             noticed: None,
             marked: 0,

@@ -14,7 +14,7 @@ use crate::ring::{Ring, Writer};
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 use shm_layout::event::Event;
 use std::time::{Duration, Instant};
 
@@ -276,6 +276,22 @@ fn thread_id(generation: u32) -> u32 {
 fn gettid() -> u32 {
     // SAFETY: gettid has no arguments and cannot fail.
     u32::try_from(unsafe { libc::gettid() }).unwrap_or(0)
+}
+
+/// A fault of ours: what was to be told is not, so the figures say that they are not complete. One line, the first time. For the panic
+/// hook of a library whose copy of std is its own; never panics.
+pub fn fault(at: &core::panic::Location<'_>) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    let _host = Undisturbed::begin();
+    // SYNC(process.lost): as in `first_of_all`.
+    LOST.fetch_add(1, Acquire);
+    if let Some(current) = made() {
+        count_lost_events(current.ring);
+    }
+    // Relaxed: whoever is first speaks.
+    if !TOLD.swap(true, Relaxed) {
+        warn(&format!("a fault of tt-alloc at {at}: this process's figures are not complete; please report it"));
+    }
 }
 
 /// One line on standard error, in one write. Not where nobody takes it: for a reader that stands still the host would wait, and of

@@ -327,7 +327,7 @@ fn drops_add_up() {
         let drops = Arc::new(unsafe { Heap::<DropTable<AtomicU64>, AtomicU64>::new(|_| AtomicU64::new(0)) });
         let dropped = Arc::new(AtomicU64::new(0));
         let lose = |ring: &Ring, drops: &DropTable<AtomicU64>, dropped: &AtomicU64, kind, size| {
-            let event = Event { size, ..Event::new(kind, Memory::Cb, 70) };
+            let event = Event { size, ..Event::new(kind, Memory::Cb, 63) };
             let full = ring.producer().push(&event) == Push::Full;
             if full {
                 assert!(drops.count(&event));

@@ -39,7 +39,7 @@ fn two_producers_and_a_consumer() {
                 for n in 0..each {
                     let event = record(name, n);
                     while producer.push(&event) == Push::Full {
-                        assert!(drops.count(&Event { size: 1, footprint: 0, flags: 0, ..event }));
+                        assert!(drops.count(&Event { device: 0, size: 1, footprint: 0, flags: 0, ..event }));
                         full.fetch_add(1, Relaxed);
                         thread::yield_now();
                     }

@@ -196,19 +196,12 @@ pub fn host_at(chips: usize, swing: f64) -> Snapshot {
 /// An aggregator that has run for a bit more than three hours.
 pub fn identity() -> Identity {
     Identity {
-        magic: 0,
-        version: 0,
-        endian: 0,
-        total_bytes: 0,
-        history_offset: 0,
-        buffers_offset: 0,
-        buffer_words: 0,
         pid: 1201,
         uid: 0,
         start_ticks: 4242,
         started_unix_ns: UNIX_NS - 11_533_000_000_000,
         started_monotonic_ns: NOW_NS - 11_533_000_000_000,
-        reserved: [0; 6],
+        ..Identity::unannounced()
     }
 }
 

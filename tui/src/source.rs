@@ -1,13 +1,17 @@
 //! The stats segment of this host: found, checked, read, and found again when the aggregator is replaced.
 
+mod absence;
+
+pub use absence::SourceError;
+
 use crate::clock;
 use aggregator::sigbus::Guarded;
 use shm_layout::event::Memory;
 use shm_layout::names::{DIRECTORY, Prefix};
 use shm_layout::procfs;
-use shm_layout::segment::{Access, Expect, Opened, SegmentError, open};
+use shm_layout::segment::{Access, Expect, Opened, open};
 use shm_layout::stats::{
-    DecodeError, HISTORY_SECONDS_PER_SAMPLE, Identity, IdentityError, Snapshot, StatsHeader, StatsView, stats_bytes,
+    HISTORY_SECONDS_PER_SAMPLE, Identity, IdentityError, Snapshot, StatsHeader, StatsView, stats_bytes,
 };
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
@@ -22,95 +26,6 @@ pub const STALE_AFTER_NS: u64 = 2_000_000_000;
 const GONE_AFTER_NS: u64 = 500_000_000;
 /// Copies tried before the figures of the last poll are kept for one more.
 const TRIES: usize = 64;
-
-/// Why there are no figures.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SourceError {
-    /// No stats segment.
-    #[error(
-        "no aggregator runs on this host (no {DIRECTORY}/{name}); start one with `aggregator &` or look with `alloc-top --embedded`"
-    )]
-    NoAggregator {
-        /// File name.
-        name: String,
-    },
-    /// The segment is being made.
-    #[error("{DIRECTORY}/{name} is not ready yet; the aggregator is starting, try again in a moment")]
-    NotReady {
-        /// File name.
-        name: String,
-    },
-    /// It was cut short under this viewer.
-    #[error(
-        "disconnected: {DIRECTORY}/{name} was cut short while it was read; a running aggregator makes it again within a second, otherwise start one with `aggregator &`"
-    )]
-    Lost {
-        /// File name.
-        name: String,
-    },
-    /// Not a segment that this build reads.
-    #[error("{DIRECTORY}/{name}: {error}")]
-    Foreign {
-        /// File name.
-        name: String,
-        /// What is wrong.
-        error: IdentityError,
-    },
-    /// Owned by a user who must not publish figures for others.
-    #[error(
-        "{DIRECTORY}/{name} belongs to user {found}, neither root nor you: refused, it may be forged; ask user {found} to stop it, or run the aggregator as root"
-    )]
-    Owner {
-        /// File name.
-        name: String,
-        /// The owner.
-        found: u32,
-    },
-    /// It may not be read.
-    #[error(
-        "{DIRECTORY}/{name} may not be read; ask its owner for an aggregator that publishes to everybody (mode 0644)"
-    )]
-    Permission {
-        /// File name.
-        name: String,
-    },
-    /// Anything else about the file.
-    #[error("{DIRECTORY}/{0}; remove the file if no aggregator uses it, then start one with `aggregator &`")]
-    Segment(#[source] SegmentError),
-    /// The writer was quicker than every copy.
-    #[error("{DIRECTORY}/{name} changed during every one of {TRIES} copies; try again")]
-    Busy {
-        /// File name.
-        name: String,
-    },
-    /// Counts that contradict each other.
-    #[error("{DIRECTORY}/{name}: {error}; restart the aggregator")]
-    Damaged {
-        /// File name.
-        name: String,
-        /// What is wrong.
-        error: DecodeError,
-    },
-}
-
-impl SourceError {
-    fn from_segment(error: SegmentError) -> Self {
-        match error {
-            SegmentError::NotFound { name } => Self::NoAggregator { name },
-            SegmentError::Owner { name, found } => Self::Owner { name, found },
-            SegmentError::Permission { name } => Self::Permission { name },
-            // A file of no size yet was created a moment ago.
-            SegmentError::Size { name, found: 0 } => Self::NotReady { name },
-            other => Self::Segment(other),
-        }
-    }
-
-    /// Whether there simply is nothing to show: no aggregator, or none that is ready.
-    pub const fn is_absence(&self) -> bool {
-        matches!(self, Self::NoAggregator { .. } | Self::NotReady { .. } | Self::Lost { .. })
-    }
-}
 
 /// What is known of the aggregator at this poll.
 #[derive(Debug)]

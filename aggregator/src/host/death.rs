@@ -114,7 +114,7 @@ impl Host {
         let dropped = tracked.ring.dropped().max(tracked.row().dropped_events_total);
         self.gone.dropped = self.gone.dropped.saturating_add(dropped);
         add_anomalies(&mut self.gone.anomalies, &counters.anomalies);
-        let (removed, half_moved) = (tracked.end(&mut self.chips), tracked.half_moved);
+        let (removed, half_moved, unread) = (tracked.end(&mut self.chips), tracked.half_moved, tracked.unread.take());
         self.graves.push_back(tracked);
         let mut text = format!("{who} {how}{}", removed_text(&removed));
         if torn > 0 {
@@ -123,8 +123,13 @@ impl Host {
         if half_moved {
             text += "; what was unread of its ring is lost: it was making room there";
         }
+        let lost = half_moved || unread.is_some();
+        if let Some((records, why)) = unread {
+            text += &format!("; {records} records of its ring could not be read");
+            tracing::warn!("PID {pid} is dead, and {records} records of its ring cannot be read: {why}");
+        }
         let held = removed != Removed::default();
-        let severity = if (held || half_moved) && how != "exited" { Severity::Warning } else { Severity::Info };
+        let severity = if (held || lost) && how != "exited" { Severity::Warning } else { Severity::Info };
         self.lines.add(now.unix_ns, severity, pid, &text);
     }
 

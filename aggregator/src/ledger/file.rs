@@ -78,7 +78,7 @@ impl File {
         created.mapping.prefault(0, bytes);
         let Some(guard) = Guard::over(&created.mapping) else {
             created.remove();
-            let source = std::io::ErrorKind::OutOfMemory.into();
+            let source = std::io::Error::other("as many files are mapped as this aggregator watches over");
             return Err(SegmentError::Io { name: created.name, doing: "guard its pages", source });
         };
         let file = Self::over(guard, created.mapping, created.file, created.name, created.inode, FIRST_ENTRIES);

@@ -4,10 +4,9 @@ use super::Tracked;
 use crate::attach::{AttachedRing, MOST_DROPS};
 use crate::books::Books;
 use crate::chips::Chips;
-use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::event::{MEMORY_KINDS, Memory};
-use shm_layout::ring::{DROP_DEVICES, DropTable};
+use shm_layout::ring::DROP_DEVICES;
 use shm_layout::stats::incomplete;
 
 /// The four counters of a device's memory kind.
@@ -61,7 +60,10 @@ impl Tracked {
         let table = self.ring.drops();
         for live in &mut self.books.accounts {
             let Some(memory) = live.memory() else { continue };
-            let cell = &table.cells[DropTable::<AtomicU64>::row(live.account.device)][memory as usize];
+            // Of a device without a row nothing is counted but lost controls.
+            let Some(cell) = table.cells.get(live.account.device as usize).map(|row| &row[memory as usize]) else {
+                continue;
+            };
             // Relaxed: counters that only grow.
             let counted = cell.allocated_blocks.load(Relaxed).saturating_add(cell.freed_blocks.load(Relaxed));
             if counted > live.account.drops_seen[1].saturating_add(live.account.drops_seen[3]) {

@@ -155,7 +155,16 @@ impl Tracked {
             self.books.counters.torn += found.torn;
         }
         self.land(chips);
-        let last = to >= end || to >= here && !self.ring.go_on_dead();
+        let mut last = to >= end;
+        if !last && to >= here {
+            match self.ring.go_on_dead() {
+                Ok(entered) => last = !entered,
+                Err(why) => {
+                    self.unread = Some((end - to, why));
+                    last = true;
+                }
+            }
+        }
         if last {
             self.absorb_all(chips);
         }

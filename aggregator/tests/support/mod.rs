@@ -1,6 +1,7 @@
 //! What the tests share: a prefix of their own, an aggregator, producers in processes of their own, the figures.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part; a test may unwrap")]
 
+pub mod daemon;
 pub mod small_shm;
 
 use shm_layout::event::{Event, Kind, Memory};

@@ -126,7 +126,10 @@ impl Victim {
                 anyhow::ensure!(status.success() || early, "the aggregator ended by {status} after SIGTERM");
                 return Ok(true);
             }
-            anyhow::ensure!(Instant::now() < deadline, "the aggregator does not end after SIGTERM");
+            if Instant::now() >= deadline {
+                let where_it_is = stuck(child.id());
+                anyhow::bail!("the aggregator does not end after SIGTERM: {where_it_is}");
+            }
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -188,4 +191,16 @@ impl Drop for Victim {
             let _reaped = child.wait();
         }
     }
+}
+
+/// Where a process is that does not do what it should: its state, what it waits for, and its stack if there is a debugger.
+fn stuck(pid: u32) -> String {
+    let read = |what: &str| std::fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap_or_default();
+    let status = read("status");
+    let told =
+        status.lines().filter(|line| ["State", "SigPnd", "ShdPnd", "SigBlk"].iter().any(|of| line.starts_with(of)));
+    let told = told.collect::<Vec<_>>().join(", ");
+    let stack = std::process::Command::new("gdb").args(["-p", &pid.to_string(), "-batch", "-ex", "bt 24"]).output();
+    let stack = stack.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    format!("{told}; in {} {}\n{stack}", read("wchan"), read("syscall"))
 }

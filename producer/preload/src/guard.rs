@@ -30,6 +30,16 @@ pub(crate) fn aside(work: impl FnOnce()) {
     });
 }
 
+/// From now on a panic of ours says one line, where std's own hook says several, and counts as something that was not told. This
+/// library has its own copy of std: the program's hook, should it be in Rust, is another one.
+pub(crate) fn report_faults() {
+    std::panic::set_hook(Box::new(|panic| {
+        if let Some(at) = panic.location() {
+            producer::process::fault(at);
+        }
+    }));
+}
+
 /// While one lives, what this thread allocates is the system's, not the application's. Dropped on the way
 /// out of the bracketed call, also when that throws; then what was before is so again.
 pub(crate) struct SystemWork(u16);
@@ -67,8 +77,43 @@ pub(crate) fn kernel_flags() -> u16 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may unwrap")]
 mod tests {
     use super::*;
+    use shm_layout::event::{Event, Kind, Memory};
+    use shm_layout::ring::RingHeader;
+    use shm_layout::segment::{Access, Expect, open};
+    use std::process::Command;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    /// The child of the test below: what stands behind a hook panics twice in it. Ends with the count of what was not told.
+    #[test]
+    fn faulty() {
+        if std::env::var_os("TEST_FAULTY").is_none() {
+            return;
+        }
+        report_faults();
+        producer::process::record(Event { size: 1, ..Event::new(Kind::Alloc, Memory::Dram, 0) });
+        aside(|| panic!("a fault"));
+        aside(|| panic!("another"));
+        let name = producer::process::ring_name().unwrap();
+        let ring = open(name, Access::Read, Expect { owners: &[], least: 1, most: u64::MAX }).unwrap();
+        let lost = ring.mapping.one::<RingHeader<AtomicU64>>(0).unwrap().lost_controls.load(Relaxed);
+        producer::process::close();
+        std::process::exit(i32::try_from(lost).unwrap());
+    }
+
+    #[test]
+    fn a_panic_of_ours_says_one_line_and_is_counted() {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        let prefix = format!("test_fault_{}", std::process::id());
+        child.args(["--exact", "guard::tests::faulty", "--nocapture"]);
+        child.envs([("TEST_FAULTY", "1"), ("TT_ALLOC_TRACKING_ENABLED", "1"), ("TT_ALLOC_PREFIX", &prefix)]);
+        let output = child.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.starts_with("tt-alloc: a fault of tt-alloc at ") && said.lines().count() == 1, "{said}");
+    }
 
     #[test]
     fn system_work_ends_with_its_bracket_also_when_that_unwinds() {

@@ -57,7 +57,9 @@ pub extern "C" fn hooks_are_used() -> bool {
 /// (`LD_PRELOAD`), else in libtt_metal.so itself, which Python opens with `RTLD_LOCAL`.
 pub(crate) fn find(name: &CStr) -> *mut c_void {
     // Relaxed: see `used`.
-    USED.store(true, Ordering::Relaxed);
+    if !USED.swap(true, Ordering::Relaxed) {
+        crate::guard::report_faults();
+    }
     crate::copies::look();
     // SAFETY: dlsym with a C string; RTLD_NEXT starts after the object that holds this code.
     let next = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };

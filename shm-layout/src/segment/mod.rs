@@ -60,13 +60,13 @@ pub enum SegmentError {
         name: String,
     },
     /// Not a regular file, or a symbolic link.
-    #[error("{name}: not a regular file")]
+    #[error("{name}: not a regular file; its owner or root may remove it")]
     NotRegular {
         /// File name.
         name: String,
     },
     /// Owned by somebody else than expected.
-    #[error("{name}: owned by user {found}, which is not who may write it")]
+    #[error("{name}: owned by user {found}, which is not who may write it; they or root may remove it")]
     Owner {
         /// File name.
         name: String,
@@ -74,7 +74,9 @@ pub enum SegmentError {
         found: u32,
     },
     /// Too small, too large, or not the size announced.
-    #[error("{name}: {found} bytes is not a size that such a segment has")]
+    #[error(
+        "{name}: {found} bytes is not a size that such a segment has; restart its writer, or remove it (tt-alloc gc)"
+    )]
     Size {
         /// File name.
         name: String,
@@ -82,13 +84,13 @@ pub enum SegmentError {
         found: u64,
     },
     /// Has holes: reading them could kill the reader when /dev/shm is full.
-    #[error("{name}: its blocks are not reserved")]
+    #[error("{name}: its blocks are not reserved; restart its writer, or remove it (tt-alloc gc)")]
     Sparse {
         /// File name.
         name: String,
     },
     /// More than one name.
-    #[error("{name}: has {found} names (hard links)")]
+    #[error("{name}: has {found} names (hard links); remove the others")]
     Linked {
         /// File name.
         name: String,

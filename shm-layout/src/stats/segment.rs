@@ -78,6 +78,13 @@ pub struct Identity {
 }
 
 const IDENTITY_WORDS: usize = 16;
+impl Identity {
+    /// All zeros: who writes is still to be said, and what the layout decides is said when the segment is announced.
+    pub fn unannounced() -> Self {
+        Self::zeroed()
+    }
+}
+
 const _: () = assert!(size_of::<Identity>() == IDENTITY_WORDS * 8);
 const _: () = assert!(offset_of!(Identity, magic) == 0);
 const _: () = assert!(offset_of!(Identity, version) == 8);

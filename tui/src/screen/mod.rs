@@ -5,6 +5,7 @@
 //! | [`dashboard`] | what was seen, what the keys changed |
 //! | [`keys`] | the table of keys |
 //! | [`mod@arrange`] | where everything stands, by the terminal's size |
+//! | [`order`] | what the processes are sorted by |
 //! | [`theme`] | glyphs and styles |
 //! | [`canvas`] | lines written inside an area, boxes |
 //! | [`meter`], [`graph`] | bars; graphs of the recent past |
@@ -24,6 +25,7 @@ pub mod help;
 pub mod keys;
 pub mod meter;
 pub mod notice;
+pub mod order;
 pub mod processes;
 pub mod theme;
 

@@ -2,9 +2,10 @@
 
 use super::arrange::Arrangement;
 use super::canvas::{fitted, frame, put, span};
-use super::dashboard::{Dashboard, Focus, ProcessRow, SortColumn};
+use super::dashboard::{Dashboard, Focus, ProcessRow};
 use super::meter::Meter;
 use super::notice::NO_PROCESS;
+use super::order::SortColumn;
 use crate::totals::ProcessTotals;
 use crate::units;
 use ratatui::buffer::Buffer;

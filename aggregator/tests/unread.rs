@@ -1,0 +1,39 @@
+//! A process dies, and a part of its ring cannot be read: its end says how much.
+#![allow(clippy::unwrap_used, reason = "a test may unwrap")]
+
+mod support;
+
+use shm_layout::event::Memory;
+use shm_layout::locks::{self, Lock};
+use support::daemon::Daemon;
+use support::{Ground, Player, lines, play_if_asked};
+
+#[test]
+fn player() {
+    play_if_asked();
+}
+
+#[test]
+fn a_further_section_that_somebody_else_has_is_not_passed_over_in_silence() {
+    let ground = Ground::new();
+    let daemon = Daemon::start(&ground);
+    let mut player = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "65536")]);
+    player.alloc(0, Memory::Dram, 1, 64, 64);
+    ground.see("it", |s| s.health.live_allocations == 1);
+    daemon.stop();
+    player.tell("burst 2 2500 64");
+    let ring = player.tell("ring");
+    let path = format!("{}/{ring}", shm_layout::names::DIRECTORY);
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    assert!(locks::try_take(&file, Lock::Section(1)).unwrap());
+    player.kill();
+    daemon.go_on();
+    let seen = ground.see("its end", |s| s.processes.is_empty() && s.health.deaths_total == 1);
+    let read = seen.health.events_total;
+    assert!((2..2501).contains(&read), "{read}");
+    let told = lines(&seen).into_iter().find(|line| line.contains(" died")).unwrap();
+    assert!(told.ends_with(&format!("; {} records of its ring could not be read", 2501 - read)), "{told}");
+    assert_eq!(seen.chips[0].memory[Memory::Dram as usize].footprint_bytes, 0);
+    daemon.end();
+    ground.must_be_clean();
+}
