@@ -1,6 +1,9 @@
 //! What several tests share.
 #![allow(dead_code, reason = "every test binary uses its own part of it")]
 
+pub mod cases;
+pub mod ring;
+
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
