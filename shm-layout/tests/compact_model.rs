@@ -12,7 +12,7 @@ use shm_layout::ring::{
     VanishedTable, scratch_words,
 };
 use std::collections::BTreeMap;
-use support::Heap;
+use support::heap::Heap;
 
 type Device = (bool, u64, u32, [u64; 8]);
 type Key = (u32, u8, u64);

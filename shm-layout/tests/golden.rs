@@ -23,7 +23,7 @@ use shm_layout::stats::{
 };
 use shm_layout::{ring, text};
 use std::path::Path;
-use support::Heap;
+use support::heap::Heap;
 
 /// A file on the heap, zeroed, aligned as a mapping is.
 struct File(Vec<Page>);

@@ -11,8 +11,9 @@ use shm_layout::ledger::{DYING, Entries, LedgerHeader};
 use shm_layout::ring::{Push, Slot};
 use std::collections::{HashMap, VecDeque};
 use support::cases::{LONG, config};
+use support::heap::Heap;
 use support::ring::{Ring, slots};
-use support::{Heap, record, which};
+use support::{record, which};
 
 /// A ledger on the heap, its two state blocks (here: live count, sum of ids, and which ids
 /// were taken out though nothing freed them) beside it.
