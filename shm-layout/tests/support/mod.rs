@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "every test binary uses its own part of it")]
 
 pub mod cases;
+pub mod compaction;
 pub mod heap;
 pub mod ring;
+pub mod state;
 
 use shm_layout::event::{Event, Kind, Memory};
 
