@@ -1,6 +1,8 @@
 //! The host's thread is as it was, whatever we did in it: its errno, its cancellation, its signals.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod support;
+
 use nix::errno::Errno;
 use producer::environment::{ENABLED_VARIABLE, Options};
 use producer::{Ring, process};
@@ -10,11 +12,12 @@ use shm_layout::ring::{Consumer, FIRST_SECTION_OFFSET, RingHeader, SECTIONS, Slo
 use shm_layout::segment::{Access, Expect, Opened, open};
 use std::collections::BTreeSet;
 use std::ffi::c_void;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use support::{end_of, once_more};
 
 /// No errno of any system.
 const STRANGE: i32 = 4242;
@@ -75,25 +78,10 @@ impl Seen {
 
 /// Runs one test of this file once more, in a process of its own that plays `part`; what it prints.
 fn play(test: &str, part: &str, variables: &[(&str, &str)]) -> String {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(PART, part)
-        .envs(variables.iter().copied())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let begin = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if begin.elapsed() > Duration::from_secs(60) {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("{part} hangs");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
+    let mut command = once_more(test);
+    command.env(PART, part).envs(variables.iter().copied()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let status = end_of(&mut child, Duration::from_secs(60), &format!("{part} hangs"));
     let output = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
     assert!(status.success(), "{part}: {status}\n{output}");
     output
