@@ -6,7 +6,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use shm_layout::event::{Event, Kind, Memory};
 use shm_layout::ledger::{self, Account, Counters, Device, LedgerState};
-use shm_layout::stats::{Chip, Health, Line, Process, Refusal, Row, Snapshot};
+use shm_layout::stats::{
+    Chip, Health, Line, MAX_CHIPS, MAX_LINES, MAX_PROCESSES, MAX_REFUSALS, MAX_ROWS, Process, Refusal, Row, Snapshot,
+};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use support::cases::{config, filled};
@@ -177,7 +179,6 @@ fn decoders_under_miri() {
 #[test]
 #[cfg_attr(miri, ignore = "megabytes of figures; nothing but safe code runs")]
 fn a_full_snapshot_fits() {
-    use shm_layout::stats::{MAX_CHIPS, MAX_LINES, MAX_PROCESSES, MAX_REFUSALS, MAX_ROWS};
     let full = snapshot([MAX_CHIPS, MAX_PROCESSES, MAX_ROWS, MAX_LINES, MAX_REFUSALS], 5);
     let mut words = Vec::new();
     full.encode(&mut words);
@@ -189,5 +190,28 @@ fn a_full_snapshot_fits() {
         over[at] += 1;
         let (decoded, largest) = largest_of(|| Snapshot::decode(&over));
         assert!(decoded.is_err() && largest <= Snapshot::MAX_WORDS * 8, "count {at} above its limit");
+    }
+}
+
+/// Each count at its limit and one above it, with enough words behind it: nothing but the limit refuses it.
+#[test]
+#[cfg_attr(miri, ignore = "megabytes of figures; nothing but safe code runs")]
+fn one_more_than_a_limit_is_refused() {
+    let limits = [MAX_CHIPS, MAX_PROCESSES, MAX_ROWS, MAX_LINES, MAX_REFUSALS];
+    for (at, limit) in limits.into_iter().enumerate() {
+        let mut words = vec![0; Snapshot::MAX_WORDS];
+        // Rows of zeros are of the first process, on the first chip.
+        words[..2].fill(1);
+        for (count, fits) in [(limit, true), (limit + 1, false)] {
+            words[at] = count as u64;
+            assert_eq!(Snapshot::decode(&words).is_ok(), fits, "count {at} of a snapshot: {count}");
+        }
+    }
+    for (at, limit) in [ledger::MAX_DEVICES, ledger::MAX_ACCOUNTS].into_iter().enumerate() {
+        let mut words = vec![0; ledger::STATE_WORDS];
+        for (count, fits) in [(limit, true), (limit + 1, false)] {
+            words[at] = count as u64;
+            assert_eq!(LedgerState::decode(&words).is_some(), fits, "count {at} of a ledger state: {count}");
+        }
     }
 }
