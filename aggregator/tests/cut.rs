@@ -8,10 +8,10 @@ use shm_layout::event::Memory;
 use shm_layout::segment::{self, Access, Expect};
 use shm_layout::stats::Snapshot;
 use std::fs::{File, OpenOptions};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
+use support::daemon::Daemon;
 use support::{Ground, Player, figures, lines, play_if_asked, wait};
 
 #[test]
@@ -23,34 +23,6 @@ const ANY: Expect<'static> = Expect { owners: &[], least: 1, most: u64::MAX };
 
 fn writable(name: &str) -> File {
     OpenOptions::new().write(true).open(format!("/dev/shm/{name}")).unwrap()
-}
-
-/// An aggregator in a process of its own: what kills it does not kill the test.
-struct Daemon(Child);
-
-impl Daemon {
-    fn start(ground: &Ground) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_aggregator"))
-            .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let daemon = Self(child);
-        wait("its segment", || ground.look()).unwrap();
-        daemon
-    }
-
-    #[track_caller]
-    fn must_live(&mut self) {
-        assert_eq!(self.0.try_wait().unwrap(), None, "the aggregator is dead");
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 fn dram(snapshot: &Snapshot, player: &Player) -> (u64, u64) {

@@ -8,12 +8,13 @@ use nix::unistd::Pid;
 use shm_layout::event::{Kind, Memory};
 use shm_layout::ledger::{self, LedgerHeader};
 use shm_layout::segment::{self, Access, Expect, Opened};
-use shm_layout::stats::{self, Anomalies, Figures, Snapshot, StatsHeader, StatsView, UNKNOWN, stats_bytes};
+use shm_layout::stats::{self, Anomalies, Figures, Snapshot, StatsView, UNKNOWN};
 use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
+use support::daemon::Daemon;
+use support::published::{history, publisher, stats_segment, view};
 use support::{Ground, PATIENCE, Player, figures, lines, play_if_asked, wait};
 
 const DRAM: usize = Memory::Dram as usize;
@@ -22,81 +23,6 @@ const L1: usize = Memory::L1 as usize;
 #[test]
 fn player() {
     play_if_asked();
-}
-
-/// An aggregator in a process of its own.
-struct Daemon(Child);
-
-impl Daemon {
-    fn spawn(ground: &Ground) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_aggregator"))
-            .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
-            .env("RUST_LOG", "warn")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Self(child)
-    }
-
-    /// Waits until it publishes.
-    fn start(ground: &Ground) -> Self {
-        let daemon = Self::spawn(ground);
-        wait("its segment", || (published_by(ground) == Some(daemon.0.id())).then_some(())).unwrap();
-        daemon
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.0.id() as i32), signal).unwrap();
-    }
-
-    /// kill -9.
-    fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-
-    /// SIGTERM, and its end in good order.
-    fn stop(mut self) -> String {
-        self.signal(Signal::SIGTERM);
-        let (code, said) = self.ended();
-        assert_eq!(code, Some(0), "{said}");
-        said
-    }
-
-    /// Waits for its end: exit code, and what it said.
-    fn ended(&mut self) -> (Option<i32>, String) {
-        let status = wait("the aggregator's end", || self.0.try_wait().unwrap()).unwrap();
-        let mut said = String::new();
-        self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        (status.code(), said)
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn stats_segment(ground: &Ground, access: Access) -> Option<Opened> {
-    let bytes = stats_bytes() as u64;
-    segment::open(&ground.prefix.stats(), access, Expect { owners: &[], least: bytes, most: bytes }).ok()
-}
-
-fn view(opened: &Opened) -> StatsView<'_, AtomicU64> {
-    let at = size_of::<StatsHeader<AtomicU64>>();
-    let words = opened.mapping.array(at, (stats_bytes() - at) / 8).unwrap();
-    StatsView::new(opened.mapping.one(0).unwrap(), words).unwrap()
-}
-
-fn published_by(ground: &Ground) -> Option<u32> {
-    let opened = stats_segment(ground, Access::Read)?;
-    (ground.look()?.health.generation > 0).then(|| view(&opened).identity().pid)
-}
-
-fn history(ground: &Ground, memory: usize) -> Vec<u64> {
-    view(&stats_segment(ground, Access::Read).unwrap()).history(0, memory)
 }
 
 /// Counters that only grow, peaks included.
@@ -163,7 +89,7 @@ fn what_a_killed_aggregator_published_is_continued() {
     let last = Daemon::start(&ground);
     stays.close();
     ground.see("nobody", |s| s.processes.is_empty());
-    last.stop();
+    last.end();
     ground.must_be_clean();
 }
 
@@ -184,7 +110,7 @@ fn killed_while_it_begins_it_has_changed_nothing() {
     is_continued(&ground, &before);
     stays.close();
     ground.see("nobody", |s| s.processes.is_empty());
-    last.stop();
+    last.end();
     ground.must_be_clean();
 }
 
@@ -194,14 +120,14 @@ fn an_end_in_good_order_keeps_the_past_while_somebody_lives() {
     let first = Daemon::start(&ground);
     let stays = a_past(&ground);
     let before = ground.look().unwrap();
-    first.stop();
+    first.end();
     let segment = stats_segment(&ground, Access::Read).expect("its segment stays");
-    assert_eq!(view(&segment).header.heartbeat.load(Relaxed), 0, "and says that nobody runs");
+    assert_eq!(view(&segment).unwrap().header.heartbeat.load(Relaxed), 0, "and says that nobody runs");
     let next = Daemon::start(&ground);
     is_continued(&ground, &before);
     stays.close();
     ground.see("nobody", |s| s.processes.is_empty());
-    next.stop();
+    next.end();
     ground.must_be_clean();
 }
 
@@ -225,7 +151,7 @@ fn processes_that_end_while_nobody_looks_are_told_of() {
     let line = format!("PID {pid} (succession");
     let about = told.iter().filter(|l| l.starts_with(&line) && l.ends_with("ended while no aggregator ran"));
     assert_eq!(about.count(), 1, "{told:?}");
-    next.stop();
+    next.end();
     ground.must_be_clean();
 }
 
@@ -247,11 +173,11 @@ fn samples_are_kept_and_those_that_nobody_took_are_unknown() {
     assert_eq!(after[..before.len()], before, "{after:?}");
     assert!(after[before.len()..].contains(&UNKNOWN), "{after:?}");
     // Stopped is the same as gone.
-    second.signal(Signal::SIGSTOP);
+    second.stop();
     std::thread::sleep(Duration::from_millis(3500));
     player.free(0, Memory::Dram, 1, 0, 0);
     player.free(0, Memory::Dram, 2, 0, 0);
-    second.signal(Signal::SIGCONT);
+    second.go_on();
     wait("a sample of now", || (last(&history(&ground, DRAM)) == Some(0)).then_some(())).unwrap();
     let unknown = |samples: &[u64]| samples.iter().filter(|s| **s == UNKNOWN).count();
     assert!(unknown(&history(&ground, DRAM)) >= unknown(&after) + 2);
@@ -287,7 +213,7 @@ fn after_damage(
     let before = ground.look().unwrap();
     first.kill();
     let segment = stats_segment(&ground, Access::ReadWrite).unwrap();
-    damage(&view(&segment), &segment);
+    damage(&view(&segment).unwrap(), &segment);
     let next = Daemon::start(&ground);
     look(&ground, &before);
     let seen = ground.see("the process", |s| s.processes.len() == 1);
@@ -295,14 +221,14 @@ fn after_damage(
     assert_eq!(seen.chips[0].memory[DRAM].footprint_bytes, 1000);
     stays.close();
     ground.see("nobody", |s| s.processes.is_empty());
-    let said = next.stop();
+    let said = next.end();
     ground.must_be_clean();
     said
 }
 
 /// The sequence word of a buffer.
 fn sequence(segment: &Opened, buffer: u64) -> &AtomicU64 {
-    let bytes = view(segment).identity().buffer_words as usize * 8;
+    let bytes = view(segment).unwrap().identity().buffer_words as usize * 8;
     segment.mapping.one(segment.mapping.len() - (2 - buffer as usize) * bytes).unwrap()
 }
 
@@ -428,7 +354,7 @@ fn a_ledger_of_another_version_is_told_and_the_rest_goes_on() {
     strange.close();
     known.close();
     ground.see("nobody", |s| s.processes.is_empty());
-    next.stop();
+    next.end();
     ground.must_be_clean();
 }
 
@@ -493,7 +419,7 @@ fn a_death_that_was_published_is_not_counted_again() {
     assert_eq!(lines(&after).iter().filter(|line| line.contains(" died")).count(), 1);
     stays.close();
     ground.see("nobody", |s| s.processes.is_empty());
-    next.stop();
+    next.end();
     ground.must_be_clean();
 }
 
@@ -622,7 +548,7 @@ fn killed_again_and_again_under_load_it_never_loses_count() {
         player.close();
     }
     ground.see("nobody", |s| s.processes.is_empty());
-    last.stop();
+    last.end();
     ground.must_be_clean();
 }
 
@@ -665,14 +591,14 @@ fn stopped_for_ten_seconds_and_woken_it_is_right_again() {
     let mut player = Player::start(&ground);
     player.tell("burst 0 100 64");
     ground.see("the first", |s| s.health.live_allocations == 100);
-    daemon.signal(Signal::SIGSTOP);
+    daemon.stop();
     let mut other = Player::start(&ground);
     other.tell("burst 0 100 64");
     player.tell("unburst 0 50 64");
     std::thread::sleep(Duration::from_secs(10));
     assert_eq!(ground.look().unwrap().health.live_allocations, 100, "it was stopped");
     player.kill();
-    daemon.signal(Signal::SIGCONT);
+    daemon.go_on();
     let seen = ground
         .see("the truth", |s| s.health.deaths_total == 1 && s.processes.len() == 1 && s.health.live_allocations == 100);
     assert_eq!(seen.processes[0].pid, other.pid());
@@ -680,7 +606,7 @@ fn stopped_for_ten_seconds_and_woken_it_is_right_again() {
     assert_eq!((dram.allocated_bytes_total, dram.freed_bytes_total), (200 * 64, 100 * 64));
     other.close();
     ground.see("nobody", |s| s.processes.is_empty());
-    daemon.stop();
+    daemon.end();
     ground.must_be_clean();
 }
 
@@ -689,17 +615,16 @@ fn of_several_started_at_once_one_stays_and_the_others_name_it() {
     let ground = Ground::new();
     for _ in 0..5 {
         let mut all: Vec<Daemon> = (0..4).map(|_| Daemon::spawn(&ground)).collect();
-        wait("one that publishes", || published_by(&ground)).unwrap();
+        wait("one that publishes", || publisher(&ground)).unwrap();
         let running = wait("the others' end", || {
-            let alive: Vec<u32> =
-                all.iter_mut().filter_map(|d| d.0.try_wait().unwrap().is_none().then(|| d.0.id())).collect();
+            let alive: Vec<u32> = all.iter_mut().filter_map(|d| d.lives().then(|| d.pid())).collect();
             (alive.len() <= 1).then_some(alive)
         })
         .unwrap();
         let [winner] = running[..] else { panic!("none is left") };
         for mut daemon in all {
-            if daemon.0.id() == winner {
-                daemon.stop();
+            if daemon.pid() == winner {
+                daemon.end();
             } else {
                 let (code, said) = daemon.ended();
                 assert_eq!(code, Some(1));
@@ -717,15 +642,15 @@ fn started_while_the_old_one_is_being_killed() {
     let mut old = Daemon::start(&ground);
     for round in 0..20 {
         player.tell(&format!("burst {} 100 64", round * 100));
-        let pid = old.0.id();
-        old.0.kill().unwrap();
+        let pid = old.pid();
+        old.signal(Signal::SIGKILL);
         // Not waited for: it may still be about to die.
         let deadline = Instant::now() + PATIENCE;
         let new = loop {
             let mut new = Daemon::spawn(&ground);
             let taken = wait("its word", || {
-                let end = new.0.try_wait().unwrap();
-                (end.is_some() || published_by(&ground) == Some(new.0.id())).then_some(end.is_none())
+                let lives = new.lives();
+                (!lives || publisher(&ground) == Some(new.pid())).then_some(lives)
             });
             if taken.unwrap() {
                 break new;
@@ -735,7 +660,7 @@ fn started_while_the_old_one_is_being_killed() {
             assert!(said.contains(&format!("process {pid} ")), "{said}");
             assert!(Instant::now() < deadline);
         };
-        old.0.wait().unwrap();
+        assert_eq!(old.ended().0, None, "killed");
         old = new;
     }
     let seen = ground.see("the truth", |s| s.health.live_allocations == 2000 && s.health.lag_events == 0);
@@ -755,10 +680,10 @@ fn a_device_that_became_another_chip_unseen_leaves_its_sums_where_they_were() {
     let mut first = Daemon::start(&ground);
     let before = ground.see("the first chip", |s| s.chips.len() == 1 && s.health.live_allocations == 100);
     // Its segment as of now is all that the next one is to find.
-    first.signal(Signal::SIGSTOP);
+    first.stop();
     let path = format!("{}/{}", shm_layout::names::DIRECTORY, ground.prefix.stats());
     let published = std::fs::read(&path).unwrap();
-    first.signal(Signal::SIGCONT);
+    first.go_on();
     player.tell(&format!("event {} 0 0 0 0 0 0 0 0", Kind::DeviceClose as u8));
     open(&mut player, 0x7001);
     player.tell("burst 1000 10 64");
