@@ -4,6 +4,7 @@
 mod support;
 
 use shm_layout::event::{Kind, Memory};
+use shm_layout::locks::{self, Lock};
 use shm_layout::names::DIRECTORY;
 use shm_layout::stats::{MAX_ROWS, Snapshot};
 use std::fs::File;
@@ -80,6 +81,13 @@ fn rows_that_do_not_fit_into_the_snapshot_are_counted_and_in_the_totals() {
     ground.must_be_clean();
 }
 
+/// Waits for the end of one that was killed with the command that it is a child of: it may outlive that for a moment.
+fn nobody_runs(ground: &Ground) {
+    let path = format!("{DIRECTORY}/{}", ground.prefix.lock());
+    let free = || locks::holder(File::open(&path).unwrap(), Lock::Owner).unwrap().is_none();
+    wait("the lock to be free", || free().then_some(())).unwrap();
+}
+
 /// Aggregators in time namespaces: one's clocks are eleven days ahead, the next one's half an hour behind it and the host's.
 #[test]
 fn clocks_that_run_backwards_change_no_figure_and_kill_nobody() {
@@ -125,6 +133,7 @@ fn clocks_that_run_backwards_change_no_figure_and_kill_nobody() {
         assert_eq!((chip.footprint_bytes, chip.allocated_bytes_total), (bytes, bytes + 1000 * dead), "round {round}");
         assert_eq!((seen.health.anomalies, seen.health.torn_events_total), (Default::default(), 0));
         drop(daemon);
+        nobody_runs(&ground);
     }
     let aggregator = Daemon::start(&ground);
     player.close();
