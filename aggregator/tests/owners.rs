@@ -92,10 +92,7 @@ fn root_s_aggregator_takes_its_names_back_from_whoever_squats_them() {
         let daemon = Daemon::start_as(&ground, ROOT);
         let seen = ground.see("the process", |s| s.health.live_allocations == 1);
         assert_eq!(figures(&seen, player.pid(), 0, Memory::Dram).detail_incomplete, 0);
-        player.close();
-        ground.see("nobody", |s| s.processes.is_empty());
-        daemon.end();
-        ground.must_be_clean();
+        daemon.end_after(&ground, [player]);
     }
     // What may hold somebody's data stays, and is told.
     let ground = Ground::new();

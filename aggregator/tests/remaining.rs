@@ -40,10 +40,7 @@ fn rings_that_inotify_had_no_room_to_tell_of_are_found() {
     // By the scan that the overflow asks for: the next one is half a minute away.
     let seen = ground.see("who came in the flood", |s| s.health.live_allocations == 2);
     assert_eq!(figures(&seen, late.pid(), 0, Memory::Dram).footprint_bytes, 7);
-    [first, late].into_iter().for_each(Player::close);
-    ground.see("nobody", |s| s.processes.is_empty());
-    drop(daemon);
-    ground.must_be_clean_but_for_stats();
+    daemon.end_after(&ground, [first, late]);
 }
 
 #[test]
@@ -135,11 +132,7 @@ fn clocks_that_run_backwards_change_no_figure_and_kill_nobody() {
         drop(daemon);
         nobody_runs(&ground);
     }
-    let aggregator = Daemon::start(&ground);
-    player.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    drop(aggregator);
-    ground.must_be_clean_but_for_stats();
+    Daemon::start(&ground).end_after(&ground, [player]);
 }
 
 #[test]
@@ -158,10 +151,7 @@ fn an_aggregator_whose_files_were_all_removed_makes_them_again_and_stays_the_onl
     player.alloc(0, Memory::Dram, 2, 5, 0);
     let seen = ground.see("the next", |s| figures(s, player.pid(), 0, Memory::Dram).footprint_bytes == 15);
     assert_eq!(seen.processes.len(), 1);
-    player.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    daemon.end();
-    ground.must_be_clean();
+    daemon.end_after(&ground, [player]);
 }
 
 #[test]
@@ -181,8 +171,5 @@ fn an_aggregator_whose_lock_another_one_has_meanwhile_leaves_it_the_field() {
     assert_eq!(figures(&seen, player.pid(), 0, Memory::Dram).detail_incomplete, 0);
     assert!(lines(&seen).iter().any(|line| line.contains("drains it already")), "{:?}", lines(&seen));
     assert_eq!(seen.chips[0].memory[Memory::Dram as usize].allocated_bytes_total, 15);
-    player.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    second.end();
-    ground.must_be_clean();
+    second.end_after(&ground, [player]);
 }
