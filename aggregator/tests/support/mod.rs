@@ -2,6 +2,8 @@
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part; a test may unwrap")]
 
 pub mod daemon;
+pub mod dice;
+pub mod past;
 pub mod published;
 pub mod small_shm;
 
