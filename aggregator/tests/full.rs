@@ -60,7 +60,7 @@ fn what_fills_it_later_changes_nothing_and_a_sparse_ring_harms_nobody() {
     }
     let ground = Ground::new();
     let aggregator = ground.aggregator();
-    let mut player = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "65536")]);
+    let mut player = Player::small(&ground);
     player.alloc(0, Memory::Dram, 1_000_000, 5, 0);
     ground.see("the first", |s| s.health.live_allocations == 1);
     // A ring whose blocks were never reserved: to read it where there is no room is SIGBUS.
@@ -185,7 +185,7 @@ fn a_stats_segment_that_is_lost_when_it_is_full_is_made_when_there_is_room() {
     }
     let ground = Ground::new();
     let mut daemon = Daemon::start(&ground);
-    let mut player = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "65536")]);
+    let mut player = Player::small(&ground);
     player.alloc(0, Memory::Dram, 1, 10, 0);
     ground.see("the first", |s| s.health.live_allocations == 1);
     let path = format!("/dev/shm/{}", ground.prefix.stats());

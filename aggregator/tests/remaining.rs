@@ -49,8 +49,7 @@ fn rows_that_do_not_fit_into_the_snapshot_are_counted_and_in_the_totals() {
     let ground = Ground::new();
     let aggregator = ground.aggregator();
     let count = MAX_ROWS as u64 / ACCOUNTS + 1;
-    let mut players: Vec<Player> =
-        (0..count).map(|_| Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "65536")])).collect();
+    let mut players: Vec<Player> = (0..count).map(|_| Player::small(&ground)).collect();
     for (player, n) in players.iter_mut().zip(1..) {
         for account in 0..ACCOUNTS {
             let (device, memory) = (account / 7, account % 7);

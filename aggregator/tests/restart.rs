@@ -56,6 +56,15 @@ fn exact(ground: &Ground) -> Player {
     Player::start_with(ground, &[("TT_ALLOC_CLOCK", "tsc")])
 }
 
+/// After this process closes and is shown no more, the aggregator is killed; the next one tidies up what it has left.
+fn killed_after(ground: &Ground, player: Player, mut daemon: Daemon) {
+    player.close();
+    ground.see("nobody", |s| s.processes.is_empty());
+    daemon.kill();
+    drop(ground.aggregator());
+    ground.must_be_clean();
+}
+
 #[test]
 fn the_program_dispatched_last_stays_the_resident_one() {
     let ground = Ground::new();
@@ -94,12 +103,7 @@ fn the_program_dispatched_last_stays_the_resident_one() {
     one.close();
     let seen = ground.see("the other alone", |s| s.processes.len() == 1);
     assert_eq!([resident(&seen, 0xA0), resident(&seen, 0xB0), resident(&seen, 0xC0)], [700, 900, 0]);
-    two.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    daemon.kill();
-    drop(ground.aggregator());
-    // The lock file of the one that was killed, and nothing else.
-    ground.must_be_clean();
+    killed_after(&ground, two, daemon);
 }
 
 #[test]
@@ -141,11 +145,7 @@ fn a_capacity_in_dispute_stays_what_it_was_and_is_told_once() {
     one.close();
     let seen = ground.see("the other alone", |s| s.processes.len() == 1);
     assert_eq!(told(&seen), [16384, 8192, 4096]);
-    two.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    daemon.kill();
-    drop(ground.aggregator());
-    ground.must_be_clean();
+    killed_after(&ground, two, daemon);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn without_room_for_a_second_segment_the_one_that_is_there_goes_on() {
     }
     let ground = Ground::new();
     let mut daemon = Daemon::start(&ground);
-    let mut player = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "65536")]);
+    let mut player = Player::small(&ground);
     player.alloc(0, Memory::Dram, 1, 5000, 0);
     player.alloc(0, Memory::Dram, 2, 300, 0);
     ground.see("its peak", |s| s.health.live_allocations == 2);
@@ -194,16 +194,12 @@ fn without_room_for_a_second_segment_the_one_that_is_there_goes_on() {
     assert!(said.contains("no room for a second stats segment") && said.contains("/dev/shm"), "{said}");
     // With room again it has a segment of its own, and still the same past.
     drop(full);
-    let mut daemon = Daemon::start(&ground);
+    let daemon = Daemon::start(&ground);
     let seen = ground.see("it again", |s| s.processes.len() == 1 && s.health.lag_events == 0);
     assert_eq!(seen.chips[0].memory[Memory::Dram as usize].peak_footprint_bytes, 5300);
     assert!(samples().starts_with(&known), "{known:?}, and now {:?}", samples());
     assert_ne!(inode(), first);
-    player.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    daemon.kill();
-    drop(ground.aggregator());
-    ground.must_be_clean();
+    killed_after(&ground, player, daemon);
 }
 
 #[test]
@@ -212,8 +208,8 @@ fn the_segment_of_one_that_lives_is_not_written_by_another() {
         return;
     }
     let ground = Ground::new();
-    let mut daemon = Daemon::start(&ground);
-    let mut player = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "65536")]);
+    let daemon = Daemon::start(&ground);
+    let mut player = Player::small(&ground);
     player.alloc(0, Memory::Dram, 1, 10, 0);
     let before = ground.see("the first", |s| s.health.live_allocations == 1);
     let full = Filler::but(256);
@@ -228,9 +224,5 @@ fn the_segment_of_one_that_lives_is_not_written_by_another() {
     player.alloc(0, Memory::Dram, 2, 10, 0);
     ground.see("the second", |s| s.health.live_allocations == 2);
     drop(full);
-    player.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    daemon.kill();
-    drop(ground.aggregator());
-    ground.must_be_clean();
+    killed_after(&ground, player, daemon);
 }

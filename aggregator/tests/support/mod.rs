@@ -272,6 +272,11 @@ impl Player {
         Self::start_by(Command::new(std::env::current_exe().unwrap()), ground, environment)
     }
 
+    /// With a ring of 1,000 records or so.
+    pub fn small(ground: &Ground) -> Self {
+        Self::start_with(ground, &[("TT_ALLOC_RING_BYTES", "65536")])
+    }
+
     /// As another user; only root can do that.
     pub fn start_as(ground: &Ground, uid: u32) -> Self {
         use std::os::unix::process::CommandExt;
