@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use support::daemon::{self, Daemon, command_as};
+use support::dice::Dice;
 use support::{Ground, Player, figures, lines, play_if_asked, wait};
 
 #[test]
@@ -225,13 +226,7 @@ fn a_forged_ledger_spoils_only_its_own_process_s_rows() {
         let expect = Expect { owners: &[], least: 1, most: u64::MAX };
         let opened = segment::open(&name, Access::ReadWrite, expect).unwrap();
         let words = opened.mapping.array::<AtomicU64>(0, opened.mapping.len() / 8).unwrap();
-        let mut x = seed;
-        let mut random = move || {
-            x ^= x << 13;
-            x ^= x >> 7;
-            x ^= x << 17;
-            x
-        };
+        let mut dice = Dice(seed);
         match seed {
             // Sizes without bounds; sums without bounds. All else as it was.
             1 => words[ENTRIES_OFFSET / 8..].chunks_exact(8).filter(|entry| entry[0].load(Relaxed) != 0).for_each(
@@ -245,8 +240,9 @@ fn a_forged_ledger_spoils_only_its_own_process_s_rows() {
             }),
             2 => opened.mapping.one::<LedgerHeader<AtomicU64>>(0).unwrap().set_capacity(usize::MAX),
             3 => opened.mapping.one::<LedgerHeader<AtomicU64>>(0).unwrap().commit(u64::MAX >> 2, 0),
-            4 => words[ENTRIES_OFFSET / 8..].iter().for_each(|word| word.store(random(), Relaxed)),
-            _ => (0..2000).for_each(|_| words[32 + random() as usize % (words.len() - 32)].store(random(), Relaxed)),
+            4 => words[ENTRIES_OFFSET / 8..].iter().for_each(|word| word.store(dice.number(), Relaxed)),
+            _ => (0..2000)
+                .for_each(|_| words[32 + dice.number() as usize % (words.len() - 32)].store(dice.number(), Relaxed)),
         }
         let mut daemon = Daemon::start_as(&ground, ROOT);
         honest.tell("unburst 0 40 64");
