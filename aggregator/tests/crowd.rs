@@ -8,9 +8,9 @@ use shm_layout::ledger::{ENTRIES_OFFSET, Entries, LedgerHeader};
 use shm_layout::names::{ProcessFile, Role};
 use shm_layout::ring::{DropTable, HEADER_BYTES, RECORDS_OFFSET, RingHeader, Slot};
 use shm_layout::segment::{self, Opened};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use support::daemon::Daemon;
 use support::{Ground, Player, figures, lines, play_if_asked, wait};
 
 #[test]
@@ -32,30 +32,6 @@ fn time_of(ring: &Opened, slot: usize) -> u64 {
 
 fn monotonic_ns() -> u64 {
     aggregator::Now::read().monotonic_ns
-}
-
-/// A daemon in a process of its own, by a shell that sets limits first.
-struct Limited(Child);
-
-impl Limited {
-    fn start(ground: &Ground, limits: &str) -> Self {
-        let script = format!("{limits}; exec \"$0\"");
-        let child = Command::new("sh")
-            .args(["-c", &script, env!("CARGO_BIN_EXE_aggregator")])
-            .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        wait("its segment", || ground.look()).unwrap();
-        Self(child)
-    }
-}
-
-impl Drop for Limited {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// Waits until nothing has happened in this ring for so long that it rests.
@@ -232,7 +208,7 @@ fn the_ring_of_a_dead_process_is_read_to_its_end() {
 #[test]
 fn without_descriptors_for_all_some_are_tracked_and_one_line_says_so() {
     let ground = Ground::new();
-    let _daemon = Limited::start(&ground, "ulimit -n 64");
+    let _daemon = Daemon::start_after(&ground, "ulimit -n 64;");
     let mut players: Vec<Player> = (0..24).map(|_| Player::start(&ground)).collect();
     players.iter_mut().for_each(|player| player.alloc(0, Memory::Dram, 1, 10, 0));
     let seen = ground.see("refusals", |s| s.health.rings + s.health.rejected_rings_total == 24);

@@ -8,10 +8,11 @@ use shm_layout::event::Memory;
 use shm_layout::segment::{self, Access, Expect};
 use shm_layout::stats::Snapshot;
 use std::fs::{File, OpenOptions};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
+use support::daemon::Daemon;
+use support::dice::Dice;
 use support::{Ground, Player, figures, lines, play_if_asked, wait};
 
 #[test]
@@ -23,34 +24,6 @@ const ANY: Expect<'static> = Expect { owners: &[], least: 1, most: u64::MAX };
 
 fn writable(name: &str) -> File {
     OpenOptions::new().write(true).open(format!("/dev/shm/{name}")).unwrap()
-}
-
-/// An aggregator in a process of its own: what kills it does not kill the test.
-struct Daemon(Child);
-
-impl Daemon {
-    fn start(ground: &Ground) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_aggregator"))
-            .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let daemon = Self(child);
-        wait("its segment", || ground.look()).unwrap();
-        daemon
-    }
-
-    #[track_caller]
-    fn must_live(&mut self) {
-        assert_eq!(self.0.try_wait().unwrap(), None, "the aggregator is dead");
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 fn dram(snapshot: &Snapshot, player: &Player) -> (u64, u64) {
@@ -242,7 +215,7 @@ fn rings_that_are_cut_short_while_they_are_drained_cost_only_themselves() {
     let mut honest = Player::start(&ground);
     let mut live = 0;
     for round in 0..25 {
-        let mut liar = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "65536")]);
+        let mut liar = Player::small(&ground);
         liar.tell("burst 0 100 64");
         let file = writable(&liar.tell("ring"));
         let bytes = file.metadata().unwrap().len();
@@ -267,7 +240,7 @@ fn rings_that_are_cut_short_while_they_are_drained_cost_only_themselves() {
 fn a_ring_that_grows_is_read_as_far_as_it_said() {
     let ground = Ground::new();
     let _daemon = Daemon::start(&ground);
-    let mut player = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "65536")]);
+    let mut player = Player::small(&ground);
     player.tell("burst 0 100 64");
     ground.see("the first", |s| s.health.live_allocations == 100);
     let file = writable(&player.tell("ring"));
@@ -301,17 +274,6 @@ fn a_ring_whose_name_is_taken_away_and_given_to_another_is_read_on_and_not_mixed
     drop(aggregator);
 }
 
-/// Numbers without end, by xorshift.
-fn random(seed: u64) -> impl FnMut() -> u64 {
-    let mut x = seed;
-    move || {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        x
-    }
-}
-
 #[test]
 fn a_ring_that_is_scribbled_over_while_it_is_drained_spoils_only_its_own_rows() {
     let ground = Ground::new();
@@ -320,7 +282,7 @@ fn a_ring_that_is_scribbled_over_while_it_is_drained_spoils_only_its_own_rows() 
     honest.alloc(0, Memory::Dram, u64::MAX, 77, 0);
     let mut live = 1;
     for seed in 1..=4_u64 {
-        let mut liar = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "65536")]);
+        let mut liar = Player::small(&ground);
         liar.tell("burst 0 100 64");
         ground.see("both", |s| s.processes.len() == 2);
         let ring = segment::open(&liar.tell("ring"), Access::ReadWrite, ANY).unwrap();
@@ -328,16 +290,16 @@ fn a_ring_that_is_scribbled_over_while_it_is_drained_spoils_only_its_own_rows() 
         std::thread::scope(|scope| {
             let words = ring.mapping.array::<AtomicU64>(0, ring.mapping.len() / 8).unwrap();
             scope.spawn(move || {
-                let mut random = random(seed);
+                let mut dice = Dice(seed);
                 while Instant::now() < until {
                     for _ in 0..1000 {
-                        let (at, what) = (random() as usize % words.len(), random());
+                        let (at, what) = (dice.number() as usize % words.len(), dice.number());
                         // Whole numbers of all sizes, small changes, stamps as they would come.
                         let value = match what % 4 {
-                            0 => random(),
-                            1 => words[at].load(Relaxed) ^ 1 << (random() % 64),
-                            2 => random() % 5000,
-                            _ => u64::MAX >> (random() % 64),
+                            0 => dice.number(),
+                            1 => words[at].load(Relaxed) ^ 1 << dice.roll(64),
+                            2 => dice.roll(5000),
+                            _ => u64::MAX >> dice.roll(64),
                         };
                         words[at].store(value, Relaxed);
                     }

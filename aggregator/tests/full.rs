@@ -9,8 +9,9 @@ use shm_layout::segment;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use support::daemon::Daemon;
 use support::small_shm::{Filler, in_small_shm};
-use support::{Ground, Player, figures, lines, play_if_asked, wait};
+use support::{Ground, Player, figures, lines, play_if_asked};
 
 #[test]
 fn player() {
@@ -59,7 +60,7 @@ fn what_fills_it_later_changes_nothing_and_a_sparse_ring_harms_nobody() {
     }
     let ground = Ground::new();
     let aggregator = ground.aggregator();
-    let mut player = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "65536")]);
+    let mut player = Player::small(&ground);
     player.alloc(0, Memory::Dram, 1_000_000, 5, 0);
     ground.see("the first", |s| s.health.live_allocations == 1);
     // A ring whose blocks were never reserved: to read it where there is no room is SIGBUS.
@@ -183,15 +184,8 @@ fn a_stats_segment_that_is_lost_when_it_is_full_is_made_when_there_is_room() {
         return;
     }
     let ground = Ground::new();
-    let log = std::fs::File::create("/dev/shm/log").unwrap();
-    let mut daemon = Command::new(env!("CARGO_BIN_EXE_aggregator"))
-        .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    drop(log);
-    wait("its segment", || ground.look()).unwrap();
-    let mut player = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "65536")]);
+    let mut daemon = Daemon::start(&ground);
+    let mut player = Player::small(&ground);
     player.alloc(0, Memory::Dram, 1, 10, 0);
     ground.see("the first", |s| s.health.live_allocations == 1);
     let path = format!("/dev/shm/{}", ground.prefix.stats());
@@ -200,13 +194,12 @@ fn a_stats_segment_that_is_lost_when_it_is_full_is_made_when_there_is_room() {
     player.alloc(0, Memory::Dram, 2, 20, 0);
     // It publishes once a second, and makes the segment again as often, if it can.
     std::thread::sleep(std::time::Duration::from_millis(2500));
-    assert!(daemon.try_wait().unwrap().is_none(), "the aggregator is dead");
+    daemon.must_live();
     assert!(ground.look().is_none());
     drop(full);
     let seen = ground.see("the segment", |s| s.health.live_allocations == 2);
     assert_eq!(figures(&seen, player.pid(), 0, Memory::Dram).footprint_bytes, 30);
-    daemon.kill().unwrap();
-    daemon.wait().unwrap();
+    daemon.kill();
 }
 
 static TICKS: AtomicU32 = AtomicU32::new(0);

@@ -7,8 +7,9 @@ use nix::unistd::{Gid, Uid};
 use shm_layout::event::Memory;
 use shm_layout::stats::Snapshot;
 use shm_layout::text;
-use std::process::{Child, Command, Stdio};
-use support::{Ground, Player, figures, lines, play_if_asked, wait};
+use std::process::{Command, Stdio};
+use support::daemon::{Daemon, command};
+use support::{Ground, Player, figures, lines, play_if_asked};
 
 /// A user that nobody is.
 const USER: u32 = 61001;
@@ -29,9 +30,11 @@ fn player() {
     play_if_asked();
 }
 
+const IN_HIDING: [&str; 6] = ["unshare", "--mount", "sh", "-c", HIDE, "sh"];
+
 fn in_hiding() -> Command {
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", HIDE, "sh"]);
+    let mut command = Command::new(IN_HIDING[0]);
+    command.args(&IN_HIDING[1..]);
     command
 }
 
@@ -44,25 +47,11 @@ fn may_hide() -> bool {
     may
 }
 
-struct Daemon(Child);
-
-impl Daemon {
-    fn hidden(ground: &Ground, uid: u32) -> Self {
-        let (user, group) = (format!("--reuid={uid}"), format!("--regid={uid}"));
-        let mut command = in_hiding();
-        command.args(["setpriv", &user, &group, "--clear-groups", env!("CARGO_BIN_EXE_aggregator")]);
-        command.env("TT_ALLOC_PREFIX", ground.prefix.to_string()).stderr(Stdio::null());
-        let daemon = Self(command.spawn().unwrap());
-        wait("its segment", || ground.look()).unwrap();
-        daemon
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// An aggregator of this user's that sees only its own processes, unless it is root's.
+fn secluded(ground: &Ground, uid: u32) -> Daemon {
+    let (user, group) = (format!("--reuid={uid}"), format!("--regid={uid}"));
+    let become_user = ["setpriv", &user, &group, "--clear-groups"];
+    Daemon::start_by(ground, command(ground, &[&IN_HIDING[..], &become_user].concat()))
 }
 
 fn name_of(seen: &Snapshot, player: &Player) -> String {
@@ -76,7 +65,7 @@ fn who_is_hidden_is_alive_until_dead_and_named_by_its_ring() {
     }
     for uid in [USER, 0] {
         let ground = Ground::new();
-        let _daemon = Daemon::hidden(&ground, uid);
+        let _daemon = secluded(&ground, uid);
         let mut open = Player::start_with(&ground, &[("TEST_SHY", "0")]);
         let mut shy = Player::start_with(&ground, &[("TEST_SHY", "1")]);
         open.alloc(0, Memory::Dram, 1, 100, 0);

@@ -7,6 +7,7 @@ use shm_layout::event::{Memory, flags};
 use shm_layout::ring::ring_bytes;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use support::daemon::{Daemon, command, refused};
 use support::{Ground, Player, figures, lines, play_if_asked, wait};
 
 #[test]
@@ -234,20 +235,7 @@ fn a_forked_child_has_a_ring_of_its_own() {
 fn a_second_aggregator_is_refused_and_names_the_first() {
     let ground = Ground::new();
     let _aggregator = ground.aggregator();
-    let mut second = Command::new(env!("CARGO_BIN_EXE_aggregator"))
-        .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    if let Err(why) = wait("the second one's end", || second.try_wait().unwrap()) {
-        let _ = second.kill();
-        let _ = second.wait();
-        panic!("{why}: it runs beside the first");
-    }
-    let second = second.wait_with_output().unwrap();
-    assert_eq!(second.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&second.stderr);
+    let said = refused(command(&ground, &[]));
     assert!(said.contains(&format!("process {}", std::process::id())), "{said}");
 }
 
@@ -318,15 +306,7 @@ fn off_means_no_file() {
 #[test]
 fn the_aggregator_ends_cleanly_on_sigterm() {
     let ground = Ground::new();
-    let mut daemon = Command::new(env!("CARGO_BIN_EXE_aggregator"))
-        .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait("its segment", || ground.look()).unwrap();
-    let pid = nix::unistd::Pid::from_raw(daemon.id() as i32);
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-    assert!(daemon.wait().unwrap().success());
+    Daemon::start(&ground).end();
     ground.must_be_clean();
 }
 

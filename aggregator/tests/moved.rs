@@ -118,41 +118,40 @@ fn nothing_is_made_up(ground: &Ground, player: &Player, highest: u64) {
     ground.must_be_clean();
 }
 
-fn open(player: &mut Player) -> Opened {
+/// A process that has told some blocks that nobody has read, and its ring.
+fn unread() -> (Ground, Player, Opened) {
+    let ground = Ground::new();
+    let mut player = Player::start(&ground);
+    live_and_churn(&mut player, 1);
     let name = player.tell("ring");
-    segment::open(&name, Access::ReadWrite, Expect { owners: &[], least: 1, most: u64::MAX }).unwrap()
+    let ring = segment::open(&name, Access::ReadWrite, Expect { owners: &[], least: 1, most: u64::MAX }).unwrap();
+    (ground, player, ring)
+}
+
+/// Such a process is killed while it moves records: nothing is made up of them.
+fn is_killed_at_it(ground: &Ground, mut player: Player, ring: &Opened, highest: u64) {
+    player.kill();
+    assert!(!compact(ring, WORDS_MOVED), "it was killed");
+    nothing_is_made_up(ground, &player, highest);
 }
 
 #[test]
 fn who_was_killed_while_it_moved_records_is_not_read_from_the_middle_of_it() {
-    let ground = Ground::new();
-    let mut player = Player::start(&ground);
-    live_and_churn(&mut player, 1);
-    let ring = open(&mut player);
-    player.kill();
-    assert!(!compact(&ring, WORDS_MOVED), "it was killed");
-    nothing_is_made_up(&ground, &player, LIVE * STAYS + CHURN);
+    let (ground, player, ring) = unread();
+    is_killed_at_it(&ground, player, &ring, LIVE * STAYS + CHURN);
 }
 
 #[test]
 fn nor_is_what_it_had_moved_before_when_it_is_killed_the_second_time() {
-    let ground = Ground::new();
-    let mut player = Player::start(&ground);
-    live_and_churn(&mut player, 1);
-    let ring = open(&mut player);
+    let (ground, mut player, ring) = unread();
     assert!(compact(&ring, u64::MAX), "the first time it comes to its end");
     live_and_churn(&mut player, 1000);
-    player.kill();
-    assert!(!compact(&ring, WORDS_MOVED), "it was killed");
-    nothing_is_made_up(&ground, &player, 2 * LIVE * STAYS + CHURN);
+    is_killed_at_it(&ground, player, &ring, 2 * LIVE * STAYS + CHURN);
 }
 
 #[test]
 fn the_next_aggregator_does_not_go_back_into_it_either() {
-    let ground = Ground::new();
-    let mut player = Player::start(&ground);
-    live_and_churn(&mut player, 1);
-    let ring = open(&mut player);
+    let (ground, mut player, ring) = unread();
     let header: &RingHeader<AtomicU64> = ring.mapping.one(0).unwrap();
     assert!(!compact(&ring, WORDS_MOVED), "its thread was killed: by exec, say");
     // The process is there as before: nobody notices an end.

@@ -6,8 +6,8 @@ mod support;
 use shm_layout::event::Memory;
 use shm_layout::leftover::Fate;
 use shm_layout::names::ProcessFile;
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use support::daemon::{Daemon, command};
 use support::{Ground, Player, figures, play_if_asked, wait};
 
 #[test]
@@ -85,13 +85,7 @@ fn an_aggregator_that_cannot_see_its_producers_declares_none_dead_before_its_end
         return;
     }
     let ground = Ground::new();
-    let child = Command::new("unshare")
-        .args(["--pid", "--fork", "--kill-child", "--mount-proc", env!("CARGO_BIN_EXE_aggregator")])
-        .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let _secluded = Reaped(child);
+    let _secluded = Daemon::spawn_by(command(&ground, &["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]));
     wait("its segment", || ground.look()).unwrap();
     let (mut one, mut two) = (Player::start(&ground), Player::start(&ground));
     one.alloc(0, Memory::Dram, 1, 100, 0);
@@ -169,9 +163,7 @@ fn a_pid_used_again_by_another_user() {
     let file = ProcessFile::parse(&ring, &ground.prefix).unwrap();
     let fate = shm_layout::leftover::fate(&ground.prefix, &file).unwrap();
     assert!(matches!(fate, Fate::Leftover { .. }), "{fate:?}");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aggregator"));
-    command.env("TT_ALLOC_PREFIX", ground.prefix.to_string()).stderr(Stdio::null()).uid(USER).gid(USER);
-    let daemon = Reaped(command.spawn().unwrap());
+    let daemon = Daemon::start_as(&ground, USER);
     ground.see("the death", |s| s.health.deaths_total == 1 && s.processes.is_empty());
     ground.must_be_clean_but_for_stats();
     drop((root_s, daemon));

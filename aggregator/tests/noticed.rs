@@ -145,10 +145,7 @@ fn frees_dropped_after_drops_were_noticed_do_not_end_what_is_alive() {
     assert_eq!(process(&seen, pid).anomalies, Anomalies::default());
     player.alloc(0, Memory::Dram, 1, 7, 0);
     ground.see("one more, and it is listed", |s| shown(&dram(s, pid)) == (1, 7, false));
-    player.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    aggregator.end();
-    ground.must_be_clean();
+    aggregator.end_after(&ground, [player]);
 }
 
 /// A free asks for all drops at once, before those that were noticed earlier have their turn: none is counted twice.
@@ -189,10 +186,7 @@ fn drops_that_a_free_has_asked_for_are_not_counted_again_in_their_turn() {
     assert_eq!(shown(&dram(&seen, pid)), (blocks, blocks * SIZE, true));
     assert_eq!(dram(&seen, pid).allocated_bytes_total, (blocks + 1) * SIZE);
     assert_eq!(process(&seen, pid).anomalies, Anomalies::default());
-    player.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    aggregator.end();
-    ground.must_be_clean();
+    aggregator.end_after(&ground, [player]);
 }
 
 /// By what was noticed nothing is alive; but more was dropped since, which has not had its turn.
@@ -227,10 +221,7 @@ fn while_drops_are_not_in_the_books_nothing_is_called_complete() {
     player.tell(&format!("unburst 3000 5 {SIZE}"));
     let seen = ground.see("nothing", |s| shown(&dram(s, pid)) == (0, 0, false));
     assert_eq!(process(&seen, pid).anomalies, Anomalies::default());
-    player.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    aggregator.end();
-    ground.must_be_clean();
+    aggregator.end_after(&ground, [player]);
 }
 
 /// Fills so many slots with what stays, on a device of its own.
@@ -263,10 +254,7 @@ fn where_a_device_s_opening_was_dropped_nothing_that_comes_later_is_called_compl
     player.alloc(11, Memory::Dram, 2, 5, 0);
     let seen = ground.see("another one", |s| shown(&figures(s, pid, 11, Memory::Dram)) == (1, 5, true));
     assert!(told(&seen));
-    player.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    aggregator.end();
-    ground.must_be_clean();
+    aggregator.end_after(&ground, [player]);
 }
 
 #[test]
@@ -292,8 +280,5 @@ fn what_is_dropped_of_a_high_device_is_told_as_lost_and_no_other_device_s() {
     // 0xC70 and nothing else: no device 63 that never was.
     assert_eq!(seen.rows.iter().map(|row| row.device).collect::<Vec<_>>(), [HIGH]);
     assert_eq!(seen.chips.iter().map(|chip| (chip.chip_id, chip.id_is_logical)).collect::<Vec<_>>(), [(3184, 0)]);
-    player.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    aggregator.end();
-    ground.must_be_clean();
+    aggregator.end_after(&ground, [player]);
 }

@@ -8,11 +8,11 @@ use shm_layout::ledger::{ENTRIES_OFFSET, LedgerHeader};
 use shm_layout::segment::{self, Access, Expect};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use support::daemon::{self, Daemon, command_as};
+use support::dice::Dice;
 use support::{Ground, Player, figures, lines, play_if_asked, wait};
 
 #[test]
@@ -32,46 +32,10 @@ fn is_root() -> bool {
     root
 }
 
-fn command(ground: &Ground, uid: u32) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aggregator"));
-    command.uid(uid).gid(uid).env("TT_ALLOC_PREFIX", ground.prefix.to_string()).env("RUST_LOG", "warn");
-    command
-}
-
-/// An aggregator of this user's.
-struct Daemon(Child);
-
-impl Daemon {
-    fn start(ground: &Ground, uid: u32) -> Self {
-        // One that was killed leaves its segment.
-        let path = format!("/dev/shm/{}", ground.prefix.stats());
-        let inode = || std::fs::symlink_metadata(&path).ok().map(|meta| std::os::unix::fs::MetadataExt::ino(&meta));
-        let before = inode();
-        let daemon = Self(command(ground, uid).stderr(Stdio::null()).spawn().unwrap());
-        wait("its segment", || ground.look().filter(|_| inode() != before)).unwrap();
-        daemon
-    }
-
-    fn stop(mut self) {
-        let pid = nix::unistd::Pid::from_raw(self.0.id() as i32);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-        assert!(self.0.wait().unwrap().success());
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// It must not start; what it says.
+/// One of this user's must not start; what it says, in one line.
 #[track_caller]
 fn refused(ground: &Ground, uid: u32) -> String {
-    let Output { status, stderr, .. } = command(ground, uid).output().unwrap();
-    assert_eq!(status.code(), Some(1));
-    let said = String::from_utf8_lossy(&stderr).into_owned();
+    let said = daemon::refused(command_as(ground, uid));
     assert_eq!(said.lines().count(), 1, "{said}");
     said
 }
@@ -126,13 +90,10 @@ fn root_s_aggregator_takes_its_names_back_from_whoever_squats_them() {
         let ledger = format!("/dev/shm/{}", player.tell("ring").replace(".ring.", ".ledger."));
         squat(&ledger);
         std::os::unix::fs::lchown(&ledger, Some(USER + 1), None).unwrap();
-        let daemon = Daemon::start(&ground, ROOT);
+        let daemon = Daemon::start_as(&ground, ROOT);
         let seen = ground.see("the process", |s| s.health.live_allocations == 1);
         assert_eq!(figures(&seen, player.pid(), 0, Memory::Dram).detail_incomplete, 0);
-        player.close();
-        ground.see("nobody", |s| s.processes.is_empty());
-        daemon.stop();
-        ground.must_be_clean();
+        daemon.end_after(&ground, [player]);
     }
     // What may hold somebody's data stays, and is told.
     let ground = Ground::new();
@@ -155,7 +116,7 @@ fn a_ledger_s_name_that_another_user_has_costs_the_list_and_says_so() {
     player.tell("burst 0 50 64");
     let ledger = format!("/dev/shm/{}", player.tell("ring").replace(".ring.", ".ledger."));
     std::fs::write(&ledger, "squatted").unwrap();
-    let _daemon = Daemon::start(&ground, USER);
+    let _daemon = Daemon::start_as(&ground, USER);
     player.tell("unburst 0 10 64");
     let seen = ground.see("what is left", |s| s.health.events_total == 60);
     let dram = figures(&seen, player.pid(), 0, Memory::Dram);
@@ -175,7 +136,7 @@ fn what_another_user_left_is_left_to_them_and_not_told() {
     dead.tell("burst 0 10 64");
     let ring = dead.tell("ring");
     dead.kill();
-    let daemon = Daemon::start(&ground, USER);
+    let daemon = Daemon::start_as(&ground, USER);
     let mut player = Player::start_as(&ground, USER);
     player.alloc(0, Memory::Dram, 1, 5, 0);
     ground.see("its own", |s| s.health.live_allocations == 1);
@@ -185,11 +146,11 @@ fn what_another_user_left_is_left_to_them_and_not_told() {
     assert!(ground.files().contains(&ring));
     player.close();
     ground.see("nobody", |s| s.processes.is_empty());
-    daemon.stop();
+    daemon.end();
     // Root's removes it.
-    let daemon = Daemon::start(&ground, ROOT);
+    let daemon = Daemon::start_as(&ground, ROOT);
     wait("its end", || (!ground.files().contains(&ring)).then_some(())).unwrap();
-    daemon.stop();
+    daemon.end();
     ground.must_be_clean();
 }
 
@@ -203,7 +164,7 @@ fn a_ring_without_permissions_is_refused_once_and_read_when_it_has_them_again() 
     player.tell("burst 0 10 64");
     let ring = format!("/dev/shm/{}", player.tell("ring"));
     std::fs::set_permissions(&ring, PermissionsExt::from_mode(0o000)).unwrap();
-    let _daemon = Daemon::start(&ground, USER);
+    let _daemon = Daemon::start_as(&ground, USER);
     ground.see("the refusal", |s| s.health.rejected_rings_total == 1);
     // Longer than until the next try.
     std::thread::sleep(Duration::from_millis(5500));
@@ -227,14 +188,14 @@ fn root_s_aggregator_goes_on_where_a_user_s_own_was() {
     }
     let ground = Ground::new();
     let mut player = Player::start_as(&ground, USER);
-    let daemon = Daemon::start(&ground, USER);
+    let daemon = Daemon::start_as(&ground, USER);
     player.tell("burst 0 3000 64");
     player.tell("unburst 0 1000 64");
     ground.see("the first part", |s| s.health.live_allocations == 2000);
     // Killed: what it wrote is there as it was in that moment.
     drop(daemon);
     player.tell("unburst 1000 500 64");
-    let _daemon = Daemon::start(&ground, ROOT);
+    let _daemon = Daemon::start_as(&ground, ROOT);
     player.tell("burst 5000 10 64");
     let seen = ground.see("both parts", |s| s.health.live_allocations == 1510);
     let dram = figures(&seen, player.pid(), 0, Memory::Dram);
@@ -256,7 +217,7 @@ fn a_forged_ledger_spoils_only_its_own_process_s_rows() {
         let ground = Ground::new();
         let mut liar = Player::start_as(&ground, USER);
         let mut honest = Player::start(&ground);
-        let daemon = Daemon::start(&ground, USER);
+        let daemon = Daemon::start_as(&ground, USER);
         liar.tell("burst 0 300 64");
         ground.see("the liar", |s| s.health.live_allocations == 300);
         drop(daemon);
@@ -265,13 +226,7 @@ fn a_forged_ledger_spoils_only_its_own_process_s_rows() {
         let expect = Expect { owners: &[], least: 1, most: u64::MAX };
         let opened = segment::open(&name, Access::ReadWrite, expect).unwrap();
         let words = opened.mapping.array::<AtomicU64>(0, opened.mapping.len() / 8).unwrap();
-        let mut x = seed;
-        let mut random = move || {
-            x ^= x << 13;
-            x ^= x >> 7;
-            x ^= x << 17;
-            x
-        };
+        let mut dice = Dice(seed);
         match seed {
             // Sizes without bounds; sums without bounds. All else as it was.
             1 => words[ENTRIES_OFFSET / 8..].chunks_exact(8).filter(|entry| entry[0].load(Relaxed) != 0).for_each(
@@ -285,10 +240,11 @@ fn a_forged_ledger_spoils_only_its_own_process_s_rows() {
             }),
             2 => opened.mapping.one::<LedgerHeader<AtomicU64>>(0).unwrap().set_capacity(usize::MAX),
             3 => opened.mapping.one::<LedgerHeader<AtomicU64>>(0).unwrap().commit(u64::MAX >> 2, 0),
-            4 => words[ENTRIES_OFFSET / 8..].iter().for_each(|word| word.store(random(), Relaxed)),
-            _ => (0..2000).for_each(|_| words[32 + random() as usize % (words.len() - 32)].store(random(), Relaxed)),
+            4 => words[ENTRIES_OFFSET / 8..].iter().for_each(|word| word.store(dice.number(), Relaxed)),
+            _ => (0..2000)
+                .for_each(|_| words[32 + dice.number() as usize % (words.len() - 32)].store(dice.number(), Relaxed)),
         }
-        let mut daemon = Daemon::start(&ground, ROOT);
+        let mut daemon = Daemon::start_as(&ground, ROOT);
         honest.tell("unburst 0 40 64");
         let of = |s: &_, player: &Player| figures(s, player.pid(), 0, Memory::Dram);
         let seen = ground.see("the honest one", |s| of(s, &honest).blocks == 60);
@@ -301,7 +257,7 @@ fn a_forged_ledger_spoils_only_its_own_process_s_rows() {
         let seen = ground.see("the honest one alone", |s| s.processes.len() == 1);
         let chip = seen.chips.iter().find(|chip| chip.chip_id == 0).unwrap();
         assert_eq!(chip.memory[Memory::Dram as usize].footprint_bytes, 60 * 64, "{seed}");
-        assert_eq!(daemon.0.try_wait().unwrap(), None, "the aggregator is dead");
+        daemon.must_live();
         honest.close();
         ground.see("nobody", |s| s.processes.is_empty());
     }
@@ -314,20 +270,20 @@ fn a_user_s_aggregator_after_root_s_says_what_it_cannot_know() {
     }
     let ground = Ground::new();
     let mut player = Player::start_as(&ground, USER);
-    let daemon = Daemon::start(&ground, ROOT);
+    let daemon = Daemon::start_as(&ground, ROOT);
     player.tell("burst 0 100 64");
     ground.see("the first part", |s| s.health.live_allocations == 100);
     drop(daemon);
     // Killed: its lock file is there, and only root may tell that it is stale.
     assert!(refused(&ground, USER).contains("belongs to user 0"));
-    let daemon = Daemon::start(&ground, ROOT);
-    daemon.stop();
+    let daemon = Daemon::start_as(&ground, ROOT);
+    daemon.end();
     // Ended: its segment is there for its successor, as long as somebody lives that it has read.
     let said = refused(&ground, USER);
     assert!(said.contains("the stats segment") && said.contains("belongs to user 0"), "{said}");
     // With that gone, its ledger is there, which is not this user's to go on with.
     std::fs::remove_file(format!("/dev/shm/{}", ground.prefix.stats())).unwrap();
-    let _daemon = Daemon::start(&ground, USER);
+    let _daemon = Daemon::start_as(&ground, USER);
     player.tell("burst 100 10 64");
     let seen = ground.see("the second part", |s| figures(s, player.pid(), 0, Memory::Dram).blocks == 10);
     let dram = figures(&seen, player.pid(), 0, Memory::Dram);

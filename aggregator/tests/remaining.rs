@@ -3,14 +3,14 @@
 
 mod support;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use shm_layout::event::{Kind, Memory};
+use shm_layout::locks::{self, Lock};
 use shm_layout::names::DIRECTORY;
 use shm_layout::stats::{MAX_ROWS, Snapshot};
 use std::fs::File;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
+use support::daemon::{Daemon, command, refused};
 use support::{Ground, Player, figures, lines, play_if_asked, wait};
 
 #[test]
@@ -18,47 +18,14 @@ fn player() {
     play_if_asked();
 }
 
-/// An aggregator in a process of its own, begun by a command before it, if any.
-struct Daemon(Child);
-
-impl Daemon {
-    fn start(ground: &Ground, by: &[&str]) -> Self {
-        let before = ground.look().map(|seen| seen.health.generation);
-        let mut words = by.iter().copied().chain([env!("CARGO_BIN_EXE_aggregator")]);
-        let mut command = Command::new(words.next().unwrap());
-        command.args(words).env("TT_ALLOC_PREFIX", ground.prefix.to_string()).stderr(Stdio::null());
-        let mut daemon = Self(command.spawn().unwrap());
-        let shown = || {
-            // One that was begun by another command dies a moment after that one, and refuses its successor until then.
-            if daemon.0.try_wait().unwrap().is_some() {
-                daemon.0 = command.spawn().unwrap();
-            }
-            ground.look().filter(|seen| Some(seen.health.generation) != before)
-        };
-        wait("its segment", shown).unwrap();
-        daemon
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.0.id().cast_signed()), signal).unwrap();
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn rings_that_inotify_had_no_room_to_tell_of_are_found() {
     let ground = Ground::new();
-    let daemon = Daemon::start(&ground, &[]);
+    let daemon = Daemon::start(&ground);
     let mut first = Player::start(&ground);
     first.alloc(0, Memory::Dram, 1, 10, 0);
     ground.see("the first", |s| s.health.live_allocations == 1);
-    daemon.signal(Signal::SIGSTOP);
+    daemon.stop();
     let most: usize =
         std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
     // By turns, as the kernel tells equal events in a row once.
@@ -69,14 +36,11 @@ fn rings_that_inotify_had_no_room_to_tell_of_are_found() {
     }
     let mut late = Player::start(&ground);
     late.alloc(0, Memory::Dram, 1, 7, 0);
-    daemon.signal(Signal::SIGCONT);
+    daemon.go_on();
     // By the scan that the overflow asks for: the next one is half a minute away.
     let seen = ground.see("who came in the flood", |s| s.health.live_allocations == 2);
     assert_eq!(figures(&seen, late.pid(), 0, Memory::Dram).footprint_bytes, 7);
-    [first, late].into_iter().for_each(Player::close);
-    ground.see("nobody", |s| s.processes.is_empty());
-    drop(daemon);
-    ground.must_be_clean_but_for_stats();
+    daemon.end_after(&ground, [first, late]);
 }
 
 #[test]
@@ -85,8 +49,7 @@ fn rows_that_do_not_fit_into_the_snapshot_are_counted_and_in_the_totals() {
     let ground = Ground::new();
     let aggregator = ground.aggregator();
     let count = MAX_ROWS as u64 / ACCOUNTS + 1;
-    let mut players: Vec<Player> =
-        (0..count).map(|_| Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "65536")])).collect();
+    let mut players: Vec<Player> = (0..count).map(|_| Player::small(&ground)).collect();
     for (player, n) in players.iter_mut().zip(1..) {
         for account in 0..ACCOUNTS {
             let (device, memory) = (account / 7, account % 7);
@@ -114,6 +77,13 @@ fn rows_that_do_not_fit_into_the_snapshot_are_counted_and_in_the_totals() {
     ground.must_be_clean();
 }
 
+/// Waits for the end of one that was killed with the command that it is a child of: it may outlive that for a moment.
+fn nobody_runs(ground: &Ground) {
+    let path = format!("{DIRECTORY}/{}", ground.prefix.lock());
+    let free = || locks::holder(File::open(&path).unwrap(), Lock::Owner).unwrap().is_none();
+    wait("the lock to be free", || free().then_some(())).unwrap();
+}
+
 /// Aggregators in time namespaces: one's clocks are eleven days ahead, the next one's half an hour behind it and the host's.
 #[test]
 fn clocks_that_run_backwards_change_no_figure_and_kill_nobody() {
@@ -134,7 +104,10 @@ fn clocks_that_run_backwards_change_no_figure_and_kill_nobody() {
     let mut player = Player::start(&ground);
     let mut dead = 0;
     for (round, by) in [&AHEAD[..], &BEHIND, &AHEAD, &[]].into_iter().enumerate() {
-        let daemon = Daemon::start(&ground, by);
+        // Not known by its pid: it is a child of that command's.
+        let before = ground.look().map(|seen| seen.health.generation);
+        let daemon = Daemon::spawn_by(command(&ground, by));
+        wait("its segment", || ground.look().filter(|seen| Some(seen.health.generation) != before)).unwrap();
         let mut doomed = Player::start(&ground);
         doomed.alloc(0, Memory::Dram, 1, 1000, 0);
         player.alloc(0, Memory::Dram, round as u64, 10, 0);
@@ -156,35 +129,15 @@ fn clocks_that_run_backwards_change_no_figure_and_kill_nobody() {
         assert_eq!((chip.footprint_bytes, chip.allocated_bytes_total), (bytes, bytes + 1000 * dead), "round {round}");
         assert_eq!((seen.health.anomalies, seen.health.torn_events_total), (Default::default(), 0));
         drop(daemon);
+        nobody_runs(&ground);
     }
-    let aggregator = Daemon::start(&ground, &[]);
-    player.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    drop(aggregator);
-    ground.must_be_clean_but_for_stats();
-}
-
-/// Whether another aggregator may begin; what it says if not.
-fn refused(ground: &Ground) -> String {
-    let mut second = Command::new(env!("CARGO_BIN_EXE_aggregator"))
-        .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    if let Err(why) = wait("the second one's end", || second.try_wait().unwrap()) {
-        let _ = second.kill();
-        let _ = second.wait();
-        panic!("{why}: it runs beside the first");
-    }
-    let output = second.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    Daemon::start(&ground).end_after(&ground, [player]);
 }
 
 #[test]
 fn an_aggregator_whose_files_were_all_removed_makes_them_again_and_stays_the_only_one() {
     let ground = Ground::new();
-    let daemon = Daemon::start(&ground, &[]);
+    let daemon = Daemon::start(&ground);
     let mut player = Player::start(&ground);
     player.alloc(0, Memory::Dram, 1, 10, 0);
     ground.see("it", |s| s.health.live_allocations == 1);
@@ -193,35 +146,29 @@ fn an_aggregator_whose_files_were_all_removed_makes_them_again_and_stays_the_onl
         std::fs::remove_file(format!("{DIRECTORY}/{name}")).unwrap();
     }
     wait("a lock file", || ground.files().contains(&ground.prefix.lock()).then_some(())).unwrap();
-    assert!(refused(&ground).contains(&format!("process {}", daemon.0.id())));
+    assert!(refused(command(&ground, &[])).contains(&format!("process {}", daemon.pid())));
     player.alloc(0, Memory::Dram, 2, 5, 0);
     let seen = ground.see("the next", |s| figures(s, player.pid(), 0, Memory::Dram).footprint_bytes == 15);
     assert_eq!(seen.processes.len(), 1);
-    player.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    daemon.signal(Signal::SIGTERM);
-    ground.must_be_clean();
+    daemon.end_after(&ground, [player]);
 }
 
 #[test]
 fn an_aggregator_whose_lock_another_one_has_meanwhile_leaves_it_the_field() {
     let ground = Ground::new();
-    let mut first = Daemon::start(&ground, &[]);
+    let mut first = Daemon::start(&ground);
     let mut player = Player::start(&ground);
     player.alloc(0, Memory::Dram, 1, 10, 0);
     ground.see("it", |s| s.health.live_allocations == 1);
-    first.signal(Signal::SIGSTOP);
+    first.stop();
     std::fs::remove_file(format!("{DIRECTORY}/{}", ground.prefix.lock())).unwrap();
-    let second = Daemon::start(&ground, &[]);
-    first.signal(Signal::SIGCONT);
-    wait("the first one's end", || first.0.try_wait().unwrap()).unwrap();
+    let second = Daemon::start(&ground);
+    first.go_on();
+    first.ended();
     player.alloc(0, Memory::Dram, 2, 5, 0);
     let seen = ground.see("both", |s| figures(s, player.pid(), 0, Memory::Dram).footprint_bytes == 15);
     assert_eq!(figures(&seen, player.pid(), 0, Memory::Dram).detail_incomplete, 0);
     assert!(lines(&seen).iter().any(|line| line.contains("drains it already")), "{:?}", lines(&seen));
     assert_eq!(seen.chips[0].memory[Memory::Dram as usize].allocated_bytes_total, 15);
-    player.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    second.signal(Signal::SIGTERM);
-    ground.must_be_clean();
+    second.end_after(&ground, [player]);
 }

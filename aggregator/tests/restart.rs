@@ -4,80 +4,17 @@
 
 mod support;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use shm_layout::event::{Kind, Memory};
-use shm_layout::segment::{self, Access, Expect, Opened};
-use shm_layout::stats::{Chip, Snapshot, StatsHeader, StatsView, stats_bytes};
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::AtomicU64;
+use shm_layout::segment::Access;
+use shm_layout::stats::{Chip, Snapshot};
+use support::daemon::{Daemon, command, refused};
+use support::published::{history, publisher, stats_segment};
 use support::small_shm::{Filler, in_small_shm};
 use support::{Ground, Player, figures, lines, play_if_asked, wait};
 
 #[test]
 fn player() {
     play_if_asked();
-}
-
-/// An aggregator in a process of its own.
-struct Daemon(Child);
-
-impl Daemon {
-    /// Waits until it publishes.
-    fn start(ground: &Ground) -> Self {
-        let mut daemon = Self(
-            Command::new(env!("CARGO_BIN_EXE_aggregator"))
-                .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
-                .env("RUST_LOG", "warn")
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap(),
-        );
-        let id = daemon.0.id();
-        let ready = wait("its segment", || {
-            assert_eq!(daemon.0.try_wait().unwrap(), None, "it ended: {}", said(&mut daemon.0));
-            (publisher(ground) == Some(id)).then_some(())
-        });
-        ready.unwrap();
-        daemon
-    }
-
-    /// kill -9. What it said.
-    fn kill(mut self) -> String {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-        said(&mut self.0)
-    }
-}
-
-fn said(child: &mut Child) -> String {
-    let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    said
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn stats_segment(ground: &Ground) -> Option<Opened> {
-    let bytes = stats_bytes() as u64;
-    segment::open(&ground.prefix.stats(), Access::Read, Expect { owners: &[], least: bytes, most: bytes }).ok()
-}
-
-fn view(opened: &Opened) -> StatsView<'_, AtomicU64> {
-    let at = size_of::<StatsHeader<AtomicU64>>();
-    let words = opened.mapping.array(at, (stats_bytes() - at) / 8).unwrap();
-    StatsView::new(opened.mapping.one(0).unwrap(), words).unwrap()
-}
-
-fn publisher(ground: &Ground) -> Option<u32> {
-    let opened = stats_segment(ground)?;
-    Some(view(&opened).identity().pid)
 }
 
 /// Says one record, and waits until it is read: what another process says after it is later.
@@ -119,6 +56,15 @@ fn exact(ground: &Ground) -> Player {
     Player::start_with(ground, &[("TT_ALLOC_CLOCK", "tsc")])
 }
 
+/// After this process closes and is shown no more, the aggregator is killed; the next one tidies up what it has left.
+fn killed_after(ground: &Ground, player: Player, mut daemon: Daemon) {
+    player.close();
+    ground.see("nobody", |s| s.processes.is_empty());
+    daemon.kill();
+    drop(ground.aggregator());
+    ground.must_be_clean();
+}
+
 #[test]
 fn the_program_dispatched_last_stays_the_resident_one() {
     let ground = Ground::new();
@@ -157,12 +103,7 @@ fn the_program_dispatched_last_stays_the_resident_one() {
     one.close();
     let seen = ground.see("the other alone", |s| s.processes.len() == 1);
     assert_eq!([resident(&seen, 0xA0), resident(&seen, 0xB0), resident(&seen, 0xC0)], [700, 900, 0]);
-    two.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    daemon.kill();
-    drop(ground.aggregator());
-    // The lock file of the one that was killed, and nothing else.
-    ground.must_be_clean();
+    killed_after(&ground, two, daemon);
 }
 
 #[test]
@@ -204,11 +145,7 @@ fn a_capacity_in_dispute_stays_what_it_was_and_is_told_once() {
     one.close();
     let seen = ground.see("the other alone", |s| s.processes.len() == 1);
     assert_eq!(told(&seen), [16384, 8192, 4096]);
-    two.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    daemon.kill();
-    drop(ground.aggregator());
-    ground.must_be_clean();
+    killed_after(&ground, two, daemon);
 }
 
 #[test]
@@ -217,22 +154,24 @@ fn without_room_for_a_second_segment_the_one_that_is_there_goes_on() {
         return;
     }
     let ground = Ground::new();
-    let daemon = Daemon::start(&ground);
-    let mut player = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "65536")]);
+    let mut daemon = Daemon::start(&ground);
+    let mut player = Player::small(&ground);
     player.alloc(0, Memory::Dram, 1, 5000, 0);
     player.alloc(0, Memory::Dram, 2, 300, 0);
     ground.see("its peak", |s| s.health.live_allocations == 2);
     player.free(0, Memory::Dram, 1, 0, 0);
     ground.see("its end", |s| s.health.live_allocations == 1);
-    let samples = || view(&stats_segment(&ground).unwrap()).history(0, Memory::Dram as usize);
+    let samples = || history(&ground, Memory::Dram as usize);
+    let inode = || stats_segment(&ground, Access::Read).unwrap().inode;
     let known = wait("samples", || Some(samples()).filter(|samples| samples.len() >= 2)).unwrap();
     let before = ground.look().unwrap();
-    let inode = stats_segment(&ground).unwrap().inode;
-    assert_eq!(daemon.kill(), "");
+    let first = inode();
+    daemon.kill();
+    assert_eq!(daemon.said(), "");
     let full = Filler::but(256);
     let mut said = String::new();
     for round in 0..3 {
-        let daemon = Daemon::start(&ground);
+        let mut daemon = Daemon::start(&ground);
         let seen = ground.see("it again", |s| s.processes.len() == 1 && s.health.lag_events == 0);
         let dram = |s: &Snapshot| s.chips[0].memory[Memory::Dram as usize];
         assert_eq!(dram(&seen).footprint_bytes, 300);
@@ -241,25 +180,15 @@ fn without_room_for_a_second_segment_the_one_that_is_there_goes_on() {
         assert!(seen.health.generation > before.health.generation && seen.health.events_total == 3);
         assert!(lines(&seen).starts_with(&lines(&before)[..1]), "{:?}", lines(&seen));
         assert!(samples().starts_with(&known), "{known:?}, and now {:?}", samples());
-        assert_eq!(stats_segment(&ground).unwrap().inode, inode);
+        assert_eq!(inode(), first);
         // Also one that is killed before it has shown anything, or in the middle of it, leaves it so.
         let at = std::time::Instant::now();
-        let mut hasty = Vec::new();
-        said = daemon.kill();
+        daemon.kill();
+        said = daemon.said();
         while at.elapsed() < std::time::Duration::from_millis(20 * (round + 1)) {
-            hasty.push(
-                Command::new(env!("CARGO_BIN_EXE_aggregator"))
-                    .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
-                    .stderr(Stdio::null())
-                    .spawn()
-                    .unwrap(),
-            );
+            let mut hasty = Daemon::spawn(&ground);
             std::thread::sleep(std::time::Duration::from_millis(3 * (round + 1)));
-            hasty.iter_mut().for_each(|child| {
-                child.kill().unwrap();
-                child.wait().unwrap();
-            });
-            hasty.clear();
+            hasty.kill();
         }
     }
     assert!(said.contains("no room for a second stats segment") && said.contains("/dev/shm"), "{said}");
@@ -269,12 +198,8 @@ fn without_room_for_a_second_segment_the_one_that_is_there_goes_on() {
     let seen = ground.see("it again", |s| s.processes.len() == 1 && s.health.lag_events == 0);
     assert_eq!(seen.chips[0].memory[Memory::Dram as usize].peak_footprint_bytes, 5300);
     assert!(samples().starts_with(&known), "{known:?}, and now {:?}", samples());
-    assert_ne!(stats_segment(&ground).unwrap().inode, inode);
-    player.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    daemon.kill();
-    drop(ground.aggregator());
-    ground.must_be_clean();
+    assert_ne!(inode(), first);
+    killed_after(&ground, player, daemon);
 }
 
 #[test]
@@ -284,29 +209,20 @@ fn the_segment_of_one_that_lives_is_not_written_by_another() {
     }
     let ground = Ground::new();
     let daemon = Daemon::start(&ground);
-    let mut player = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "65536")]);
+    let mut player = Player::small(&ground);
     player.alloc(0, Memory::Dram, 1, 10, 0);
     let before = ground.see("the first", |s| s.health.live_allocations == 1);
     let full = Filler::but(256);
     // It stands still, and its lock file is gone: the next one takes it for dead, but for its segment.
-    let stopped = Pid::from_raw(daemon.0.id() as i32);
-    kill(stopped, Signal::SIGSTOP).unwrap();
+    daemon.stop();
     let before = ground.look().unwrap_or(before);
     std::fs::remove_file(format!("/dev/shm/{}", ground.prefix.lock())).unwrap();
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_aggregator")).env("TT_ALLOC_PREFIX", ground.prefix.to_string()).output();
-    let output = output.unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let said = refused(command(&ground, &[]));
     assert!(said.contains("its writer lives"), "{said}");
-    assert_eq!((publisher(&ground), ground.look().unwrap()), (Some(daemon.0.id()), before));
-    kill(stopped, Signal::SIGCONT).unwrap();
+    assert_eq!((publisher(&ground), ground.look().unwrap()), (Some(daemon.pid()), before));
+    daemon.go_on();
     player.alloc(0, Memory::Dram, 2, 10, 0);
     ground.see("the second", |s| s.health.live_allocations == 2);
     drop(full);
-    player.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    daemon.kill();
-    drop(ground.aggregator());
-    ground.must_be_clean();
+    killed_after(&ground, player, daemon);
 }

@@ -59,8 +59,5 @@ fn a_second_name_of_a_ring_costs_its_reader_no_lock() {
     let seen = ground.see("one left", |s| shown(s) == (1, 1000, 0));
     assert_eq!((seen.health.dropped_events_total, seen.health.anomalies), (0, Anomalies::default()));
     assert_eq!(figures(&seen, pid, 0, Memory::Dram).allocated_bytes_total, 1000 + 5 * (510 + 20_010));
-    player.close();
-    ground.see("nobody", |s| s.processes.is_empty());
-    aggregator.end();
-    ground.must_be_clean();
+    aggregator.end_after(&ground, [player]);
 }

@@ -9,7 +9,8 @@ use shm_layout::ring::ring_bytes;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::symlink;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+use support::daemon::{Daemon, command};
 use support::{Ground, Player, figures, lines, play_if_asked, wait};
 
 #[test]
@@ -21,57 +22,29 @@ fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// An aggregator in a process of its own, begun by a shell command, with what it logs.
-struct Daemon {
-    child: Child,
-    log: String,
+/// Resident memory, KiB, and open files.
+fn size(daemon: &Daemon) -> (u64, usize) {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let files = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
+    (rss.trim().trim_end_matches(" kB").parse().unwrap(), files)
 }
 
-impl Daemon {
-    /// `prefix` is put before the command: what sets limits, and `exec` at its end.
-    fn start(ground: &Ground, by: &[&str], before: &str) -> Self {
-        let log = std::env::temp_dir().join(format!("{}.log", ground.prefix)).display().to_string();
-        let child = Command::new(by[0])
-            .args(&by[1..])
-            .args(["-c", &format!("{before} exec \"$0\""), env!("CARGO_BIN_EXE_aggregator")])
-            .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let daemon = Self { child, log };
-        wait("its segment", || ground.look()).unwrap_or_else(|why| panic!("{why}: {}", daemon.said()));
-        daemon
-    }
-
-    fn said(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
-    }
-
-    /// Resident memory, KiB, and open files.
-    fn size(&self) -> (u64, usize) {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        let files = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count();
-        (rss.trim().trim_end_matches(" kB").parse().unwrap(), files)
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_file(&self.log);
-    }
-}
-
-const SHELL: [&str; 1] = ["sh"];
 /// A user namespace in which nobody can have an inotify instance.
-const WITHOUT_INOTIFY: [&str; 3] = ["unshare", "-Ur", "sh"];
+const WITHOUT_INOTIFY: [&str; 4] = ["unshare", "-Ur", "sh", "-c"];
 const NO_INSTANCES: &str = "echo 0 > /proc/sys/user/max_inotify_instances &&";
+
+/// An aggregator that logs all that it does by default.
+fn without_inotify(ground: &Ground) -> Daemon {
+    let script = format!("{NO_INSTANCES} exec \"$0\"");
+    let mut command = command(ground, &[&WITHOUT_INOTIFY[..], &[&script]].concat());
+    command.env("RUST_LOG", "info");
+    Daemon::start_by(ground, command)
+}
 
 fn user_namespaces() -> bool {
     let script = format!("{NO_INSTANCES} true");
-    let there = Command::new("unshare").args(["-Ur", "sh", "-c", &script]).stderr(Stdio::null()).status();
+    let there = Command::new(WITHOUT_INOTIFY[0]).args(&WITHOUT_INOTIFY[1..]).arg(script).stderr(Stdio::null()).status();
     let there = there.is_ok_and(|status| status.success());
     if !there {
         let _said = writeln!(std::io::stderr(), "\n!!! SKIPPED: no user namespace can be had here (unshare -Ur) !!!\n");
@@ -138,7 +111,7 @@ fn whatever_has_a_ring_s_name_and_is_none_is_refused_with_its_reason() {
         reasons.len()
     };
     let shadow = std::fs::metadata("/etc/shadow").ok().map(|meta| (meta.len(), meta.modified().unwrap()));
-    let _daemon = Daemon::start(&ground, &SHELL, "");
+    let _daemon = Daemon::start(&ground);
     let seen = ground.see("refusals", |s| s.health.rejected_rings_total == refused as u64);
     assert_eq!(seen.processes.len(), 1);
     let told = lines(&seen);
@@ -171,9 +144,9 @@ fn ten_thousand_squatters_cost_no_figure_no_memory_and_no_log() {
     let mut players: Vec<Player> = (0..3).map(|_| Player::start(&ground)).collect();
     players.iter_mut().for_each(|player| player.alloc(0, Memory::Dram, 1 << 40, 7, 0));
     // It scans once a second, so that each is met again and again.
-    let daemon = Daemon::start(&ground, &WITHOUT_INOTIFY, NO_INSTANCES);
+    let daemon = without_inotify(&ground);
     ground.see("the honest", |s| s.health.live_allocations == 3);
-    let before = daemon.size();
+    let before = size(&daemon);
     let me = nix::unistd::geteuid().as_raw();
     let mut names = Names { ground: &ground, next: 0 };
     let garbage = vec![0xAB; usize::try_from(ring_bytes(4)).unwrap()];
@@ -215,8 +188,8 @@ fn ten_thousand_squatters_cost_no_figure_no_memory_and_no_log() {
     exact(&seen);
     assert_eq!(seen.health.rejected_rings_total, refused, "each once");
     // A look at one that is not ready may have it open for a moment.
-    wait("no more open files", || (daemon.size().1 <= before.1).then_some(())).unwrap();
-    let after = daemon.size();
+    wait("no more open files", || (size(&daemon).1 <= before.1).then_some(())).unwrap();
+    let after = size(&daemon);
     assert!(after.0 < before.0 + 12_000, "{} KiB, then {} KiB", before.0, after.0);
     let told = lines(&seen);
     assert_eq!(told.iter().filter(|line| line.contains("is tracked")).count(), 3, "pushed out: {told:?}");
@@ -241,7 +214,7 @@ fn without_inotify_everything_is_found_by_scanning() {
     let ground = Ground::new();
     let mut first = Player::start(&ground);
     first.alloc(0, Memory::Dram, 1, 10, 0);
-    let daemon = Daemon::start(&ground, &WITHOUT_INOTIFY, NO_INSTANCES);
+    let daemon = without_inotify(&ground);
     ground.see("who was there", |s| s.health.live_allocations == 1);
     let mut players: Vec<Player> = (0..5).map(|_| Player::start(&ground)).collect();
     players.iter_mut().for_each(|player| player.alloc(0, Memory::Dram, 1, 10, 0));
@@ -256,8 +229,8 @@ fn without_inotify_everything_is_found_by_scanning() {
 #[test]
 fn with_thirty_two_open_files_it_tracks_whom_it_can_and_says_so() {
     let ground = Ground::new();
-    let daemon = Daemon::start(&ground, &SHELL, "ulimit -n 32;");
-    let before = daemon.size().1;
+    let daemon = Daemon::start_after(&ground, "ulimit -n 32;");
+    let before = size(&daemon).1;
     let mut players: Vec<Player> = (0..6).map(|_| Player::start(&ground)).collect();
     players.iter_mut().for_each(|player| player.alloc(0, Memory::Dram, 1, 10, 0));
     let seen = ground.see("everybody", |s| s.health.rings + s.health.rejected_rings_total == 6);
@@ -267,10 +240,10 @@ fn with_thirty_two_open_files_it_tracks_whom_it_can_and_says_so() {
     let line = lines(&seen).into_iter().find(|line| line.contains("no room")).unwrap();
     assert!(line.contains("raise the limit on open files (ulimit -n, now 32)"), "{line}");
     // As many as it counts with, and no more by trying again.
-    let files = daemon.size().1;
+    let files = size(&daemon).1;
     assert_eq!(files - before, 3 * tracked as usize);
     std::thread::sleep(std::time::Duration::from_secs(6));
-    assert_eq!(daemon.size().1, files);
+    assert_eq!(size(&daemon).1, files);
     assert!(files <= 32, "{files}");
     let seen = ground.look().unwrap();
     let mut doomed = players.iter().position(|player| seen.processes.iter().any(|p| p.pid == player.pid()));

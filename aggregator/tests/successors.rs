@@ -20,7 +20,7 @@ fn player() {
 
 /// On one chip for all of them: 1,000 bytes live, 50 came and went.
 fn one_of_them(ground: &Ground) -> Player {
-    let mut player = Player::start_with(ground, &[("TT_ALLOC_RING_BYTES", "65536")]);
+    let mut player = Player::small(ground);
     player.tell(&format!("event {} 0 0 {CHIP} 0 64 0 3 0", Kind::DeviceInfo as u8));
     player.alloc(0, Memory::Dram, 1, 1000, 0);
     player.alloc(0, Memory::Dram, 2, 50, 0);

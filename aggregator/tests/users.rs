@@ -6,8 +6,9 @@ mod support;
 use nix::unistd::{Gid, Uid, geteuid};
 use shm_layout::event::Memory;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-use support::{Ground, Player, figures, play_if_asked, wait};
+use std::process::Command;
+use support::daemon::Daemon;
+use support::{Ground, Player, figures, play_if_asked};
 
 /// Root and two that no real user has.
 const USERS: [u32; 3] = [0, 61001, 61002];
@@ -51,32 +52,6 @@ fn player_of(ground: &Ground, uid: u32) -> Player {
     Player::start_with(ground, &environment[usize::from(uid == "0")..])
 }
 
-/// An aggregator of a user.
-struct Daemon(Child);
-
-impl Daemon {
-    fn start(ground: &Ground, uid: u32) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_aggregator"));
-        command.env("TT_ALLOC_PREFIX", ground.prefix.to_string()).stderr(Stdio::null()).uid(uid).gid(uid);
-        let daemon = Self(command.spawn().unwrap());
-        wait("its segment", || ground.look()).unwrap();
-        daemon
-    }
-
-    fn end(mut self) {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.0.id().cast_signed()), nix::sys::signal::SIGTERM)
-            .unwrap();
-        assert!(self.0.wait().unwrap().success());
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// This test binary's `intruder` as this user; every line that it says about a file.
 fn intrude(ground: &Ground, uid: u32) -> Vec<(String, String)> {
     let output = Command::new(std::env::current_exe().unwrap())
@@ -98,7 +73,7 @@ fn two_hundred_processes_of_three_users_have_their_own_figures() {
         return;
     }
     let ground = Ground::new();
-    let daemon = Daemon::start(&ground, 0);
+    let daemon = Daemon::start_as(&ground, 0);
     let mut players: Vec<(u32, Player)> = (0..PROCESSES)
         .map(|n| {
             let uid = USERS[n % USERS.len()];
@@ -163,7 +138,7 @@ fn a_user_s_aggregator_leaves_others_alone() {
         return;
     }
     let ground = Ground::new();
-    let daemon = Daemon::start(&ground, USERS[1]);
+    let daemon = Daemon::start_as(&ground, USERS[1]);
     let (mut own, mut other) = (player_of(&ground, USERS[1]), player_of(&ground, USERS[2]));
     own.alloc(0, Memory::Dram, 1, 10, 0);
     other.alloc(0, Memory::Dram, 1, 10, 0);

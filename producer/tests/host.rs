@@ -1,7 +1,10 @@
 //! The host's thread is as it was, whatever we did in it: its errno, its cancellation, its signals.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod support;
+
 use nix::errno::Errno;
+use nix::sys::signal::{SigHandler, Signal, signal};
 use producer::environment::{ENABLED_VARIABLE, Options};
 use producer::{Ring, process};
 use shm_layout::event::{Event, Kind, Memory};
@@ -10,11 +13,12 @@ use shm_layout::ring::{Consumer, FIRST_SECTION_OFFSET, RingHeader, SECTIONS, Slo
 use shm_layout::segment::{Access, Expect, Opened, open};
 use std::collections::BTreeSet;
 use std::ffi::c_void;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use support::{end_of, once_more};
 
 /// No errno of any system.
 const STRANGE: i32 = 4242;
@@ -75,25 +79,10 @@ impl Seen {
 
 /// Runs one test of this file once more, in a process of its own that plays `part`; what it prints.
 fn play(test: &str, part: &str, variables: &[(&str, &str)]) -> String {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(PART, part)
-        .envs(variables.iter().copied())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let begin = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if begin.elapsed() > Duration::from_secs(60) {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("{part} hangs");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
+    let mut command = once_more(test);
+    command.env(PART, part).envs(variables.iter().copied()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let status = end_of(&mut child, Duration::from_secs(60), &format!("{part} hangs"));
     let output = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
     assert!(status.success(), "{part}: {status}\n{output}");
     output
@@ -268,6 +257,26 @@ fn a_thread_that_is_to_be_cancelled_makes_the_ring_or_warns_first() {
     }
 }
 
+/// Runs `body` while SIGUSR1 makes this thread run `handler` again and again: so far apart, or at once.
+fn amid_signals(handler: extern "C" fn(libc::c_int), apart: Option<Duration>, body: impl FnOnce()) {
+    // SAFETY: the handlers of this file make atomic stores, and system calls that handlers may make.
+    unsafe { signal(Signal::SIGUSR1, SigHandler::Handler(handler)) }.unwrap();
+    // SAFETY: no arguments.
+    let me = unsafe { libc::pthread_self() };
+    let done = &AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            while done.load(SeqCst) == 0 {
+                // SAFETY: that thread waits for this one.
+                assert_eq!(unsafe { libc::pthread_kill(me, libc::SIGUSR1) }, 0);
+                apart.into_iter().for_each(std::thread::sleep);
+            }
+        });
+        body();
+        done.store(1, SeqCst);
+    });
+}
+
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 
 extern "C" fn pushes(_signal: libc::c_int) {
@@ -287,25 +296,11 @@ fn a_signal_s_handler_never_runs_amid_the_making_of_room() {
     }
     // One section: the handler's events would be dropped, for the one who makes room cannot be waited for.
     let ring = RING.get_or_init(|| ring("signal", 4096, 4096));
-    // SAFETY: the handler makes atomic stores, and system calls that handlers may make.
-    unsafe { nix::sys::signal::signal(nix::sys::signal::SIGUSR1, nix::sys::signal::SigHandler::Handler(pushes)) }
-        .unwrap();
-    // SAFETY: no arguments.
-    let me = unsafe { libc::pthread_self() };
-    let done = &AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            while done.load(SeqCst) == 0 {
-                // SAFETY: that thread waits for this one.
-                assert_eq!(unsafe { libc::pthread_kill(me, libc::SIGUSR1) }, 0);
-                std::thread::sleep(Duration::from_micros(20));
-            }
-        });
+    amid_signals(pushes, Some(Duration::from_micros(20)), || {
         for id in 0..1_000_000 {
             ring.record(event(Kind::Alloc, id));
             ring.record(event(Kind::Free, id));
         }
-        done.store(1, SeqCst);
     });
     assert!(HANDLED.load(SeqCst) > 100, "{HANDLED:?}");
     assert_eq!(ring.dropped(), 0);
@@ -333,26 +328,13 @@ fn a_signal_s_handler_never_runs_amid_the_making_of_the_ring() {
         return;
     }
     assert!(process::enabled());
-    // SAFETY: the handler makes atomic stores, and system calls that handlers may make.
-    unsafe { nix::sys::signal::signal(nix::sys::signal::SIGUSR1, nix::sys::signal::SigHandler::Handler(tells)) }
-        .unwrap();
-    // SAFETY: no arguments.
-    let me = unsafe { libc::pthread_self() };
-    let done = &AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            while done.load(SeqCst) == 0 {
-                // SAFETY: that thread waits for this one.
-                assert_eq!(unsafe { libc::pthread_kill(me, libc::SIGUSR1) }, 0);
-            }
-        });
+    amid_signals(tells, None, || {
         BEGUN.store(1, SeqCst);
         process::record(event(Kind::Alloc, 2));
         while HANDLED.load(SeqCst) < 10 {
             std::hint::spin_loop();
         }
         BEGUN.store(0, SeqCst);
-        done.store(1, SeqCst);
     });
     // Whatever finds the ring half made is lost, and counted.
     let ring =

@@ -1,12 +1,15 @@
 //! The one line that a tracked process may print, where nobody takes it: it ends nobody, and nobody waits for it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod support;
+
 use nix::sys::signal::{SigHandler, Signal, signal};
 use producer::environment::ENABLED_VARIABLE;
 use producer::process;
 use std::io::Write;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::Duration;
+use support::{end_of, once_more};
 
 /// Says that this process is the one that warns.
 const PART: &str = "TEST_WARNING_PART";
@@ -23,28 +26,13 @@ fn warns_if_asked() -> bool {
 }
 
 fn start(test: &str, stderr: std::io::PipeWriter) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .envs([(PART, "1"), (ENABLED_VARIABLE, "perhaps")])
-        .stdout(Stdio::null())
-        .stderr(stderr)
-        .spawn()
-        .unwrap()
+    let mut command = once_more(test);
+    command.envs([(PART, "1"), (ENABLED_VARIABLE, "perhaps")]).stdout(Stdio::null()).stderr(stderr);
+    command.spawn().unwrap()
 }
 
-fn end_of(mut child: Child) -> ExitStatus {
-    let begin = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        if begin.elapsed() > Duration::from_secs(30) {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("it waits for somebody to read its line");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
+fn end(mut child: Child) -> ExitStatus {
+    end_of(&mut child, Duration::from_secs(30), "it waits for somebody to read its line")
 }
 
 #[test]
@@ -54,7 +42,7 @@ fn a_reader_of_standard_error_that_is_gone_ends_nobody() {
     }
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let status = end_of(start("a_reader_of_standard_error_that_is_gone_ends_nobody", writer));
+    let status = end(start("a_reader_of_standard_error_that_is_gone_ends_nobody", writer));
     assert!(status.success(), "{status}");
 }
 
@@ -68,7 +56,7 @@ fn a_reader_of_standard_error_that_stands_still_holds_up_nobody() {
     nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).unwrap();
     while writer.write_all(&[b'x'; 4096]).is_ok() {}
     nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).unwrap();
-    let status = end_of(start("a_reader_of_standard_error_that_stands_still_holds_up_nobody", writer));
+    let status = end(start("a_reader_of_standard_error_that_stands_still_holds_up_nobody", writer));
     assert!(status.success(), "{status}");
     drop(reader);
 }
@@ -81,6 +69,6 @@ fn whoever_reads_standard_error_gets_one_line() {
     let (reader, writer) = std::io::pipe().unwrap();
     let child = start("whoever_reads_standard_error_gets_one_line", writer);
     let said = std::io::read_to_string(reader).unwrap();
-    assert!(end_of(child).success());
+    assert!(end(child).success());
     assert_eq!(said.lines().filter(|line| line.starts_with("tt-alloc: ")).count(), 1, "{said}");
 }

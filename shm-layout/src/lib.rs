@@ -12,7 +12,7 @@
 //! | [`control`] | what may be asked of the aggregator |
 //! | [`locks`], [`procfs`], [`leftover`] | who owns and who reads a ring; which process is which; what the dead left |
 //! | [`ticks`] | the processor's counter, for exact times |
-//! | [`report`] | the JSON made of a snapshot (feature `report`) |
+//! | `report` | the JSON made of a snapshot (feature `report`) |
 //!
 //! The algorithms are generic over [`atomics::Word64`]: loom checks the code that runs.
 

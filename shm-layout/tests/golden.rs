@@ -23,7 +23,7 @@ use shm_layout::stats::{
 };
 use shm_layout::{ring, text};
 use std::path::Path;
-use support::Heap;
+use support::heap::Heap;
 
 /// A file on the heap, zeroed, aligned as a mapping is.
 struct File(Vec<Page>);
@@ -146,7 +146,7 @@ fn ring_identity() -> ring::Identity {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "reads files; the layouts' code runs under miri in threads.rs and model.rs")]
+#[cfg_attr(miri, ignore = "reads files; the layouts' code runs under miri in threads.rs and decoders.rs")]
 fn event_record() {
     let file = File::new(64);
     for (word, value) in file.words().iter().zip(Event { stamp: 1, ..event(0) }.to_words()) {

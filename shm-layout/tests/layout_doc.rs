@@ -23,7 +23,7 @@ use shm_layout::stats::{
 };
 use std::fs;
 use std::path::{Path, PathBuf};
-use support::Heap;
+use support::heap::Heap;
 
 /// A source file of this crate.
 struct Source(String);

@@ -17,7 +17,7 @@ use loom::thread;
 use shm_layout::atomics::Word64;
 use shm_layout::event::{Event, Kind, MEMORY_KINDS, Memory};
 use shm_layout::ring::{Compactor, Consumer, Producer, Push, Section, Slot, VanishedCell, scratch_words};
-use support::Heap;
+use support::heap::Heap;
 
 /// A word that is atomic (claim, stamps), or plain memory whose accesses must be ordered by others. The second atomic: see loom_ring.rs.
 enum Word {

@@ -12,7 +12,8 @@ use loom::thread;
 use shm_layout::event::{Event, Kind};
 use shm_layout::ledger::{DYING, Entries, Identity, LedgerHeader, MAGIC};
 use shm_layout::ring::Slot;
-use support::{Heap, record, which};
+use support::heap::Heap;
+use support::{record, which};
 
 type Header = Heap<LedgerHeader<AtomicU64>, AtomicU64>;
 

@@ -16,7 +16,8 @@ use loom::thread;
 use shm_layout::atomics::Word64;
 use shm_layout::event::{Event, Kind, Memory};
 use shm_layout::ring::{Consumer, DropTable, Identity, MAGIC, Producer, Push, RingHeader, Slot};
-use support::{Heap, record, which};
+use support::heap::Heap;
+use support::{record, which};
 
 /// A word that is atomic (claim, stamp), or plain memory whose accesses must be ordered by others.
 ///

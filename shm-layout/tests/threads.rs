@@ -11,7 +11,8 @@ use shm_layout::ledger::{Entries, LedgerHeader};
 use shm_layout::ring::{Consumer, DropTable, HEADER_BYTES, Identity, MAGIC, Producer, Push, RingHeader, Slot};
 use shm_layout::seqlock::Snapshots;
 use std::thread;
-use support::{Heap, record, which};
+use support::heap::Heap;
+use support::{record, which};
 
 /// Small under miri, whose steps take microseconds.
 const fn times(native: u64, miri: u64) -> u64 {

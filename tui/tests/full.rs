@@ -2,10 +2,14 @@
 //! with a small /dev/shm, as a tracked process beside an aggregator of its own.
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
+#[allow(dead_code, reason = "the aggregator's tests use the rest")]
+#[path = "../../aggregator/tests/support/small_shm.rs"]
+mod small_shm;
+
 use shm_layout::event::{Event, Kind, Memory};
 use shm_layout::names::Prefix;
+use small_shm::{Filler, in_small_shm_with};
 use std::fs::OpenOptions;
-use std::io::Write;
 use std::process::{Command, Output};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,38 +19,9 @@ use tui::source::{Connection, Source, SourceError, trusted_owners};
 const PREFIX: &str = "full";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Whether this is the process in which the test is to run. The first process starts that one, and waits for it.
+/// As a tracked process.
 fn in_small_shm(test: &str) -> bool {
-    if std::env::var_os("SMALL_SHM").is_some() {
-        return true;
-    }
-    let run = |namespaces: &[&str], then: &str| -> Output {
-        let script = format!("mount -t tmpfs -o size=64m small /dev/shm && {then}");
-        let mut command = Command::new("unshare");
-        command.args(namespaces).args(["sh", "-c", &script]).arg(std::env::current_exe().unwrap());
-        command.envs([("SMALL_SHM", "1"), ("TT_ALLOC_TRACKING_ENABLED", "1"), ("TT_ALLOC_PREFIX", PREFIX)]);
-        command.output().unwrap_or_else(|error| panic!("unshare: {error}"))
-    };
-    for namespaces in [&["-m"][..], &["-Urm"]] {
-        if !run(namespaces, "true").status.success() {
-            continue;
-        }
-        let script = format!("exec timeout 60 \"$0\" --exact {test} --nocapture --test-threads=1");
-        let output = run(namespaces, &script);
-        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        assert!(output.status.success() && said[0].contains("1 passed"), "{}: {}{}", output.status, said[0], said[1]);
-        return false;
-    }
-    let _said = writeln!(
-        std::io::stderr(),
-        "\n!!! SKIPPED: {test}: no mount namespace can be had here (unshare -m, unshare -Urm) !!!\n"
-    );
-    false
-}
-
-fn fill() {
-    let mut file = std::fs::File::create("/dev/shm/filler").unwrap();
-    while file.write_all(&[0xA5; 4096]).is_ok() {}
+    in_small_shm_with(test, 64, &[("TT_ALLOC_TRACKING_ENABLED", "1"), ("TT_ALLOC_PREFIX", PREFIX)])
 }
 
 fn allocate(first: u64, count: u64, size: u64) {
@@ -88,7 +63,7 @@ fn viewers_started_when_it_is_full_show_the_figures() {
     allocate(0, 3, 424_242);
     let mut source = Source::new(&prefix);
     see(&mut source, 3 * 424_242);
-    fill();
+    let full = Filler::but(0);
     for (name, arguments) in
         [("tt-alloc", &["stats", "--json"][..]), ("tt-alloc", &["buffers", "--json"]), ("alloc-top", &["--json"])]
     {
@@ -103,7 +78,8 @@ fn viewers_started_when_it_is_full_show_the_figures() {
     let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     assert!(output.status.success() && said[0].contains("1272726"), "{said:?}");
     std::fs::remove_file(format!("/dev/shm/{}", prefix.stats())).unwrap();
-    fill();
+    drop(full);
+    let _full = Filler::but(0);
     let output = tool("alloc-top", &["--embedded", "--json"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{said}");

@@ -2,16 +2,19 @@
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part; a test may unwrap")]
 
 pub mod daemon;
+pub mod dice;
+pub mod past;
+pub mod published;
 pub mod small_shm;
 
 use shm_layout::event::{Event, Kind, Memory};
 use shm_layout::names::{DIRECTORY, Prefix};
 use shm_layout::segment::{self, Access, Expect};
-use shm_layout::stats::{Figures, Snapshot, StatsHeader, StatsView, stats_bytes};
+use shm_layout::stats::{Figures, Snapshot};
 use shm_layout::text;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up.
@@ -67,14 +70,8 @@ impl Ground {
 
     /// The snapshot of now, if an aggregator publishes.
     pub fn look(&self) -> Option<Snapshot> {
-        let expect = Expect { owners: &[], least: stats_bytes() as u64, most: stats_bytes() as u64 };
-        let opened = segment::open(&self.prefix.stats(), Access::Read, expect).ok()?;
-        let header = opened.mapping.one::<StatsHeader<AtomicU64>>(0)?;
-        let at = size_of::<StatsHeader<AtomicU64>>();
-        let view = StatsView::new(header, opened.mapping.array(at, (stats_bytes() - at) / 8)?)?;
-        view.identity().check().ok()?;
-        let mut words = Vec::new();
-        view.snapshots().read_within(&mut words, 1000).then(|| Snapshot::decode(&words).unwrap())
+        let opened = published::stats_segment(self, Access::Read)?;
+        published::snapshot(&published::view(&opened)?)
     }
 
     /// The first snapshot of which this holds.
@@ -279,6 +276,11 @@ impl Player {
 
     pub fn start_with(ground: &Ground, environment: &[(&str, &str)]) -> Self {
         Self::start_by(Command::new(std::env::current_exe().unwrap()), ground, environment)
+    }
+
+    /// With a ring of 1,000 records or so.
+    pub fn small(ground: &Ground) -> Self {
+        Self::start_with(ground, &[("TT_ALLOC_RING_BYTES", "65536")])
     }
 
     /// As another user; only root can do that.

@@ -6,6 +6,11 @@ use std::process::{Command, Output};
 /// Whether this is the process in which the test is to run: the one with a /dev/shm of so many MiB. The first process starts that
 /// one, and waits for it.
 pub fn in_small_shm(test: &str, mib: u32) -> bool {
+    in_small_shm_with(test, mib, &[])
+}
+
+/// The same, and that process has these variables in its environment.
+pub fn in_small_shm_with(test: &str, mib: u32, environment: &[(&str, &str)]) -> bool {
     if std::env::var_os("SMALL_SHM").is_some() {
         return true;
     }
@@ -18,6 +23,7 @@ pub fn in_small_shm(test: &str, mib: u32) -> bool {
             .args(["sh", "-c", script])
             .arg(std::env::current_exe().unwrap())
             .env("SMALL_SHM", "1")
+            .envs(environment.iter().copied())
             .output()
             .unwrap_or_else(|error| panic!("unshare: {error}"))
     };

@@ -4,6 +4,7 @@
 //! known here; forked children connect as well.
 
 use crate::producer::{self, Part};
+use crate::stuck::stuck;
 use crate::tally::Tally;
 use crate::truth::{Said, Truth};
 use anyhow::Context;
@@ -229,7 +230,10 @@ impl Cast {
             if loud.is_empty() {
                 return Ok(());
             }
-            anyhow::ensure!(Instant::now() < deadline, "producers {loud:?} do not become quiet");
+            if Instant::now() >= deadline {
+                let where_they_are: String = loud.iter().map(|pid| stuck(*pid)).collect();
+                anyhow::bail!("producers {loud:?} do not become quiet: {where_they_are}");
+            }
         }
     }
 

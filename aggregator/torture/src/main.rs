@@ -17,6 +17,7 @@ mod producer;
 mod ratchet;
 mod run;
 mod storm;
+mod stuck;
 mod tally;
 mod truth;
 mod verdict;

@@ -1,5 +1,6 @@
 //! The aggregator: a child process that is started, killed, ended and stopped.
 
+use crate::stuck::stuck;
 use aggregator::Daemon;
 use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
@@ -191,16 +192,4 @@ impl Drop for Victim {
             let _reaped = child.wait();
         }
     }
-}
-
-/// Where a process is that does not do what it should: its state, what it waits for, and its stack if there is a debugger.
-fn stuck(pid: u32) -> String {
-    let read = |what: &str| std::fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap_or_default();
-    let status = read("status");
-    let told =
-        status.lines().filter(|line| ["State", "SigPnd", "ShdPnd", "SigBlk"].iter().any(|of| line.starts_with(of)));
-    let told = told.collect::<Vec<_>>().join(", ");
-    let stack = std::process::Command::new("gdb").args(["-p", &pid.to_string(), "-batch", "-ex", "bt 24"]).output();
-    let stack = stack.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    format!("{told}; in {} {}\n{stack}", read("wchan"), read("syscall"))
 }
