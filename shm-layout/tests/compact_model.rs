@@ -11,6 +11,7 @@ use shm_layout::ring::{
     Compacted, Compactor, Consumer, DROP_DEVICES, DropTable, Producer, Push, Section, Slot, VanishedCell,
     VanishedTable, scratch_words,
 };
+use shm_layout::tag::Name;
 use std::collections::BTreeMap;
 use support::Heap;
 
@@ -43,6 +44,7 @@ struct State {
     live: Vec<Event>,
     /// Open, chip, resident program, capacities.
     devices: BTreeMap<u32, Device>,
+    tags: BTreeMap<u8, Name>,
     allocated: BTreeMap<(usize, u8), u64>,
     footprint: BTreeMap<(usize, u8), u64>,
     peak: BTreeMap<(usize, u8), u64>,
@@ -108,7 +110,8 @@ impl State {
                     device.2 = event.context;
                 }
             }
-            Kind::Tag | Kind::Doubt => {}
+            Kind::Tag => self.tags.extend(event.told_tag()),
+            Kind::Doubt => {}
         }
     }
 
@@ -335,7 +338,7 @@ impl World {
                 [&self.reader.live, before, left, &late.live, &self.all.live].map(in_short);
             panic!("live\n read:   {read}\n before: {before}\n left:   {left}\n got:    {got}\n truth:  {truth}");
         }
-        assert_eq!(late.devices, self.all.devices);
+        assert_eq!((late.devices, late.tags), (self.all.devices.clone(), self.all.tags.clone()));
         let (mut model, mut plain) = (self.reader.clone(), State::default());
         let base = model.footprint.clone();
         model.peak.clear();
@@ -382,7 +385,8 @@ impl World {
                 }
                 let footprint = if pick(40, 2) == 0 { 0 } else { size * 2 };
                 let global = if pick(48, 8) == 0 { flags::GLOBALLY_ALLOCATED } else { 0 };
-                Event { address: self.time * 64, size, footprint, flags: address | global, ..new(Kind::Alloc) }
+                let tag = (pick(52, 4) as u16) << flags::TAG_SHIFT;
+                Event { address: self.time * 64, size, footprint, flags: address | global | tag, ..new(Kind::Alloc) }
             }
             11..=22 => {
                 let oldest = self.claimed.live.iter().find(|event| key(event) == (device, memory as u8, id));
@@ -406,7 +410,7 @@ impl World {
             27 => new(Kind::DeviceClose),
             28 => Event { size: self.time, ..new(Kind::Capacity) },
             29 => new(Kind::ProgramResident),
-            30 => new(Kind::Tag),
+            30 => Event { address: self.time % 5, ..new(Kind::Tag) },
             _ => match pick(40, 4) {
                 0 => Event { kind: 99, ..new(Kind::Alloc) },
                 1 => Event { memory: 7, ..new(Kind::Alloc) },
@@ -577,6 +581,22 @@ fn what_is_freed_after_it_was_asked_for_drops_stays() {
     let left = world.left();
     assert_eq!(left.iter().map(|event| (event.id, event.kind)).collect::<Vec<_>>(), [(7, Kind::Free as u8)]);
     assert_eq!(world.section.unknown_frees.load(Relaxed), 0);
+}
+
+/// Of each number the last name, wherever it stands, and nothing of records that name no number.
+#[test]
+fn every_tag_keeps_one_name() {
+    let world = World::new(1024, false, false, false, false);
+    let name = |n: u64| Name([n + 1, 0, 0, 7]);
+    let told = |n: u64| Event { context: (n % 300) as u32, ..Event::tag(0, name(n)) };
+    assert_eq!(churn_fill(&world, &told, 1000), 1000);
+    let compactor = Compactor { section: &*world.section, table: world.rows(), slots: &world.slots };
+    let mut scratch = vec![0; scratch_words(1024)];
+    let done = compactor.compact(0, || false, &mut scratch).expect("it can be done");
+    assert_eq!((done.kept, done.freed), (255, 745));
+    let left: BTreeMap<u8, Name> = world.left().iter().filter_map(Event::told_tag).collect();
+    let last = |number: u64| if number < 100 { 900 + number } else { 600 + number };
+    assert!(left.into_iter().eq((1..=255).map(|number| (number as u8, name(last(number))))));
 }
 
 /// Of five, three were freed by records that were dropped: the release says two. Only all six together tell what is alive.
