@@ -129,8 +129,11 @@ pub fn record_by(author: Author, event: Event) {
 /// What this thread's events carry, for one that another thread will [`record_by`] it. While there is a ring: after [`ready`].
 #[inline(always)]
 pub fn author() -> Author {
+    if !is_made() {
+        return Author::default();
+    }
     // SAFETY: the ring is made.
-    if is_made() { author_here(unsafe { current() }.generation) } else { Author::default() }
+    author_here(unsafe { current() }.generation)
 }
 
 #[inline(always)]

@@ -2,7 +2,8 @@
 //!
 //! Nobody waits for anybody else but a moment: a thread that finds a place being written looks a few times and goes on to the next one.
 //! So two threads that bring the same new name at once, or one in a forked child whose parent was just writing, may give it two
-//! numbers, which are shown under one name.
+//! numbers, which are shown under one name. A name is looked for from a place on that its bytes tell, so that one push costs the same among
+//! many names as among few.
 
 use crate::process::warn_once;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -31,7 +32,14 @@ impl Place {
         Name(core::array::from_fn(|at| self.words[at].load(Relaxed)))
     }
 
+    #[inline(always)]
+    fn is(&self, name: Name) -> bool {
+        // Relaxed: as above.
+        self.words.iter().zip(name.0).all(|(here, word)| here.load(Relaxed) == word)
+    }
+
     /// Whether this name is here now: it was, or there was room.
+    #[inline(always)]
     fn is_or_becomes(&self, name: Name) -> bool {
         // SYNC(tag.name): the name is there; pairs with the Release below.
         let mut state = self.state.load(Acquire);
@@ -52,7 +60,7 @@ impl Place {
         }
         for _ in 0..LOOKS {
             if state == WRITTEN {
-                return self.name() == name;
+                return self.is(name);
             }
             core::hint::spin_loop();
             // SYNC(tag.name): as above.
@@ -64,13 +72,24 @@ impl Place {
 
 /// The number of this name; 0 if there are too many.
 pub(super) fn number(name: Name) -> u8 {
-    for (place, number) in PLACES.iter().zip(1..=u8::MAX) {
+    let first = place_of(name);
+    // From there on to the end, and from the beginning.
+    let (before, from) = PLACES.split_at(first);
+    for (at, place) in (first..).zip(from).chain((0..).zip(before)) {
         if place.is_or_becomes(name) {
-            return number;
+            return u8::try_from(at + 1).unwrap_or(0);
         }
     }
     too_many(name);
     0
+}
+
+/// Where a name is looked for first.
+fn place_of(name: Name) -> usize {
+    let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    let hash = name.0.into_iter().fold(0, mix);
+    // The upper half, as a fraction of the places: less than all of them.
+    (((hash >> 32) * PLACES.len() as u64) >> 32) as usize
 }
 
 /// The name of this number, if it has one.
