@@ -228,7 +228,11 @@ impl Books {
                 }
             }
             Kind::Doubt => self.doubt(event, memory, chips),
-            Kind::Tag => {}
+            Kind::Tag => {
+                if let (Some(ledger), Some((number, name))) = (ledger, event.told_tag()) {
+                    ledger.name_tag(number, name);
+                }
+            }
         }
     }
 

@@ -23,6 +23,7 @@ mod hash;
 mod index;
 mod links;
 mod processor;
+mod tags;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +41,7 @@ use shm_layout::names::{Prefix, ProcessFile, Role};
 use shm_layout::ring::Slot;
 use shm_layout::segment::SegmentError;
 use std::collections::HashMap;
+use tags::Tags;
 
 /// Live allocations up to which a processor's own caches hold them.
 const SMALL: usize = 2048;
@@ -170,7 +172,10 @@ impl Ledger {
     /// # Errors
     /// When no file can be made; it stays as it is then, and lists nothing.
     pub fn begin_anew(&mut self, applied: u64, encode: impl FnOnce(&mut Vec<u64>)) -> Result<(), SegmentError> {
-        *self = Self::begin_at(self.file.name(), self.identity, applied, encode)?;
+        let mut anew = Self::begin_at(self.file.name(), self.identity, applied, encode)?;
+        anew.held.tags = core::mem::take(&mut self.held.tags);
+        anew.held.tags.fill(anew.file.tags());
+        *self = anew;
         Ok(())
     }
 
@@ -202,6 +207,7 @@ impl Ledger {
             Some((at as u32, event))
         });
         held.recover(slots, live);
+        held.tags = Tags::of(file.tags());
         file.header().settle();
         Self { file, held, identity }
     }
@@ -217,7 +223,7 @@ impl Ledger {
             let allocations = batch.iter().filter(|event| event.kind == Kind::Alloc as u8).count();
             while self.held.room(self.file.capacity()) < allocations && self.file.grow() {}
         }
-        Batch::new(self.file.slots(), &mut self.held, self.file.fault())
+        Batch::new(self.file.slots(), self.file.tags(), &mut self.held, self.file.fault())
     }
 
     /// Footprint of a program's circular buffers on a device.

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use support::daemon::{self, Daemon, command_as};
 use support::dice::Dice;
+use support::tags::phases;
 use support::{Ground, Player, figures, lines, play_if_asked, wait};
 
 #[test]
@@ -189,7 +190,9 @@ fn root_s_aggregator_goes_on_where_a_user_s_own_was() {
     let ground = Ground::new();
     let mut player = Player::start_as(&ground, USER);
     let daemon = Daemon::start_as(&ground, USER);
+    player.tell("push decode");
     player.tell("burst 0 3000 64");
+    player.tell("pop");
     player.tell("unburst 0 1000 64");
     ground.see("the first part", |s| s.health.live_allocations == 2000);
     // Killed: what it wrote is there as it was in that moment.
@@ -202,8 +205,13 @@ fn root_s_aggregator_goes_on_where_a_user_s_own_was() {
     assert_eq!((dram.footprint_bytes, dram.blocks, dram.detail_incomplete), (1510 * 64, 1510, 0));
     assert_eq!((dram.allocated_bytes_total, dram.freed_bytes_total), (3010 * 64, 1500 * 64));
     assert_eq!((dram.peak_footprint_bytes, seen.health.anomalies), (3000 * 64, Default::default()));
-    let ledger = format!("/dev/shm/{}", player.tell("ring").replace(".ring.", ".ledger."));
+    let ring = player.tell("ring");
+    let ledger = format!("/dev/shm/{}", ring.replace(".ring.", ".ledger."));
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(ledger).unwrap()), ROOT);
+    // The names of tags, which were told to the other one, came along.
+    for (event, phase) in phases(&ground, &ring).unwrap() {
+        assert_eq!(phase.as_deref(), (event.id < 3000).then_some("decode"), "{event:?}");
+    }
     player.close();
     ground.see("nobody", |s| s.processes.is_empty());
 }

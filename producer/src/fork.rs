@@ -7,7 +7,8 @@
 //! loads that wait for each other.
 
 use core::sync::atomic::Ordering::{Acquire, Release};
-use core::sync::atomic::{AtomicU32, AtomicUsize};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
+use shm_layout::tag::TAGS;
 
 /// The words on the page. All zero in a new process and in a forked child.
 #[cfg_attr(target_arch = "aarch64", repr(C, align(65536)))]
@@ -18,10 +19,13 @@ pub(crate) struct WipedPage {
     pub(crate) state: AtomicU32,
     /// Thread that is making the ring.
     pub(crate) maker: AtomicU32,
+    /// Tags whose names are in its ring, by number.
+    pub(crate) told: [AtomicU64; TAGS / 64],
 }
 
 /// Nobody but this module's `wiped` may say that it is wiped: until then it is only zero.
-pub(crate) static PAGE: WipedPage = WipedPage { state: AtomicU32::new(0), maker: AtomicU32::new(0) };
+pub(crate) static PAGE: WipedPage =
+    WipedPage { state: AtomicU32::new(0), maker: AtomicU32::new(0), told: [const { AtomicU64::new(0) }; TAGS / 64] };
 
 /// Answer of the kernel, which is the same in children: 0 not asked, 1 it wipes the page, 2 it does not.
 static WIPED: AtomicUsize = AtomicUsize::new(0);

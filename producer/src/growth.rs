@@ -112,7 +112,7 @@ impl Growth {
     }
 }
 
-/// Writes a record that section 0 has no room for. Takes its words and not the record: a record whose address is taken lies in
+/// Writes a record that section 0 has no room for, or counts it. Takes its words and not the record: a record whose address is taken lies in
 /// memory on the way of those that fit, too, and not in registers.
 #[cold]
 #[inline(never)]
@@ -129,13 +129,16 @@ pub(crate) fn overflow(
 ) {
     let event = Event::from_words([0, time, id, address, size, footprint, place, about]);
     let Parts { header, drops, .. } = ring.hot();
-    // Relaxed: section 0 is the one that was tried; another one is acquired by `push_newest`.
-    if ring.growth.newest.load(Relaxed) > 0 && ring.push_newest(header, &event) {
-        return;
-    }
-    if ring.growth.is_futile(header) || !ring.push_after_making_room(header, &event) {
+    if !push_beyond(ring, header, &event) {
         count_lost(header, drops, &event);
     }
+}
+
+/// Writes a record that section 0 has no room for. False if no room is to be had.
+pub(crate) fn push_beyond(ring: &Ring, header: &RingHeader<AtomicU64>, event: &Event) -> bool {
+    // Relaxed: section 0 is the one that was tried; another one is acquired by `push_newest`.
+    ring.growth.newest.load(Relaxed) > 0 && ring.push_newest(header, event)
+        || !ring.growth.is_futile(header) && ring.push_after_making_room(header, event)
 }
 
 impl Ring {

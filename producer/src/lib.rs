@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`process`] | the ring of this process: made at the first event, remade in a forked child; what hooks call |
+//! | [`tag`] | names of phases: what each thread allocates carries the one that it is in |
 //! | [`ring`] | one ring: create, push, close |
 //! | `growth` | what is done when it is full: compacted, continued in a further section, or counted |
 //! | [`environment`] | the variables that decide whether and how |
@@ -20,5 +21,6 @@ mod growth;
 mod host;
 pub mod process;
 pub mod ring;
+pub mod tag;
 
 pub use ring::{CreateError, Ring, Writer};

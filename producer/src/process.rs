@@ -11,11 +11,12 @@ use crate::environment::{Decision, ENABLED_VARIABLE, Options, decide_here};
 use crate::fork::{PAGE, wiped};
 use crate::host::{Undisturbed, Uninterrupted};
 use crate::ring::{Ring, Writer};
+use crate::tag;
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
-use shm_layout::event::Event;
+use shm_layout::event::{Event, flags};
 use std::time::{Duration, Instant};
 
 /// How long a thread waits while another makes the ring. Then its event is lost, and counted where there is a ring after all.
@@ -40,8 +41,22 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
-    /// (generation, thread id) of the last event of this thread.
-    static THREAD: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
+    static HERE: Cell<Here> = const { Cell::new(Here { generation: 0, author: Author { thread: 0, tag: 0 } }) };
+}
+
+/// What this thread's events carry, as of its last one.
+#[derive(Clone, Copy, Debug)]
+struct Here {
+    generation: u32,
+    author: Author,
+}
+
+/// Who tells an event: what is of the thread and not of the event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Author {
+    thread: u32,
+    /// The number of the thread's tag, where it stands in [`Event::flags`].
+    tag: u16,
 }
 
 /// What [`record`] needs, in one place whose address is a constant.
@@ -87,11 +102,11 @@ fn decide() -> bool {
     on == ON
 }
 
-/// Writes one event into this process's ring, with the time of now and this thread's id. Never panics, and waits for nobody but
+/// Writes one event into this process's ring, with the time of now, this thread's id and its [tag](crate::tag). Never panics, and waits for nobody but
 /// another thread of this process that makes the ring, or room in it: at most 100 ms. An event that cannot be written is counted,
 /// or lost where there is no ring to count in.
 #[inline(always)]
-pub fn record(mut event: Event) {
+pub fn record(event: Event) {
     // The record is not handed to what is out of line, nor is the ring taken from there: they would lie in memory then, on
     // every way.
     if !ready() {
@@ -99,8 +114,33 @@ pub fn record(mut event: Event) {
     }
     // SAFETY: the ring is made.
     let current = unsafe { current() };
-    event.thread = thread_id(current.generation);
-    current.writer.record(event);
+    current.writer.record(by(event, author_here(current.generation)));
+}
+
+/// As [`record`], told by another thread: who has it from [`author`].
+#[inline(always)]
+pub fn record_by(author: Author, event: Event) {
+    if ready() {
+        // SAFETY: the ring is made.
+        unsafe { current() }.writer.record(by(event, author));
+    }
+}
+
+/// What this thread's events carry, for one that another thread will [`record_by`] it. While there is a ring: after [`ready`].
+#[inline(always)]
+pub fn author() -> Author {
+    if !is_made() {
+        return Author::default();
+    }
+    // SAFETY: the ring is made.
+    author_here(unsafe { current() }.generation)
+}
+
+#[inline(always)]
+fn by(mut event: Event, author: Author) -> Event {
+    event.thread = author.thread;
+    event.flags = event.flags & !flags::TAG | author.tag;
+    event
 }
 
 /// For the first event of a process, or of a forked child: whether there is a ring now. Never in one that is not tracked.
@@ -258,19 +298,55 @@ pub fn ring_name() -> Option<&'static str> {
 }
 
 #[inline(always)]
-fn thread_id(generation: u32) -> u32 {
+fn author_here(generation: u32) -> Author {
     // The thread-local may be gone in a thread that ends: 0 is "not told".
-    THREAD
-        .try_with(|cached| {
-            let (of, tid) = cached.get();
-            if of == generation {
-                return tid;
-            }
-            let tid = gettid();
-            cached.set((generation, tid));
-            tid
-        })
-        .unwrap_or(0)
+    let here = HERE.try_with(Cell::get).unwrap_or(Here { generation: 0, author: Author::default() });
+    if here.generation == generation { here.author } else { arrive(generation) }
+}
+
+/// The first event of this thread in this ring.
+#[cold]
+#[inline(never)]
+fn arrive(generation: u32) -> Author {
+    let arrived = HERE.try_with(|here| {
+        let author = Author { thread: gettid(), ..here.get().author };
+        here.set(Here { generation, author });
+        author
+    });
+    let author = arrived.unwrap_or_default();
+    tell_tag((author.tag >> flags::TAG_SHIFT) as u8);
+    author
+}
+
+/// From now on this thread's events carry this tag.
+pub(crate) fn set_tag(number: u8) {
+    // Otherwise with the first event of this thread.
+    if is_made() {
+        tell_tag(number);
+    }
+    let _gone = HERE.try_with(|here| {
+        let Here { generation, author } = here.get();
+        here.set(Here { generation, author: Author { tag: u16::from(number) << flags::TAG_SHIFT, ..author } });
+    });
+}
+
+/// Writes the name of a tag into the ring of this process, unless it is there. Where it does not fit it is tried again the next time.
+fn tell_tag(number: u8) {
+    let (at, bit) = (usize::from(number) / 64, 1 << (number % 64));
+    // SYNC(tag.told): its record has been claimed, so that whatever this thread writes comes after it; pairs with the Release below.
+    if number != 0 && PAGE.told[at].load(Acquire) & bit == 0 {
+        tell_new_tag(number, at, bit);
+    }
+}
+
+#[cold]
+fn tell_new_tag(number: u8, at: usize, bit: u64) {
+    let (Some(current), Some(name)) = (made(), tag::name(number)) else { return };
+    let event = Event { thread: gettid(), ..Event::tag(number, name) };
+    if current.writer.try_record(event) {
+        // SYNC(tag.told): after the record; pairs with the Acquire above.
+        PAGE.told[at].fetch_or(bit, Release);
+    }
 }
 
 fn gettid() -> u32 {
@@ -282,15 +358,22 @@ fn gettid() -> u32 {
 /// hook of a library whose copy of std is its own; never panics.
 pub fn fault(at: &core::panic::Location<'_>) {
     static TOLD: AtomicBool = AtomicBool::new(false);
-    let _host = Undisturbed::begin();
     // SYNC(process.lost): as in `first_of_all`.
     LOST.fetch_add(1, Acquire);
     if let Some(current) = made() {
         count_lost_events(current.ring);
     }
+    warn_once(&TOLD, || {
+        format!("a fault of tt-alloc at {at}: this process's figures are not complete; please report it")
+    });
+}
+
+/// Says one line, the first time.
+pub(crate) fn warn_once(told: &AtomicBool, line: impl FnOnce() -> String) {
     // Relaxed: whoever is first speaks.
-    if !TOLD.swap(true, Relaxed) {
-        warn(&format!("a fault of tt-alloc at {at}: this process's figures are not complete; please report it"));
+    if !told.load(Relaxed) && !told.swap(true, Relaxed) {
+        let _host = Undisturbed::begin();
+        warn(&line());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::clock::{self, LOOK_EVERY, Stamp};
 use crate::environment::Options;
-use crate::growth::{Growth, Reach, overflow};
+use crate::growth::{Growth, Reach, overflow, push_beyond};
 use crate::host::Undisturbed;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Relaxed, Release};
@@ -276,6 +276,23 @@ impl Writer<'_> {
                 let [_, time, id, address, size, footprint, place, about] = event.to_words();
                 overflow(self.ring, time, id, address, size, footprint, place, about);
             }
+        }
+    }
+}
+
+impl Writer<'_> {
+    /// As [`record`](Self::record), of what may be written later as well: it is not counted where there is no room. Whether it is there.
+    pub(crate) fn try_record(&self, mut event: Event) -> bool {
+        let Parts { header, producer, .. } = &self.parts;
+        event.time = self.stamp.time(header);
+        match producer.push(&event) {
+            Push::Written(seq) => {
+                if seq & (LOOK_EVERY - 1) == 0 {
+                    self.ring.look(seq, header, &self.ring.first_touched, &self.ring.first());
+                }
+                true
+            }
+            Push::Full => push_beyond(self.ring, header, &event),
         }
     }
 }

@@ -30,10 +30,10 @@ pub const EVENT_WORDS: usize = EVENT_BYTES / 8;
 /// | 40 | footprint | bytes taken from the allocator; 0 means the same as `size` |
 /// | 48 | device | the process's logical device number |
 /// | 52 | thread | thread id |
-/// | 56 | context | program, tag or mesh that the event belongs to; 0 is none |
+/// | 56 | context | program or mesh that the event belongs to; 0 is none. In a `Tag` its number |
 /// | 60 | kind | [`Kind`] |
 /// | 61 | memory | [`Memory`] |
-/// | 62 | flags | [`flags`] |
+/// | 62 | flags | [`flags`] in the lower 8 bits, the number of its [`tag`](crate::tag) in the upper 8; 0 is none |
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Event {
@@ -53,13 +53,13 @@ pub struct Event {
     pub device: u32,
     /// Thread id of the caller; 0 = not told.
     pub thread: u32,
-    /// Program, tag or mesh; 0 = none.
+    /// Program or mesh; 0 = none.
     pub context: u32,
     /// A [`Kind`] as a byte.
     pub kind: u8,
     /// A [`Memory`] as a byte.
     pub memory: u8,
-    /// Bits of [`flags`].
+    /// Bits of [`flags`], and the number of a [`tag`](crate::tag) above them.
     pub flags: u16,
 }
 
@@ -103,7 +103,8 @@ pub enum Kind {
     DeviceClose = 6,
     /// Program `context` was dispatched to `device`: its CBs are the resident ones now.
     ProgramResident = 7,
-    /// Reserved for tags (named phases).
+    /// A [`tag`](crate::tag) gets its name: `context` = its number, 1 to 255; `id`, `address`, `size`, `footprint` = 32 bytes of the
+    /// name. With another number it says nothing.
     Tag = 8,
     /// A free named neither size nor memory kind, and what it freed was guessed: from now on (`size` = 1) it is not known whether
     /// `memory` of `device` is right; with `size` = 0 it is known again.
@@ -255,6 +256,10 @@ pub mod flags {
     pub const DISPATCH: u16 = 1 << 5;
     /// The chip's unique id was not known: `id` is only the logical number.
     pub const CHIP_ID_UNKNOWN: u16 = 1 << 6;
+    /// The number of the [`tag`](crate::tag) that the thread had; 0 is none.
+    pub const TAG: u16 = 0xFF00;
+    /// Where it begins.
+    pub const TAG_SHIFT: u32 = 8;
 }
 
 impl Event {

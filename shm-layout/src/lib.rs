@@ -10,6 +10,7 @@
 //! | [`segment`] | creating, opening and mapping these files safely |
 //! | [`names`] | what they are called |
 //! | [`control`] | what may be asked of the aggregator |
+//! | [`tag`] | names of phases, and the number by which an allocation carries one |
 //! | [`locks`], [`procfs`], [`leftover`] | who owns and who reads a ring; which process is which; what the dead left |
 //! | [`ticks`] | the processor's counter, for exact times |
 //! | `report` | the JSON made of a snapshot (feature `report`) |
@@ -31,5 +32,6 @@ pub mod ring;
 pub mod segment;
 pub mod seqlock;
 pub mod stats;
+pub mod tag;
 pub mod text;
 pub mod ticks;

@@ -36,7 +36,8 @@ impl World {
                 }
                 let footprint = if pick(40, 2) == 0 { 0 } else { size * 2 };
                 let global = if pick(48, 8) == 0 { flags::GLOBALLY_ALLOCATED } else { 0 };
-                Event { address: self.time * 64, size, footprint, flags: address | global, ..new(Kind::Alloc) }
+                let tag = (pick(52, 4) as u16) << flags::TAG_SHIFT;
+                Event { address: self.time * 64, size, footprint, flags: address | global | tag, ..new(Kind::Alloc) }
             }
             11..=22 => {
                 let oldest = self.claimed.live.iter().find(|event| key(event) == (device, memory as u8, id));
@@ -60,7 +61,7 @@ impl World {
             27 => new(Kind::DeviceClose),
             28 => Event { size: self.time, ..new(Kind::Capacity) },
             29 => new(Kind::ProgramResident),
-            30 => new(Kind::Tag),
+            30 => Event { address: self.time % 5, ..new(Kind::Tag) },
             _ => match pick(40, 4) {
                 0 => Event { kind: 99, ..new(Kind::Alloc) },
                 1 => Event { memory: 7, ..new(Kind::Alloc) },

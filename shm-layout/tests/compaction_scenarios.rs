@@ -5,6 +5,8 @@ mod support;
 use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::event::{Event, Kind, Memory, flags};
 use shm_layout::ring::{Compactor, Producer, Push, scratch_words};
+use shm_layout::tag::Name;
+use std::collections::BTreeMap;
 use support::compaction::World;
 use support::state::State;
 
@@ -93,6 +95,22 @@ fn what_is_freed_after_it_was_asked_for_drops_stays() {
     let left = world.left();
     assert_eq!(left.iter().map(|event| (event.id, event.kind)).collect::<Vec<_>>(), [(7, Kind::Free as u8)]);
     assert_eq!(world.section.unknown_frees.load(Relaxed), 0);
+}
+
+/// Of each number the last name, wherever it stands, and nothing of records that name no number.
+#[test]
+fn every_tag_keeps_one_name() {
+    let world = World::new(1024, false, false, false, false);
+    let name = |n: u64| Name([n + 1, 0, 0, 7]);
+    let told = |n: u64| Event { context: (n % 300) as u32, ..Event::tag(0, name(n)) };
+    assert_eq!(churn_fill(&world, &told, 1000), 1000);
+    let compactor = Compactor { section: &*world.section, table: world.rows(), slots: &world.slots };
+    let mut scratch = vec![0; scratch_words(1024)];
+    let done = compactor.compact(0, || false, &mut scratch).expect("it can be done");
+    assert_eq!((done.kept, done.freed), (255, 745));
+    let left: BTreeMap<u8, Name> = world.left().iter().filter_map(Event::told_tag).collect();
+    let last = |number: u64| if number < 100 { 900 + number } else { 600 + number };
+    assert!(left.into_iter().eq((1..=255).map(|number| (number as u8, name(last(number))))));
 }
 
 /// Of five, three were freed by records that were dropped: the release says two. Only all six together tell what is alive.

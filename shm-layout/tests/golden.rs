@@ -10,8 +10,8 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Relaxed, Release};
 use shm_layout::event::{Arch, Event, Kind, MEMORY_KINDS, Memory, flags};
 use shm_layout::ledger::{
-    self, Account, Counters, Device, ENTRIES_OFFSET, Entries, LedgerHeader, LedgerState, STATE_WORDS, ledger_bytes,
-    state_offset,
+    self, Account, Counters, Device, ENTRIES_OFFSET, Entries, LedgerHeader, LedgerState, STATE_WORDS, TAGS_OFFSET,
+    TagNames, ledger_bytes, state_offset,
 };
 use shm_layout::ring::{
     CLOCK_MONOTONIC_NS, CLOSED_CLEAN, Consumer, DropTable, ENDIAN_MARK, HEADER_BYTES, MAGIC, Producer, Push,
@@ -21,6 +21,7 @@ use shm_layout::stats::{
     self, Anomalies, Chip, Difference, Figures, Health, Line, Presence, Process, Reason, Refusal, Row, Severity,
     Snapshot, Source, State, StatsHeader, StatsView, Telemetry, UNKNOWN, stats_bytes,
 };
+use shm_layout::tag::Name;
 use shm_layout::{ring, text};
 use std::path::Path;
 use support::heap::Heap;
@@ -267,7 +268,8 @@ fn ledger_file() {
     let header = file.one::<LedgerHeader<AtomicU64>>(0);
     let entries = Entries(file.array::<Slot<AtomicU64>>(ENTRIES_OFFSET, 4));
     header.set_capacity(4);
-    entries.insert(0, &Event { stamp: 1, ..event(0) });
+    file.one::<TagNames<AtomicU64>>(TAGS_OFFSET).set(3, Name::new(b"decode \xe2\x82\xac and all that follows"));
+    entries.insert(0, &Event { stamp: 1, flags: 3 << flags::TAG_SHIFT, ..event(0) });
     entries.insert(2, &Event { stamp: 2, ..event(1) });
     entries.mark(2, true);
     let mut words = Vec::new();
@@ -291,6 +293,8 @@ fn ledger_file() {
     let words: Vec<u64> = block.iter().map(|word| word.load(Relaxed)).collect();
     assert_eq!(LedgerState::decode(&words), Some(ledger_state()));
     let entries = Entries(file.array::<Slot<AtomicU64>>(ENTRIES_OFFSET, 4));
+    let tag = file.one::<TagNames<AtomicU64>>(TAGS_OFFSET).get(entries.get(0).map_or(0, |event| event.tag_number()));
+    assert_eq!(tag.map(|name| name.text()).as_deref(), Some("decode € and all that follows"));
     let kinds = (0..4).map(|at| entries.get(at).map(|event| (event.stamp, event.kind)));
     assert!(kinds.eq([Some((1, 1)), None, Some((2, ledger::DYING)), None]));
 }

@@ -10,7 +10,9 @@ use core::mem::offset_of;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::event::{EVENT_BYTES, Event, Kind, MAX_DEVICE, MEMORY_KINDS, Memory, flags};
-use shm_layout::ledger::{self, Account, Counters, Device, ENTRIES_OFFSET, LedgerHeader, STATE_WORDS, state_offset};
+use shm_layout::ledger::{
+    self, Account, Counters, Device, ENTRIES_OFFSET, LedgerHeader, STATE_WORDS, TAGS_OFFSET, state_offset,
+};
 use shm_layout::ring::{
     self, DROP_DEVICES, DropCell, DropTable, FIRST_SECTION_OFFSET, HEADER_BYTES, RECORDS_OFFSET, RingHeader, SECTIONS,
     Section, VanishedCell, VanishedTable,
@@ -21,6 +23,7 @@ use shm_layout::stats::{
     MAX_PROCESSES, MAX_REFUSALS, MAX_ROWS, Process, Reason, Refusal, Row, Snapshot, StatsHeader, StatsView, Telemetry,
     stats_bytes,
 };
+use shm_layout::tag::{self, TAGS};
 use std::fs;
 use std::path::{Path, PathBuf};
 use support::heap::Heap;
@@ -191,7 +194,11 @@ fn events(out: &mut String) {
         (flags::CHIP_ID_UNKNOWN, "CHIP_ID_UNKNOWN"),
     ];
     let bits = bits.map(|(bit, name)| format!("{bit:#x} {name}"));
-    writeln!(out, "Flags: {}.\n", bits.join(", ")).expect("a string");
+    let (tag, shift) = (flags::TAG, flags::TAG_SHIFT);
+    writeln!(out, "Flags: {}; {tag:#x} the number of its tag, from bit {shift} on.\n", bits.join(", "))
+        .expect("a string");
+    let tags = Source::new("tag.rs");
+    writeln!(out, "### Tags\n\n```text\n{}```\n\n{}", tags.diagram(), tags.from("An allocation")).expect("a string");
     writeln!(
         out,
         "Logical device numbers end at {MAX_DEVICE}. Memory kinds have {MEMORY_KINDS} rows in every table.\n"
@@ -280,8 +287,9 @@ fn ledgers(out: &mut String) {
     .write("`Account`", out);
     writeln!(
         out,
-        "State blocks lie at {} and {}, {STATE_WORDS} words each: at most {} devices and {} accounts. Entries start at \
+        "Names of tags lie at {TAGS_OFFSET}: {TAGS} of {} bytes, by number, cleaned and NUL-padded; all zero is none. State blocks lie at {} and {}, {STATE_WORDS} words each: at most {} devices and {} accounts. Entries start at \
          {ENTRIES_OFFSET}; one that is to be removed has `kind` {:#x}.\n",
+        tag::NAME_BYTES,
         state_offset(0),
         state_offset(1),
         ledger::MAX_DEVICES,

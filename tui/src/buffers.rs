@@ -27,6 +27,8 @@ pub struct Query {
     pub devices: Selection,
     /// Of these memory kinds only; none = every one.
     pub memories: Vec<Memory>,
+    /// Of these phases only; none = every one, and what is of none.
+    pub tags: Vec<String>,
     /// Sorted by the first, among equals by the second; none = by size.
     pub order: Vec<Order>,
     /// At most so many.
@@ -71,12 +73,14 @@ impl Query {
     fn matches(&self, allocation: &Allocation) -> bool {
         self.devices.has(allocation.event.device, allocation.chip_id)
             && (self.memories.is_empty() || self.memories.contains(&allocation.memory))
+            && (self.tags.is_empty() || allocation.tag().is_some_and(|tag| self.tags.iter().any(|asked| asked == tag)))
     }
 }
 
 /// The list as a table, one allocation a line.
 pub fn table(buffers: &[Buffer], now_ns: u64, columns: Option<usize>) -> String {
-    let mut table = Table::new(&[
+    let tagged = buffers.iter().any(|buffer| buffer.allocation.tag().is_some());
+    let mut columns_shown = vec![
         ("PID", Align::Right),
         ("NAME", Align::Left),
         ("DEVICE", Align::Right),
@@ -88,14 +92,16 @@ pub fn table(buffers: &[Buffer], now_ns: u64, columns: Option<usize>) -> String 
         ("AGE", Align::Right),
         ("ID", Align::Right),
         ("CONTEXT", Align::Right),
-        ("FLAGS", Align::Left),
-    ]);
+    ];
+    columns_shown.extend(tagged.then_some(("TAG", Align::Left)));
+    columns_shown.push(("FLAGS", Align::Left));
+    let mut table = Table::new(&columns_shown);
     for Buffer { pid, process_name, allocation } in buffers {
         let event = &allocation.event;
         let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());
         let context = if event.context == 0 { "-".to_owned() } else { event.context.to_string() };
         let name = if process_name.is_empty() { "?" } else { process_name };
-        table.push(vec![
+        let mut row = vec![
             pid.to_string(),
             name.to_owned(),
             event.device.to_string(),
@@ -107,8 +113,10 @@ pub fn table(buffers: &[Buffer], now_ns: u64, columns: Option<usize>) -> String 
             units::age(allocation.age_ns(now_ns)),
             event.id.to_string(),
             context,
-            flag_names(allocation).join(","),
-        ]);
+        ];
+        row.extend(tagged.then(|| allocation.tag().unwrap_or("-").to_owned()));
+        row.push(flag_names(allocation).join(","));
+        table.push(row);
     }
     let mut text = table.lines(columns).join("\n");
     text.push('\n');
@@ -149,6 +157,7 @@ struct BufferReport<'a> {
     footprint_bytes: u64,
     age_seconds: f64,
     context: Option<u32>,
+    tag: Option<&'a str>,
     thread: Option<u32>,
     system: bool,
     globally_allocated: bool,
@@ -176,6 +185,7 @@ pub fn json(buffers: &[Buffer], omitted: usize, now_ns: u64) -> serde_json::Resu
             footprint_bytes: event.taken(),
             age_seconds: allocation.age_ns(now_ns) as f64 / 1e9,
             context: Some(event.context).filter(|n| *n != 0),
+            tag: allocation.tag(),
             thread: Some(event.thread).filter(|n| *n != 0),
             system: allocation.has(flags::SYSTEM),
             globally_allocated: allocation.has(flags::GLOBALLY_ALLOCATED),
@@ -234,12 +244,36 @@ mod tests {
         assert_eq!((&rows[2]["size_bytes"], &rows[2]["footprint_bytes"]), (&100.into(), &164.into()));
         assert!(rows[0]["chip_id"].is_null() && rows[1]["size_bytes"].is_null());
         assert_eq!((&rows[1]["system"], &rows[0]["system"]), (&true.into(), &false.into()));
-        for key in ["pid", "process_name", "device", "memory", "id", "address", "context", "thread"] {
+        for key in ["pid", "process_name", "device", "memory", "id", "address", "context", "tag", "thread"] {
             assert!(rows[0].get(key).is_some(), "{key}");
         }
 
         let text = table(&all, 60_000_000_050, None);
         assert_eq!(text.lines().count(), 5);
         assert!(text.lines().nth(2).unwrap().ends_with("system,size-unknown"), "{text}");
+        assert!(!text.contains("TAG"), "nothing is tagged: {text}");
+    }
+
+    #[test]
+    fn phases_are_shown_and_chosen() {
+        let tagged =
+            |id, number: u16| Event { flags: number << flags::TAG_SHIFT, ..alloc(id, 0, Memory::Dram, 64, 10) };
+        let written = fixture::write("phases", &[tagged(1, 0), tagged(2, 1), tagged(3, 2), tagged(4, 1)]);
+        written.name_tag(1, b"model load");
+        written.name_tag(2, b"decode");
+        let (ledgers, _) = ledger::ledgers(&written.prefix, &[nix::unistd::geteuid().as_raw()]);
+        let of = |tags: &[&str]| Query { tags: tags.iter().map(|tag| (*tag).to_owned()).collect(), ..Query::default() };
+        assert_eq!(ids(&of(&["model load"]), &ledgers), [2, 4]);
+        assert_eq!(ids(&of(&["decode", "model load"]), &ledgers), [2, 3, 4]);
+        assert_eq!(ids(&of(&["decod"]), &ledgers), [0; 0]);
+        let (all, _) = of(&[]).answer(&ledgers);
+        let json: serde_json::Value = serde_json::from_str(&json(&all, 0, 60).unwrap()).unwrap();
+        let tags: Vec<_> = json["buffers"].as_array().unwrap().iter().map(|row| row["tag"].as_str()).collect();
+        assert_eq!(tags, [None, Some("model load"), Some("decode"), Some("model load")]);
+        let text = table(&all, 60, None);
+        assert!(
+            text.lines().next().unwrap().contains("TAG") && text.lines().nth(3).unwrap().contains("decode"),
+            "{text}"
+        );
     }
 }

@@ -3,12 +3,15 @@
 use aggregator::sigbus::Guarded;
 use shm_layout::event::{Event, Memory, flags};
 use shm_layout::ledger::{
-    DYING, ENTRIES_OFFSET, Entries, Identity, IdentityError, LedgerHeader, LedgerState, STATE_WORDS, state_offset,
+    DYING, ENTRIES_OFFSET, Entries, Identity, IdentityError, LedgerHeader, LedgerState, STATE_WORDS, TAGS_OFFSET,
+    TagNames, state_offset,
 };
 use shm_layout::names::{DIRECTORY, Prefix, ProcessFile, Role};
 use shm_layout::procfs;
 use shm_layout::ring::Slot;
 use shm_layout::segment::{Access, Expect, Mapping, SegmentError, open};
+use shm_layout::tag::{Name, TAGS};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -51,7 +54,7 @@ pub enum LedgerError {
 }
 
 /// One live allocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allocation {
     /// The record that announced it.
     pub event: Event,
@@ -59,6 +62,7 @@ pub struct Allocation {
     pub memory: Memory,
     /// Unique id of the chip; `None` when the process never told it.
     pub chip_id: Option<u64>,
+    tag: Option<Arc<str>>,
 }
 
 impl Allocation {
@@ -70,6 +74,11 @@ impl Allocation {
     /// Since it was allocated, ns.
     pub const fn age_ns(&self, now_ns: u64) -> u64 {
         now_ns.saturating_sub(self.event.time)
+    }
+
+    /// The phase that its process was in, by the name that it gave it; `#7` where number 7 has no name (its record was dropped).
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
     }
 
     /// Bytes asked for; `None` when the source did not know.
@@ -133,10 +142,20 @@ impl Ledger {
         let Some(slots) = mapping.array::<Slot<AtomicU64>>(ENTRIES_OFFSET, count) else { return Vec::new() };
         let entries = Entries(slots);
         let live = (0..count).filter_map(|at| entries.get(at)).filter(|event| event.kind != DYING);
+        let table = mapping.one::<TagNames<AtomicU64>>(TAGS_OFFSET);
+        let mut names: [Option<Arc<str>>; TAGS] = [const { None }; TAGS];
         live.filter_map(|event| {
             let device = devices.iter().find(|device| device.device == event.device);
             let chip_id = device.filter(|device| device.id_is_logical == 0).map(|device| device.chip_id);
-            Some(Allocation { event, memory: Memory::from_u8(event.memory)?, chip_id })
+            let number = event.tag_number();
+            // After the entry: a name is there before what is told under it.
+            let tag = (number != 0).then(|| {
+                let name = || table.and_then(|table| table.get(number)).as_ref().map(Name::text);
+                names[usize::from(number)]
+                    .get_or_insert_with(|| name().unwrap_or_else(|| format!("#{number}")).into())
+                    .clone()
+            });
+            Some(Allocation { event, memory: Memory::from_u8(event.memory)?, chip_id, tag })
         })
         .collect()
     }
@@ -258,6 +277,11 @@ pub mod fixture {
             Entries(slots).mark(entry + 1, true);
         }
 
+        /// Gives a tag its name.
+        pub fn name_tag(&self, number: u8, name: &[u8]) {
+            self.created.mapping.one::<TagNames<AtomicU64>>(TAGS_OFFSET).unwrap().set(number, Name::new(name));
+        }
+
         /// Claims more entries than the file has.
         pub fn claim_entries(&self, entries: usize) {
             self.created.mapping.one::<LedgerHeader<AtomicU64>>(0).unwrap().set_capacity(entries);
@@ -294,6 +318,20 @@ mod tests {
         assert!(!ledgers[0].process_name().is_empty());
         written.claim_entries(usize::MAX >> 1);
         assert_eq!(ledgers[0].allocations().len(), 2, "a lie about the number of entries stays inside the file");
+    }
+
+    #[test]
+    fn names_tags_and_shows_no_escape() {
+        let tagged =
+            |id, number: u16| Event { flags: number << flags::TAG_SHIFT, ..alloc(id, 0, Memory::Dram, 64, 10) };
+        let events = [tagged(1, 0), tagged(2, 1), tagged(3, 255), tagged(4, 7)];
+        let written = fixture::write("tags", &events);
+        written.name_tag(1, b"decode");
+        written.name_tag(255, b"\x1b[31mred\xff");
+        let (ledgers, _) = ledgers(&written.prefix, &me());
+        let tags: Vec<_> = ledgers[0].allocations().iter().map(|a| a.tag().map(str::to_owned)).collect();
+        let shown = [None, Some("decode"), Some("?[31mred\u{fffd}"), Some("#7")];
+        assert_eq!(tags, shown.map(|tag| tag.map(str::to_owned)));
     }
 
     #[test]

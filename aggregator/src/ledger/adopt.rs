@@ -4,12 +4,14 @@
 //! process's rows and for nothing else. Everything is copied first, and the copy checked; it then goes into a file of root's own.
 
 use super::file::File;
+use super::tags::Tags;
 use crate::sigbus::Guarded;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::event::{Event, Kind, MAX_DEVICE, Memory, flags};
 use shm_layout::ledger::{
-    DYING, ENTRIES_OFFSET, Entries, Identity, LedgerHeader, LedgerState, STATE_WORDS, ledger_bytes, state_offset,
+    DYING, ENTRIES_OFFSET, Entries, Identity, LedgerHeader, LedgerState, STATE_WORDS, TAGS_OFFSET, TagNames,
+    ledger_bytes, state_offset,
 };
 use shm_layout::ring::Slot;
 use shm_layout::segment::{self, Access, Expect};
@@ -29,6 +31,8 @@ pub struct Adopted {
     pub state: LedgerState,
     /// Every ring record before this one is in it.
     pub applied: u64,
+    /// Names of tags.
+    pub tags: Tags,
 }
 
 impl Adopted {
@@ -54,6 +58,8 @@ impl Adopted {
         let words = opened.mapping.array::<AtomicU64>(state_offset(block), STATE_WORDS)?;
         // Relaxed: a copy of what somebody claims.
         let words: Vec<u64> = words.iter().map(|word| word.load(Relaxed)).collect();
+        let names = opened.mapping.one::<TagNames<AtomicU64>>(TAGS_OFFSET)?;
+        let tags = Tags::of(names);
         let slots = opened.mapping.array::<Slot<AtomicU64>>(ENTRIES_OFFSET, header.capacity().min(MOST_ENTRIES))?;
         let copies = (0..slots.len()).filter_map(|at| Entries(slots).get(at));
         // As `Ledger::recover` does it.
@@ -63,7 +69,7 @@ impl Adopted {
         if opened.faulted() || !entries.iter().all(is_possible) || !sums_are_possible(&entries) {
             return None;
         }
-        Some(Self { entries, state: within_bounds(state), applied })
+        Some(Self { entries, state: within_bounds(state), applied, tags })
     }
 
     /// Writes it into a new file. `None` if there is no room for all of it.
@@ -74,6 +80,7 @@ impl Adopted {
         for (at, entry) in self.entries.iter().enumerate() {
             Entries(file.slots()).insert(at, entry);
         }
+        self.tags.fill(file.tags());
         Some(())
     }
 }

@@ -5,11 +5,14 @@ use super::hash::{Keyed, Mark};
 use super::index::{Index, Place};
 use super::links::{NONE, Twins};
 use super::processor::prefetch;
+use super::tags::Tags;
 use super::{Key, Slots};
 use crate::sigbus::Fault;
+use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::event::{Event, Kind, Memory};
-use shm_layout::ledger::{DYING, Entries};
+use shm_layout::ledger::{DYING, Entries, TagNames};
+use shm_layout::tag::Name;
 
 /// In a value of the index: the entry has twins; the rest is its number.
 const TWINS: u32 = 1 << 31;
@@ -54,6 +57,7 @@ pub struct Held {
     live: usize,
     /// Allocations that were looked at ahead and are to come.
     awaited: usize,
+    pub tags: Tags,
     /// By stamp.
     ahead: Box<[Ahead; AHEAD]>,
 }
@@ -63,6 +67,7 @@ pub struct Held {
 pub struct Batch<'a> {
     slots: &'a Slots,
     held: &'a mut Held,
+    tags: &'a TagNames<AtomicU64>,
     /// The file lost pages: nothing more is entered, and nothing found. Asked right after each access that may be the first to
     /// notice, so that no record is half in the list and half in the sums.
     fault: Fault,
@@ -81,6 +86,7 @@ impl Default for Held {
             dying: Vec::new(),
             live: 0,
             awaited: 0,
+            tags: Tags::default(),
             ahead: Box::new([Ahead { stamp: u64::MAX, mark: Mark::NONE, place: Place::NONE }; AHEAD]),
         }
     }
@@ -212,9 +218,14 @@ impl Held {
 
 impl<'a> Batch<'a> {
     /// Begins.
-    pub fn new(slots: &'a Slots, held: &'a mut Held, fault: Fault) -> Self {
+    pub fn new(slots: &'a Slots, tags: &'a TagNames<AtomicU64>, held: &'a mut Held, fault: Fault) -> Self {
         held.awaited = 0;
-        Self { slots, held, fault }
+        Self { slots, held, tags, fault }
+    }
+
+    /// Gives a tag its name.
+    pub fn name_tag(&mut self, number: u8, name: Name) {
+        self.held.tags.name(self.tags, number, name);
     }
 
     /// Looks at a record that will be applied soon: asks for the lines of the index.

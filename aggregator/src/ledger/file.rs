@@ -4,7 +4,8 @@ use crate::sigbus::{Fault, Guard};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::ledger::{
-    ENTRIES_OFFSET, Identity, IdentityError, LedgerHeader, LedgerState, STATE_WORDS, ledger_bytes, state_offset,
+    ENTRIES_OFFSET, Identity, IdentityError, LedgerHeader, LedgerState, STATE_WORDS, TAGS_OFFSET, TagNames,
+    ledger_bytes, state_offset,
 };
 use shm_layout::ring::Slot;
 use shm_layout::segment::{self, Access, Expect, Mapping, SegmentError, remove_if_same};
@@ -161,6 +162,11 @@ impl File {
     pub fn slots(&self) -> &[Slot<AtomicU64>] {
         let slots = self.mapping.array::<Slot<AtomicU64>>(ENTRIES_OFFSET, self.capacity);
         slots.unwrap_or_else(|| unreachable!("checked when the ledger was opened or grown"))
+    }
+
+    /// The names of the process's tags.
+    pub fn tags(&self) -> &TagNames<AtomicU64> {
+        self.mapping.one(TAGS_OFFSET).unwrap_or_else(|| unreachable!("checked when the ledger was opened"))
     }
 
     /// Entries in the file.

@@ -6,6 +6,7 @@ pub mod dice;
 pub mod past;
 pub mod published;
 pub mod small_shm;
+pub mod tags;
 
 use shm_layout::event::{Event, Kind, Memory};
 use shm_layout::names::{DIRECTORY, Prefix};
@@ -242,6 +243,14 @@ pub fn play_if_asked() {
                     assert_eq!(unsafe { libc::dup2(std::os::fd::AsRawFd::as_raw_fd(&own), *fd) }, *fd);
                 }
                 fds.len().to_string()
+            }
+            "push" => {
+                producer::tag::push(&line["push ".len()..]);
+                String::new()
+            }
+            "pop" => {
+                producer::tag::pop();
+                String::new()
             }
             "ring" => producer::process::ring_name().unwrap_or("none").to_owned(),
             "close" => {

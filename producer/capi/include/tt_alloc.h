@@ -202,6 +202,17 @@ void tt_alloc_kernel_load(uint32_t device, uint64_t size, uint64_t kernel, uint8
 // good as any.
 void tt_alloc_kernel_unload(uint32_t device, uint64_t size, uint64_t kernel);
 
+// Until tt_alloc_tag_pop(), what this thread allocates is of the phase of this name ("model load", "decode"): tt-alloc buffers shows it.
+// The name is read before this returns; its first 32 bytes count, up to a character's end. Null or "" is no phase. Phases lie within
+// each other, 64 deep; what is allocated deeper is of the 64th. A process has at most 255 names; further ones are no phase.
+//
+// # Safety
+// `name` is null or points to bytes that end with a NUL.
+void tt_alloc_tag_push(const char *name);
+
+// The phase before the last tt_alloc_tag_push() of this thread goes on. Does nothing if there is none.
+void tt_alloc_tag_pop(void);
+
 // What the functions that name blocks by address had to leave open in this process so far. Null does nothing.
 //
 // # Safety

@@ -1,6 +1,6 @@
 //! The functions of the C API. Their documentation is the header's.
 
-use crate::guard::tell;
+use crate::guard::{note, tell};
 use crate::live::{self, Which};
 use crate::shard::OURS;
 use crate::types::{self, Block, Device, Doubts};
@@ -180,6 +180,24 @@ pub extern "C" fn tt_alloc_kernel_load(device: u32, size: u64, kernel: u64, kern
 #[unsafe(no_mangle)]
 pub extern "C" fn tt_alloc_kernel_unload(device: u32, size: u64, kernel: u64) {
     freed(device, types::TT_ALLOC_KERNEL, kernel, size);
+}
+
+/// Until tt_alloc_tag_pop(), what this thread allocates is of the phase of this name ("model load", "decode"): tt-alloc buffers shows it.
+/// The name is read before this returns; its first 32 bytes count, up to a character's end. Null or "" is no phase. Phases lie within
+/// each other, 64 deep; what is allocated deeper is of the 64th. A process has at most 255 names; further ones are no phase.
+///
+/// # Safety
+/// `name` is null or points to bytes that end with a NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tt_alloc_tag_push(name: *const c_char) {
+    // SAFETY: the caller's promise.
+    note(|| unsafe { producer::tag::push_c(name) });
+}
+
+/// The phase before the last tt_alloc_tag_push() of this thread goes on. Does nothing if there is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn tt_alloc_tag_pop() {
+    note(producer::tag::pop);
 }
 
 /// What the functions that name blocks by address had to leave open in this process so far. Null does nothing.

@@ -18,6 +18,14 @@ pub(crate) fn tell(work: impl FnOnce()) {
     }
 }
 
+/// Runs `work` if this process is tracked, whoever tells its allocations.
+#[inline(always)]
+pub(crate) fn note(work: impl FnOnce()) {
+    if producer::process::enabled() {
+        let _ended = catch_unwind(AssertUnwindSafe(work));
+    }
+}
+
 /// A tt-metal that calls this library may run under the hooks, too: those tell its buffers and programs already.
 #[inline(always)]
 fn is_ours() -> bool {

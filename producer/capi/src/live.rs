@@ -12,13 +12,13 @@
 //! | a free of what is not live | nothing is told; counted |
 //! | a device is closed | what was live on it is forgotten |
 //!
-//! The order at an address is the order in the ring: both are written inside the shard. An event's thread is the one that was inside, which
-//! may be another than the one that reported.
+//! The order at an address is the order in the ring: both are written inside the shard. Who is inside may write for another thread; its
+//! thread and tag are told all the same.
 
 use crate::gate::Turn;
 use crate::shard::{self, Shard};
 use core::sync::atomic::Ordering::Relaxed;
-use producer::process;
+use producer::process::{self, Author};
 use shm_layout::event::{Event, Kind, MAX_DEVICE, Memory};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -133,8 +133,8 @@ fn event(kind: Kind, key: Key, told: Told) -> Event {
 /// What is reported by an address.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Report {
-    Alloc { key: Key, memory: Memory, size: u64, flags: u16 },
-    Free { key: Key, which: Which, size: u64 },
+    Alloc { key: Key, memory: Memory, size: u64, flags: u16, by: Author },
+    Free { key: Key, which: Which, size: u64, by: Author },
 }
 
 impl Shard {
@@ -142,22 +142,22 @@ impl Shard {
     #[inline(always)]
     fn apply(&self, report: Report) {
         match report {
-            Report::Alloc { key, memory, size, flags } => self.apply_alloc(key, memory, size, flags),
-            Report::Free { key, which, size } => self.apply_free(key, which, size),
+            Report::Alloc { key, memory, size, flags, by } => self.apply_alloc(key, memory, size, flags, by),
+            Report::Free { key, which, size, by } => self.apply_free(key, which, size, by),
         }
     }
 
-    fn apply_alloc(&self, key: Key, memory: Memory, size: u64, flags: u16) {
+    fn apply_alloc(&self, key: Key, memory: Memory, size: u64, flags: u16, by: Author) {
         let id = self.next_id(shard::number(key.device, key.address));
         let told = Told { id, size, memory, flags };
         // SAFETY: inside; the only borrow.
         let table = self.has_table().then(|| unsafe { self.table() }).flatten();
         let Some(table) = table.and_then(|table| table.has_room(key).then_some(table)) else { return process::lose() };
-        process::record(event(Kind::Alloc, key, told));
+        process::record_by(by, event(Kind::Alloc, key, told));
         table.add(key, told);
     }
 
-    fn apply_free(&self, key: Key, which: Which, size: u64) {
+    fn apply_free(&self, key: Key, which: Which, size: u64, by: Author) {
         // SAFETY: inside; the only borrow.
         let taken = unsafe { self.table() }.and_then(|table| table.take(key, which, size));
         let Some((told, ambiguous)) = taken else {
@@ -169,7 +169,7 @@ impl Shard {
             // Relaxed: a counter.
             self.ambiguous.fetch_add(1, Relaxed);
         }
-        process::record(event(Kind::Free, key, told));
+        process::record_by(by, event(Kind::Free, key, told));
     }
 }
 
@@ -194,7 +194,7 @@ pub(crate) fn allocated(device: u32, memory: Memory, address: u64, size: u64, fl
         // Told as it is, so that it is counted.
         return process::record(event(Kind::Alloc, key, Told { id: address, size, memory, flags }));
     }
-    report(key, Report::Alloc { key, memory, size, flags });
+    report(key, Report::Alloc { key, memory, size, flags, by: process::author() });
 }
 
 /// What is meant is freed. `size` chooses among several; 0: not said.
@@ -202,7 +202,7 @@ pub(crate) fn allocated(device: u32, memory: Memory, address: u64, size: u64, fl
 pub(crate) fn freed(device: u32, which: Which, address: u64, size: u64) {
     if process::ready() {
         let key = Key { device, address };
-        report(key, Report::Free { key, which, size });
+        report(key, Report::Free { key, which, size, by: process::author() });
     }
 }
 

@@ -28,6 +28,7 @@ mod programs;
 mod registry;
 mod scopes;
 pub mod symbols;
+mod tags;
 
 /// Runs after the destructors of tt-metal: they are registered when it is loaded, and those go first.
 extern "C" fn at_exit() {

@@ -74,6 +74,7 @@ workloads! {
     reopen_p150: "reopen" on "p150";
     reopen_4xp150: "reopen" on "4xp150";
     garbage_p150: "garbage" on "p150";
+    phases_p150: "phases" on "p150";
     capture_p150: "capture" on "p150";
     capture_4xp150: "capture" on "4xp150";
     left_open_p150: "left_open" on "p150";

@@ -3,21 +3,24 @@
 use crate::atomics::Word64;
 use crate::event::{EVENT_BYTES, EVENT_WORDS, Event, Kind};
 use crate::ring::{ENDIAN_MARK, Slot};
+use crate::tag::{NAME_BYTES, TAGS};
 use bytemuck::{Pod, Zeroable};
 use core::mem::offset_of;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// First word of every ledger, its version digit included.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALLED2");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALLED3");
 /// Version of this layout.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Bytes of the header proper.
 pub const HEADER_BYTES: usize = 4096;
 /// Words of one state block.
 pub const STATE_WORDS: usize = 5120;
+/// Where the state blocks start: behind the [names of tags](super::TagNames).
+pub(super) const STATES_OFFSET: usize = HEADER_BYTES + TAGS * NAME_BYTES;
 /// Where the entries start.
-pub const ENTRIES_OFFSET: usize = HEADER_BYTES + 2 * STATE_WORDS * 8;
+pub const ENTRIES_OFFSET: usize = STATES_OFFSET + 2 * STATE_WORDS * 8;
 /// `kind` of an entry that the batch in flight removes.
 pub const DYING: u8 = 0xFF;
 
@@ -29,7 +32,7 @@ const MEMORY_SHIFT: u32 = 40;
 
 /// Where state block 0 or 1 starts.
 pub const fn state_offset(block: usize) -> usize {
-    HEADER_BYTES + (block & 1) * STATE_WORDS * 8
+    STATES_OFFSET + (block & 1) * STATE_WORDS * 8
 }
 
 /// Bytes of a ledger with this many entries.
@@ -109,7 +112,7 @@ const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, commit) == COMMIT_OFFS
 const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, settled) == 264);
 const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, capacity) == 272);
 const _: () = assert!(offset_of!(LedgerHeader<AtomicU64>, gone) == 280);
-const _: () = assert!(ENTRIES_OFFSET == 86_016 && ENTRIES_OFFSET.is_multiple_of(align_of::<Slot<AtomicU64>>()));
+const _: () = assert!(ENTRIES_OFFSET == 94_208 && ENTRIES_OFFSET.is_multiple_of(align_of::<Slot<AtomicU64>>()));
 const _: () = assert!(offset_of!(Event, kind) == KIND_WORD * 8 + KIND_SHIFT as usize / 8);
 const _: () = assert!(offset_of!(Event, memory) == KIND_WORD * 8 + MEMORY_SHIFT as usize / 8);
 const _: () = assert!(offset_of!(Event, id) == ID_WORD * 8 && offset_of!(Event, device) == DEVICE_WORD * 8);

@@ -6,10 +6,12 @@
 //!      256 +------------------------------------+
 //!          | commit | settled | capacity        |
 //!     4096 +------------------------------------+
+//!          | names of 256 tags, 32 bytes each   |  by number
+//!    12288 +------------------------------------+
 //!          | state block 0                      |  devices, accounts, counters as of a commit
-//!    45056 +------------------------------------+
+//!    53248 +------------------------------------+
 //!          | state block 1                      |
-//!    86016 +------------------------------------+
+//!    94208 +------------------------------------+
 //!          | entries, 64 bytes each             |  the Alloc records of what is live
 //!          +------------------------------------+
 //! ```
@@ -19,7 +21,7 @@
 //!
 //! | step | what is stored | if killed after it, the next aggregator |
 //! |---|---|---|
-//! | 1 | new entries, in entries that were free before the batch | drops entries with stamp > applied |
+//! | 1 | new entries, in entries that were free before the batch; names of tags | drops entries with stamp > applied; writes the names again |
 //! | 2 | entries to be removed are marked [`DYING`] | clears the marks (commit = settled: not committed) |
 //! | 3 | the state block that is not in force | ignores it |
 //! | 4 | `commit` = (applied, state block) | finishes the removal of marked entries (commit ≠ settled) |
@@ -31,6 +33,7 @@ mod header;
 #[cfg(not(loom))]
 mod progress;
 mod state;
+mod tags;
 
 pub use header::{
     DYING, ENTRIES_OFFSET, Entries, HEADER_BYTES, Identity, IdentityError, LedgerHeader, MAGIC, STATE_WORDS, VERSION,
@@ -39,3 +42,4 @@ pub use header::{
 #[cfg(not(loom))]
 pub use progress::applied;
 pub use state::{Account, Counters, Device, LedgerState, MAX_ACCOUNTS, MAX_DEVICES};
+pub use tags::{TAGS_OFFSET, TagNames};

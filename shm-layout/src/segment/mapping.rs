@@ -1,6 +1,6 @@
 //! A mapped segment, reached as atomics and nothing else.
 
-use crate::ledger::LedgerHeader;
+use crate::ledger::{LedgerHeader, TagNames};
 use crate::ring::{DropTable, RingHeader, Slot, VanishedTable};
 use crate::stats::StatsHeader;
 use core::sync::atomic::AtomicU64;
@@ -30,6 +30,8 @@ unsafe impl SharedWords for VanishedTable<AtomicU64> {}
 unsafe impl SharedWords for StatsHeader<AtomicU64> {}
 // SAFETY: repr(C), atomics only; its size assertion shows that there is no padding.
 unsafe impl SharedWords for LedgerHeader<AtomicU64> {}
+// SAFETY: repr(C), atomics only; its size assertion shows that there is no padding.
+unsafe impl SharedWords for TagNames<AtomicU64> {}
 
 enum Pages {
     Created(Shmem),

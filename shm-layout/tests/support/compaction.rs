@@ -230,7 +230,7 @@ impl World {
                 [&self.reader.live, before, left, &late.live, &self.all.live].map(in_short);
             panic!("live\n read:   {read}\n before: {before}\n left:   {left}\n got:    {got}\n truth:  {truth}");
         }
-        assert_eq!(late.devices, self.all.devices);
+        assert_eq!((late.devices, late.tags), (self.all.devices.clone(), self.all.tags.clone()));
         let (mut model, mut plain) = (self.reader.clone(), State::default());
         let base = model.footprint.clone();
         model.peak.clear();

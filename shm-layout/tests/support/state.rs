@@ -3,6 +3,7 @@
 use core::sync::atomic::AtomicU64;
 use shm_layout::event::{Event, Kind, Memory};
 use shm_layout::ring::DropTable;
+use shm_layout::tag::Name;
 use std::collections::BTreeMap;
 
 /// Open, chip, resident program, capacities.
@@ -19,6 +20,7 @@ pub fn key(event: &Event) -> Key {
 pub struct State {
     pub live: Vec<Event>,
     pub devices: BTreeMap<u32, Device>,
+    pub tags: BTreeMap<u8, Name>,
     pub allocated: BTreeMap<(usize, u8), u64>,
     pub footprint: BTreeMap<(usize, u8), u64>,
     pub peak: BTreeMap<(usize, u8), u64>,
@@ -84,7 +86,8 @@ impl State {
                     device.2 = event.context;
                 }
             }
-            Kind::Tag | Kind::Doubt => {}
+            Kind::Tag => self.tags.extend(event.told_tag()),
+            Kind::Doubt => {}
         }
     }
 

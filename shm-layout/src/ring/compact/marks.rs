@@ -5,6 +5,7 @@ use super::{DEVICES, ROWS, STEPS_EACH, scratch_words};
 use crate::atomics::Word64;
 use crate::event::{Event, Kind, MAX_DEVICE, MEMORY_KINDS, Memory};
 use crate::ring::{DropTable, Slot};
+use crate::tag::TAGS;
 
 /// Running sums of one device and memory kind.
 #[repr(C)]
@@ -52,6 +53,8 @@ pub(super) struct Marks<'a, W> {
     pub(super) covered: &'a mut [u64],
     pub(super) devices: &'a mut [Device],
     pub(super) sums: &'a mut [Sums],
+    /// By number: the record that names the tag, index + 1.
+    pub(super) tags: &'a mut [u32],
     pub(super) releases: bool,
     pub(super) unknown_frees: u64,
     pub(super) steps: usize,
@@ -79,7 +82,8 @@ impl<'a, W: Word64> Marks<'a, W> {
         let (ended, rest) = rest.split_at_mut(n.div_ceil(64));
         let (covered, rest) = rest.split_at_mut(n.div_ceil(64));
         let (devices, rest) = rest.split_at_mut(DEVICES * DEVICE_WORDS / 2);
-        let (sums, _) = rest.split_at_mut(ROWS * MEMORY_KINDS * 3);
+        let (sums, rest) = rest.split_at_mut(ROWS * MEMORY_KINDS * 3);
+        let (tags, _) = rest.split_at_mut(TAGS / 2);
         Some(Self {
             slots,
             from,
@@ -95,6 +99,7 @@ impl<'a, W: Word64> Marks<'a, W> {
             covered,
             devices: bytemuck::cast_slice_mut(devices),
             sums: bytemuck::cast_slice_mut(sums),
+            tags: bytemuck::cast_slice_mut(tags),
             releases: false,
             unknown_frees: 0,
             steps: 0,
@@ -168,8 +173,15 @@ impl<'a, W: Word64> Marks<'a, W> {
                 let before = core::mem::replace(&mut self.devices[event.device as usize].resident, at as u32 + 1);
                 self.kill_noted(before);
             }
-            // Nothing is done with the one yet, and no ring that is compacted has the other.
-            Kind::Tag | Kind::Doubt => self.kill(at),
+            Kind::Tag => match event.told_tag() {
+                Some((number, _)) => {
+                    let before = core::mem::replace(&mut self.tags[usize::from(number)], at as u32 + 1);
+                    self.kill_noted(before);
+                }
+                None => self.kill(at),
+            },
+            // No ring that is compacted has one.
+            Kind::Doubt => self.kill(at),
         }
     }
 

@@ -28,6 +28,7 @@ use super::section::{Section, VanishedCell};
 use super::{Slot, published};
 use crate::atomics::Word64;
 use crate::event::{MAX_DEVICE, MEMORY_KINDS};
+use crate::tag::TAGS;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 const DEVICES: usize = MAX_DEVICE as usize + 1;
@@ -37,8 +38,8 @@ const STEPS_EACH: usize = 8;
 
 /// Words of scratch memory for a section with this many slots. They must be zero.
 pub const fn scratch_words(slots: usize) -> usize {
-    // Five arrays of u32 by record, three sets of records, the devices, the running sums.
-    slots / 2 * 5 + slots.div_ceil(64) * 3 + DEVICES * DEVICE_WORDS / 2 + ROWS * MEMORY_KINDS * 3
+    // Five arrays of u32 by record, three sets of records, the devices, the running sums, the tags.
+    slots / 2 * 5 + slots.div_ceil(64) * 3 + DEVICES * DEVICE_WORDS / 2 + ROWS * MEMORY_KINDS * 3 + TAGS / 2
 }
 
 /// What a compaction did.

@@ -3,6 +3,7 @@
 use clap::Args;
 use shm_layout::event::Memory;
 use shm_layout::names::Prefix;
+use shm_layout::tag::Name;
 use std::process::ExitCode;
 use tui::buffers::{Order, Query, json, table};
 use tui::exit::Exit;
@@ -22,6 +23,9 @@ pub struct Buffers {
     /// Only of this memory kind (DRAM, L1, L1_SMALL, TRACE, SYSTEM_MEMORY, CB, KERNEL); may be repeated
     #[arg(short, long = "memory", value_name = "KIND", value_parser = memory)]
     memories: Vec<Memory>,
+    /// Only what was allocated in this phase (tt_alloc_tag_push); may be repeated
+    #[arg(long = "tag", value_name = "NAME")]
+    tags: Vec<String>,
     /// Sort by the largest or by the oldest; the second decides among equals
     #[arg(long, value_enum, value_delimiter = ',', value_name = "ORDER", default_value = "size")]
     sort: Vec<Order>,
@@ -58,6 +62,8 @@ impl Buffers {
             pid: self.pid,
             devices: Selection(self.devices),
             memories: self.memories,
+            // As it is kept: 32 bytes, cleaned.
+            tags: self.tags.iter().map(|tag| Name::new(tag.as_bytes()).text()).collect(),
             order: self.sort,
             limit: self.limit,
         };
