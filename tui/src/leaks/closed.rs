@@ -6,6 +6,7 @@
 use super::{Class, Finding, Kind, Look, Sum};
 use crate::ledger::Allocation;
 use crate::units;
+use aggregator::bytes_text;
 use shm_layout::event::flags;
 use std::collections::BTreeMap;
 
@@ -34,7 +35,7 @@ pub fn findings(look: &Look) -> Vec<Finding> {
                 finding.text += &format!(
                     ": {} ({}) {was} allocated after the process closed that device, and {is} still there, the oldest for {age}",
                     sum.count,
-                    units::bytes(sum.bytes).trim_start(),
+                    bytes_text(sum.bytes),
                 );
                 finding.next = class.excuse().map_or_else(
                     || format!("see them: `tt-alloc buffers --pid {} --device {device}`", held.pid),

@@ -7,7 +7,7 @@
 use super::{Finding, Kind, Sum};
 use crate::amounts;
 use crate::clock::Zone;
-use crate::units;
+use aggregator::bytes_text;
 use shm_layout::stats::Line;
 use shm_layout::text;
 use std::collections::BTreeMap;
@@ -64,7 +64,7 @@ pub fn findings(lines: &[Line], pid: Option<u32>, zone: &Zone) -> Vec<Finding> {
             zone.time_of_day(one.unix_ns),
             one.buffers.count,
             if one.buffers.count == 1 { "buffer" } else { "buffers" },
-            units::bytes(one.buffers.bytes).trim_start(),
+            bytes_text(one.buffers.bytes),
         );
         finding.next = "its end gave them back; closing the device before would have, too".to_owned();
         found.push(finding);
@@ -111,8 +111,8 @@ fn grown(chain: &[&Departure]) -> Option<Finding> {
         chain.len(),
         first.buffers.count,
         last.buffers.count,
-        units::bytes(first.buffers.bytes).trim_start(),
-        units::bytes(last.buffers.bytes).trim_start(),
+        bytes_text(first.buffers.bytes),
+        bytes_text(last.buffers.bytes),
     );
     finding.next =
         "each run's end gave back what it held; watch one while it runs: `tt-alloc leaks --watch 5`".to_owned();

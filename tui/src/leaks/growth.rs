@@ -7,6 +7,7 @@ use super::{Class, Finding, Held, Kind, Look, Seen, Sum};
 use crate::buffers::group_key::{SizeClass, tag_of};
 use crate::ledger::Allocation;
 use crate::units;
+use aggregator::bytes_text;
 use shm_layout::event::Memory;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -132,8 +133,8 @@ impl Watch {
         finding.text += &format!(
             ": grew at every one of {} looks in {span}: {counts} allocations, {} to {}; {} that came before the last look are still there, the oldest for {}",
             sums.len(),
-            units::bytes(begin.bytes).trim_start(),
-            units::bytes(end.bytes).trim_start(),
+            bytes_text(begin.bytes),
+            bytes_text(end.bytes),
             stayed.len(),
             units::age(oldest),
         );

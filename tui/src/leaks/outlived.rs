@@ -8,6 +8,7 @@ use crate::buffers::group_key::SizeClass;
 use crate::clock::Zone;
 use crate::ledger::Allocation;
 use crate::units;
+use aggregator::bytes_text;
 use shm_layout::event::Memory;
 use std::collections::BTreeMap;
 
@@ -87,21 +88,24 @@ fn grown(
     for (class, all) in &by_class {
         let (settled, young): (Vec<&Allocation>, Vec<&Allocation>) =
             all.iter().copied().partition(|allocation| now.is_settled(allocation, mark_ns));
-        let others = if class.excuse().is_some() { 0 } else { told_apart };
-        let net = more.saturating_sub(others).saturating_sub(sum(&young));
+        let stay = Sum::of(settled.iter().copied());
+        // What is told apart accounts for what it holds at most; the rest is the application's, if it holds so much.
+        let net = match class.excuse() {
+            Some(_) => more.min(stay.bytes),
+            None => more.saturating_sub(told_apart).saturating_sub(sum(&young)),
+        };
         if net == 0 || settled.is_empty() {
             continue;
         }
-        let stay = Sum::of(settled.iter().copied());
         let finding = Finding::of(Kind::Outlived, held, device, memory, *class, stay);
         let (mut finding, oldest) = finding.with_oldest(settled.iter().copied(), now.monotonic_ns);
         finding.text += &format!(
             ": {} more than at the baseline of {}; {} that came since {} still there ({}), the oldest for {}: {}",
-            units::bytes(net).trim_start(),
+            bytes_text(net),
             now.told(mark_ns),
             stay.count,
             if stay.count == 1 { "is" } else { "are" },
-            units::bytes(stay.bytes).trim_start(),
+            bytes_text(stay.bytes),
             units::age(oldest),
             sizes(&settled),
         );
@@ -130,7 +134,7 @@ pub fn since(look: &Look, mark_ns: u64, now: &Now) -> Vec<Finding> {
                 stay.count,
                 now.told(mark_ns),
                 if stay.count == 1 { "is" } else { "are" },
-                units::bytes(stay.bytes).trim_start(),
+                bytes_text(stay.bytes),
                 units::age(oldest),
                 sizes(&all),
             );
