@@ -162,7 +162,7 @@ struct Listed {
 /// What a viewer finds, and that its table and its JSON are as they should be.
 fn rendered(of: Owned) -> Vec<buffers::Buffer> {
     let found = shown(of);
-    let json = buffers::json(&found, 0, 1 << 60).expect("it can always be written");
+    let json = buffers::json(&found, 0, &serde_json::Value::Array(Vec::new()), 1 << 60).expect("it can always be written");
     assert_harmless(&json);
     let listed: Listed = serde_json::from_str(&json).expect("JSON");
     assert_eq!(listed.buffers.len(), found.len());

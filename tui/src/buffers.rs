@@ -1,10 +1,16 @@
 //! The list of live allocations: chosen, sorted, as a table or as JSON.
 
+pub mod filter;
+pub mod group_key;
+pub mod groups;
+
 use crate::ledger::{Allocation, Ledger};
 use crate::selection::Selection;
 use crate::table::{Align, Table};
 use crate::units;
+use filter::Filter;
 use serde::Serialize;
+use serde_json::Value;
 use shm_layout::event::{Memory, flags};
 use shm_layout::report::{SCHEMA_VERSION, chip_id_text};
 use std::cmp::Reverse;
@@ -29,6 +35,8 @@ pub struct Query {
     pub memories: Vec<Memory>,
     /// Of these phases only; none = every one, and what is of none.
     pub tags: Vec<String>,
+    /// What they must be like.
+    pub filter: Filter,
     /// Sorted by the first, among equals by the second; none = by size.
     pub order: Vec<Order>,
     /// At most so many.
@@ -40,6 +48,10 @@ pub struct Query {
 pub struct Buffer {
     /// Process id, as the aggregator sees it.
     pub pid: u32,
+    /// Its user.
+    pub uid: u32,
+    /// Names its ledger: two processes that had the same pid are two.
+    pub nonce: u64,
     /// Its name; empty once it is gone.
     pub process_name: String,
     /// The allocation.
@@ -49,12 +61,7 @@ pub struct Buffer {
 impl Query {
     /// The allocations asked for, of these ledgers; also how many the limit left out.
     pub fn answer(&self, ledgers: &[Ledger]) -> (Vec<Buffer>, usize) {
-        let mut found = Vec::new();
-        for ledger in ledgers.iter().filter(|l| self.pid.is_none_or(|pid| pid == l.identity().pid)) {
-            let (pid, process_name) = (ledger.identity().pid, ledger.process_name());
-            let chosen = ledger.allocations().into_iter().filter(|allocation| self.matches(allocation));
-            found.extend(chosen.map(|allocation| Buffer { pid, process_name: process_name.clone(), allocation }));
-        }
+        let mut found = self.found(ledgers);
         let order: &[Order] = if self.order.is_empty() { &[Order::Size] } else { &self.order };
         found.sort_by_key(|buffer| {
             let event = &buffer.allocation.event;
@@ -70,10 +77,36 @@ impl Query {
         (found, left_out)
     }
 
-    fn matches(&self, allocation: &Allocation) -> bool {
+    /// All that are asked for, in no order.
+    pub fn found(&self, ledgers: &[Ledger]) -> Vec<Buffer> {
+        let mut found = Vec::new();
+        for ledger in ledgers.iter().filter(|ledger| self.means(ledger)) {
+            let identity = ledger.identity();
+            let (pid, uid, nonce, process_name) = (identity.pid, identity.uid, identity.nonce, ledger.process_name());
+            let chosen = ledger.allocations().into_iter().filter(|allocation| self.has(allocation));
+            found.extend(chosen.map(|allocation| Buffer {
+                pid,
+                uid,
+                nonce,
+                process_name: process_name.clone(),
+                allocation,
+            }));
+        }
+        found
+    }
+
+    /// Whether this process is meant.
+    pub fn means(&self, ledger: &Ledger) -> bool {
+        let identity = ledger.identity();
+        self.pid.is_none_or(|pid| pid == identity.pid) && self.filter.uid.is_none_or(|uid| uid == identity.uid)
+    }
+
+    /// Whether this allocation is meant, whoever has it.
+    pub fn has(&self, allocation: &Allocation) -> bool {
         self.devices.has(allocation.event.device, allocation.chip_id)
             && (self.memories.is_empty() || self.memories.contains(&allocation.memory))
             && (self.tags.is_empty() || allocation.tag().is_some_and(|tag| self.tags.iter().any(|asked| asked == tag)))
+            && self.filter.has(allocation)
     }
 }
 
@@ -96,7 +129,7 @@ pub fn table(buffers: &[Buffer], now_ns: u64, columns: Option<usize>) -> String 
     columns_shown.extend(tagged.then_some(("TAG", Align::Left)));
     columns_shown.push(("FLAGS", Align::Left));
     let mut table = Table::new(&columns_shown);
-    for Buffer { pid, process_name, allocation } in buffers {
+    for Buffer { pid, process_name, allocation, .. } in buffers {
         let event = &allocation.event;
         let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());
         let context = if event.context == 0 { "-".to_owned() } else { event.context.to_string() };
@@ -141,6 +174,8 @@ struct BuffersReport<'a> {
     buffers: Vec<BufferReport<'a>>,
     /// Left out by the limit.
     omitted: usize,
+    /// What the list does not show.
+    not_known: &'a Value,
 }
 
 #[derive(Serialize)]
@@ -165,12 +200,12 @@ struct BufferReport<'a> {
     dispatch: bool,
 }
 
-/// The list as one JSON object on one line; `omitted` is what the limit left out.
+/// The list as one JSON object on one line; `omitted` is what the limit left out, `not_known` what could not be read.
 ///
 /// # Errors
 /// When it cannot be written as JSON (it always can).
-pub fn json(buffers: &[Buffer], omitted: usize, now_ns: u64) -> serde_json::Result<String> {
-    let rows = buffers.iter().map(|Buffer { pid, process_name, allocation }| {
+pub fn json(buffers: &[Buffer], omitted: usize, not_known: &Value, now_ns: u64) -> serde_json::Result<String> {
+    let rows = buffers.iter().map(|Buffer { pid, process_name, allocation, .. }| {
         let event = &allocation.event;
         BufferReport {
             pid: *pid,
@@ -193,7 +228,7 @@ pub fn json(buffers: &[Buffer], omitted: usize, now_ns: u64) -> serde_json::Resu
             dispatch: allocation.has(flags::DISPATCH),
         }
     });
-    let report = BuffersReport { schema_version: SCHEMA_VERSION, buffers: rows.collect(), omitted };
+    let report = BuffersReport { schema_version: SCHEMA_VERSION, buffers: rows.collect(), omitted, not_known };
     serde_json::to_string(&report).map(|text| text + "\n")
 }
 
@@ -236,7 +271,8 @@ mod tests {
         assert_eq!((cut.len(), left_out), (1, 3));
 
         let (all, _) = query.answer(&ledgers);
-        let json: serde_json::Value = serde_json::from_str(&json(&all, 0, 1_000_000_050).unwrap()).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_str(&json(&all, 0, &Value::Array(Vec::new()), 1_000_000_050).unwrap()).unwrap();
         assert_eq!(json["schema_version"], 1);
         let rows = json["buffers"].as_array().unwrap();
         assert_eq!(rows.len(), 4);

@@ -43,9 +43,48 @@ impl Zone {
     }
 }
 
+/// The Unix time in ns of a moment as a person writes it: `17:30`, `17:30:05` (the last one that there was), `2026-11-21 17:30`, or with
+/// an offset (`2026-11-21T17:30:00Z`). `None`: no such moment.
+pub fn moment(text: &str, zone: &Zone, now_unix_ns: u64) -> Option<u64> {
+    let text = text.trim();
+    let now = jiff::Timestamp::from_nanosecond(now_unix_ns.into()).ok()?.to_zoned(zone.0.clone());
+    let ns = |moment: jiff::Timestamp| u64::try_from(moment.as_nanosecond()).ok();
+    if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        return ns(moment);
+    }
+    if !text.contains(':') {
+        return None;
+    }
+    if !text.contains('-') {
+        let time = text.parse::<jiff::civil::Time>().ok()?;
+        let of = |date: jiff::civil::Date| Some(date.to_datetime(time).to_zoned(zone.0.clone()).ok()?.timestamp());
+        let today = of(now.date()).filter(|moment| *moment <= now.timestamp());
+        return ns(today.or_else(|| of(now.date().yesterday().ok()?))?);
+    }
+    let when = text.parse::<jiff::civil::DateTime>().ok()?;
+    ns(when.to_zoned(zone.0.clone()).ok()?.timestamp())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_as_people_write_them() {
+        // 2023-11-14 22:13:20 UTC.
+        const NOW: u64 = 1_700_000_000_000_000_000;
+        let at = |text| moment(text, &Zone::utc(), NOW).map(|ns| ns / 1_000_000_000);
+        let seconds = NOW / 1_000_000_000;
+        assert_eq!(at("22:13:20"), Some(seconds));
+        assert_eq!(at("22:13"), Some(seconds - 20));
+        assert_eq!(at("22:14"), Some(seconds + 40 - 86_400), "still to come today: yesterday's");
+        assert_eq!(at("2023-11-14 22:13:10"), Some(seconds - 10));
+        assert_eq!(at("2023-11-14T23:13:10+01:00"), Some(seconds - 10));
+        assert_eq!(at("2023-11-14T22:13:10Z"), Some(seconds - 10));
+        for bad in ["", "10", "25:00", "yesterday", "2023-13-01 00:00", "10m"] {
+            assert_eq!(at(bad), None, "{bad:?}");
+        }
+    }
 
     #[test]
     fn time_of_day_is_eight_columns() {

@@ -132,6 +132,11 @@ impl Ledger {
         self.opened.faulted()
     }
 
+    /// Its devices and accounts, as of now.
+    pub fn state(&self) -> LedgerState {
+        state(&self.opened.mapping)
+    }
+
     /// Every allocation that is live now, in no order.
     pub fn allocations(&self) -> Vec<Allocation> {
         let mapping = &self.opened.mapping;

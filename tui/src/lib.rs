@@ -14,7 +14,10 @@
 //! | [`degraded`] | whether what is shown may be incomplete |
 //! | [`diagnosis`] | what is wrong, what that means, what to do next: for `tt-alloc doctor` |
 //! | [`units`], [`clock`], [`users`] | bytes, ages, moments and user names as text |
+//! | [`amounts`] | sizes and durations as a person writes them |
 //! | [`once`], [`table`], [`json`], [`buffers`] | one-shot output |
+//! | [`leaks`] | who leaks, with the evidence |
+//! | [`unseen`] | what lists of single allocations do not show |
 //! | [`screen`] | the dashboard: its state, and how it is drawn |
 //! | [`demo`] | a recorded workload, replayed by real producer processes |
 //! | [`terminal`] | raw mode, and the way back from it |
@@ -25,6 +28,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod amounts;
 pub mod buffers;
 pub mod clock;
 pub mod control;
@@ -34,6 +38,7 @@ pub mod diagnosis;
 pub mod embedded;
 pub mod exit;
 pub mod json;
+pub mod leaks;
 pub mod ledger;
 pub mod once;
 pub mod output;
@@ -49,4 +54,5 @@ pub mod terminal;
 pub mod top;
 pub mod totals;
 pub mod units;
+pub mod unseen;
 pub mod users;

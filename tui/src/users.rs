@@ -24,9 +24,26 @@ impl Users {
     }
 }
 
+/// The uid of a user that is named, or numbered.
+///
+/// # Errors
+/// When there is no such user.
+pub fn uid(text: &str) -> Result<u32, String> {
+    let known = || User::from_name(text).ok().flatten().map(|user| user.uid.as_raw());
+    let unknown =
+        || format!("there is no user {:?} here; a uid will do as well", shm_layout::text::clean(text.as_bytes()));
+    text.parse().ok().or_else(known).ok_or_else(unknown)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Users;
+    use super::{Users, uid};
+
+    #[test]
+    fn users_by_name_and_number() {
+        assert_eq!((uid("root"), uid("0"), uid("4123456789")), (Ok(0), Ok(0), Ok(4_123_456_789)));
+        assert!(uid("no such\u{1b}user").is_err_and(|why| !why.contains('\u{1b}')));
+    }
 
     #[test]
     fn the_unknown_keep_their_number() {

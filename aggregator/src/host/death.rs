@@ -8,6 +8,7 @@ use crate::sheet::add_anomalies;
 use crate::wake::Token;
 use shm_layout::event::Memory;
 use shm_layout::stats::Severity;
+use shm_layout::text as words;
 use std::time::{Duration, Instant};
 
 /// Of the rings whose pidfd is watched, one sweep looks at one part in this many, and at no fewer than the other.
@@ -114,6 +115,7 @@ impl Host {
         let dropped = tracked.ring.dropped().max(tracked.row().dropped_events_total);
         self.gone.dropped = self.gone.dropped.saturating_add(dropped);
         add_anomalies(&mut self.gone.anomalies, &counters.anomalies);
+        let command = words::load(&tracked.row().command_line);
         let (removed, half_moved, unread) = (tracked.end(&mut self.chips), tracked.half_moved, tracked.unread.take());
         self.graves.push_back(tracked);
         let mut text = format!("{who} {how}{}", removed_text(&removed));
@@ -129,6 +131,10 @@ impl Host {
             tracing::warn!("PID {pid} is dead, and {records} records of its ring cannot be read: {why}");
         }
         let held = removed != Removed::default();
+        if held && how != DIED && !command.is_empty() {
+            // Which script has left that? `tt-alloc leaks` compares its runs.
+            text += &format!("; command: {command}");
+        }
         let severity = if (held || lost) && how != "exited" { Severity::Warning } else { Severity::Info };
         self.lines.add(now.unix_ns, severity, pid, &text);
     }

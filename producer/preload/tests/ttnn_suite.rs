@@ -27,6 +27,8 @@ macro_rules! with_ttnn {
 
 #[path = "ttnn_suite/devices.rs"]
 mod devices;
+#[path = "ttnn_suite/leaks.rs"]
+mod leaks;
 #[path = "ttnn_suite/processes.rs"]
 mod processes;
 

@@ -7,6 +7,7 @@ mod buffers;
 mod demo;
 mod doctor;
 mod gc;
+mod leaks;
 mod reset;
 mod run;
 mod stats;
@@ -29,6 +30,7 @@ enum Command {
     Run(run::Run),
     Stats(stats::Stats),
     Buffers(buffers::Buffers),
+    Leaks(leaks::Leaks),
     Baseline(baseline::Baseline),
     Reset(reset::Reset),
     Doctor(doctor::Doctor),
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Run(command) => command.run(),
         Command::Stats(command) => command.run(),
         Command::Buffers(command) => command.run(),
+        Command::Leaks(command) => command.run(),
         Command::Baseline(command) => command.run(),
         Command::Reset(command) => command.run(),
         Command::Doctor(command) => command.run(),
