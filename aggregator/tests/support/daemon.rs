@@ -18,8 +18,14 @@ impl Daemon {
 
     /// With something that a shell does before it becomes the aggregator: what sets limits.
     pub fn start_after(ground: &Ground, before: &str) -> Self {
+        Self::start_with(ground, before, &[])
+    }
+
+    /// As [`start_after`](Self::start_after), with these arguments.
+    pub fn start_with(ground: &Ground, before: &str, arguments: &[&str]) -> Self {
         let child = Command::new("sh")
-            .args(["-c", &format!("{before} exec \"$0\""), env!("CARGO_BIN_EXE_aggregator")])
+            .args(["-c", &format!("{before} exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_aggregator")])
+            .args(arguments)
             .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
             .env("RUST_LOG", "error")
             .stdout(Stdio::null())
