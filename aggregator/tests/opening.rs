@@ -173,10 +173,14 @@ fn one_that_comes_late_finds_the_same() {
     let aggregator = automatic(&ground);
     let seen = ground.see("it", |s| of(s, pid, 0, Memory::Dram) == set(14_000, 600));
     assert_eq!(of(&seen, pid, 5, Memory::Dram), NONE);
-    // It rests now, and has rested when this is seen.
     player.alloc(5, Memory::Dram, 5, 1, 0);
-    let seen = ground.see("the last", |s| figures(s, pid, 5, Memory::Dram).blocks == 2);
+    ground.see("the last", |s| figures(s, pid, 5, Memory::Dram).blocks == 2);
+    // One who comes after it, and comes to rest after it: whose opening was seen.
+    let mut next = Player::start(&ground);
+    next.alloc(5, Memory::Dram, 1, 77, 0);
+    let seen = ground.see("the next one's rest", |s| of(s, next.pid(), 5, Memory::Dram) == set(77, 0));
     assert_eq!(of(&seen, pid, 5, Memory::Dram), NONE);
+    next.kill();
     player.kill();
     ground.see("nobody", |s| s.processes.is_empty());
     drop(aggregator);
