@@ -37,6 +37,9 @@ struct Arguments {
     /// Run an aggregator in this process, if none runs on the host
     #[arg(long)]
     embedded: bool,
+    /// With --embedded: set a baseline for each process and device once the device has been opened
+    #[arg(long, requires = "embedded")]
+    auto_baseline: bool,
     /// Draw with ASCII only
     #[arg(long)]
     ascii: bool,
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
             selection: Selection(arguments.devices),
             refresh_ms: arguments.refresh,
             embedded: arguments.embedded,
+            auto_baseline: arguments.auto_baseline,
             ascii: arguments.ascii,
             colour: arguments.color,
             strict: arguments.strict,

@@ -32,6 +32,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     for text in [
         "Bytes are what the allocator gave out (footprints).",
         "TOTAL: DRAM + TRACE + L1 + L1_SMALL + resident CBs.",
+        "SINCE: what has come of it since a baseline, without CBs.",
         "OTHER: L1_SMALL + TRACE + kernels. CB: registered.",
     ] {
         lines.push(Line::from(span(format!("  {text}"), theme.dim())));
