@@ -120,6 +120,8 @@ pub struct Dashboard {
     pub event_view: Viewport,
     /// Scrolling of charts and details.
     pub sheet: Viewport,
+    /// Scrolling of the help.
+    pub help_view: Viewport,
     /// Allocations of the process that details are of.
     pub holdings: Holdings,
     selection: Selection,
@@ -156,6 +158,7 @@ impl Dashboard {
             device_view: Viewport::default(),
             event_view: Viewport::default(),
             sheet: Viewport::default(),
+            help_view: Viewport::default(),
             holdings: Holdings::default(),
             selection,
             users: Users::default(),
@@ -331,6 +334,7 @@ impl Dashboard {
             }
             Action::Up | Action::Down | Action::PageUp | Action::PageDown | Action::First | Action::Last => {
                 match (self.view, self.focus) {
+                    _ if self.help => self.help_view.scroll(action),
                     (View::Charts | View::Detail, _) => self.sheet.scroll(action),
                     (_, Focus::Processes) => self.select(action),
                     (_, Focus::Devices) => self.device_view.scroll(action),

@@ -256,6 +256,21 @@ fn keys_go_from_view_to_view() {
 }
 
 #[test]
+fn the_help_scrolls_where_it_does_not_fit() {
+    for (width, height) in [(80, 24), (40, 10)] {
+        let mut dashboard = colourful(View::Charts);
+        dashboard.act(Action::Help);
+        let above = picture(&frame(width, height, &dashboard));
+        assert!(above.contains("quit (also Ctrl-C)") && !above.contains("OTHER:"), "{above}");
+        dashboard.act(Action::Last);
+        let below = picture(&frame(width, height, &dashboard));
+        assert!(!below.contains("quit (also Ctrl-C)") && below.contains("OTHER:"), "{below}");
+        dashboard.act(Action::Back);
+        assert_eq!((dashboard.help, dashboard.view, dashboard.sheet.offset.get()), (false, View::Charts, 0));
+    }
+}
+
+#[test]
 fn the_footer_names_the_other_views() {
     for (view, there, not) in [
         (View::Table, ["2 charts", "3 detail"], "1 table"),
