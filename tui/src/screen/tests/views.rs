@@ -256,6 +256,45 @@ fn keys_go_from_view_to_view() {
 }
 
 #[test]
+fn hostile_figures_and_words_are_drawn_as_such() {
+    let mut seen = full(2);
+    let nasty = "\u{1b}[2J\u{202e}evil\u{200b}\r\n";
+    // As another program might write them: not through `text::store`.
+    let raw = |to: &mut [u8]| {
+        let bytes = &nasty.as_bytes()[..nasty.len().min(to.len())];
+        to[..bytes.len()].copy_from_slice(bytes);
+    };
+    for fill in [0xff_u8, 0x7f, 0x80] {
+        let figures: Figures = bytemuck::cast([fill; size_of::<Figures>()]);
+        for chip in &mut seen.snapshot.chips {
+            chip.memory.fill(figures);
+            chip.telemetry = bytemuck::cast([fill; size_of::<Telemetry>()]);
+            raw(&mut chip.telemetry.card);
+            raw(&mut chip.telemetry.firmware);
+            raw(&mut chip.board);
+        }
+        for row in &mut seen.snapshot.rows {
+            row.figures = figures;
+        }
+        seen.snapshot.rows[0].chip = u32::MAX;
+        for process in &mut seen.snapshot.processes {
+            raw(&mut process.name);
+            raw(&mut process.command_line);
+            (process.start_unix_ns, process.last_event_unix_ns, process.incomplete) = (u64::MAX, u64::MAX, u32::MAX);
+        }
+        let samples = || (0..300).map(|n| u64::MAX - n % 3).collect::<Vec<u64>>();
+        seen.history.fill(std::rc::Rc::new(crate::source::History(std::array::from_fn(|_| samples()))));
+        for (width, height) in [(160, 45), (80, 24), (40, 10)] {
+            for dashboard in every_view(Theme::new(true, false), &seen) {
+                let shown = picture(&frame(width, height, &dashboard));
+                let bad = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{200b}' | '\u{202e}');
+                assert!(!shown.contains(bad), "{shown:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_help_scrolls_where_it_does_not_fit() {
     for (width, height) in [(80, 24), (40, 10)] {
         let mut dashboard = colourful(View::Charts);
