@@ -4,7 +4,7 @@ use crate::books::MOST_BYTES;
 use crate::chips::{ChipIndex, Chips};
 use shm_layout::event::{Event, Memory, flags};
 use shm_layout::ledger::Account;
-use shm_layout::stats::{Figures, incomplete};
+use shm_layout::stats::{BASELINE_AUTO, Figures, incomplete};
 
 /// One account: the persistent sums, and those that are derived from the entries.
 #[derive(Clone, Copy, Debug)]
@@ -137,7 +137,7 @@ impl Live {
         figures.freed_bytes_total = figures.freed_bytes_total.saturating_add_signed(bytes);
     }
 
-    /// What is live now is what later figures are compared with. Bytes.
+    /// What is live now is what later figures are compared with: somebody wants it so. Bytes.
     pub fn set_baseline(&mut self, unix_ns: u64) -> u64 {
         let footprint = self.footprint();
         self.account.baseline = footprint + 1;
@@ -145,10 +145,32 @@ impl Live {
         footprint
     }
 
-    /// There is nothing to compare with any more. False if there was nothing.
-    pub fn clear_baseline(&mut self) -> bool {
-        self.account.baseline_unix_ns = 0;
-        core::mem::take(&mut self.account.baseline) != 0
+    /// The same, of itself. None where nothing is live, as all that comes is the application's then; none where it is not known what is live.
+    /// `last`: that is decided for good.
+    pub fn set_baseline_automatically(&mut self, unix_ns: u64, last: bool) {
+        let bytes = if self.account.incomplete == 0 { self.footprint() } else { 0 };
+        self.account.baseline = if bytes > 0 { (bytes + 1) | BASELINE_AUTO } else { 0 };
+        self.account.baseline_unix_ns = if bytes > 0 || last { unix_ns } else { 0 };
+    }
+
+    /// Whether nobody has decided on its baseline, neither somebody nor the end of an opening.
+    pub const fn is_baseline_open(&self) -> bool {
+        self.account.baseline_unix_ns == 0
+    }
+
+    /// Whether its baseline set itself.
+    pub const fn is_baseline_automatic(&self) -> bool {
+        self.account.baseline & BASELINE_AUTO != 0
+    }
+
+    /// There is nothing to compare with any more: somebody wants it so.
+    pub fn clear_baseline(&mut self, unix_ns: u64) {
+        (self.account.baseline, self.account.baseline_unix_ns) = (0, unix_ns);
+    }
+
+    /// What it was compared with has ended.
+    pub fn end_baseline(&mut self) {
+        self.clear_baseline(0);
     }
 
     /// What is counted and has no entry goes, and the peak begins anew. Some of it may be alive, so detail stays incomplete.

@@ -5,6 +5,7 @@
 
 mod devices;
 mod lost;
+mod opening;
 mod recovered;
 mod unlisted;
 
@@ -64,6 +65,8 @@ pub struct Books {
     /// Records that are neither allocations nor frees were dropped, for good: a device's open or close may be among them, or anything
     /// that came before the ring was made. No account can be complete, those that are still to come among them.
     pub controls_lost: bool,
+    /// Baselines that set themselves.
+    pub opening: opening::Opening,
 }
 
 impl Books {
@@ -90,6 +93,7 @@ impl Books {
             }
         }
         books.look_at_residents(ledger);
+        books.count_openings();
         books
     }
 
@@ -238,7 +242,7 @@ impl Books {
 
     #[inline(always)]
     fn alloc(&mut self, event: &Event, memory: Memory, ledger: Option<&mut Batch<'_>>, chips: &mut Chips) {
-        let Some(at) = self.turn_to(event.device, memory, chips) else {
+        let Some(at) = self.turn_to(event, memory, chips) else {
             self.counters.anomalies.overflow += 1;
             return;
         };
@@ -274,17 +278,19 @@ impl Books {
 
     /// The account of a device's memory kind, the current one from now on.
     #[inline(always)]
-    fn turn_to(&mut self, device: u32, memory: Memory, chips: &mut Chips) -> Option<usize> {
+    fn turn_to(&mut self, event: &Event, memory: Memory, chips: &mut Chips) -> Option<usize> {
         match &self.current {
-            Some(current) if current.device == device && current.memory == memory => Some(current.at),
-            _ => self.make_current(device, memory, chips),
+            Some(current) if current.device == event.device && current.memory == memory => Some(current.at),
+            _ => self.make_current(event, memory, chips),
         }
     }
 
     #[inline(never)]
-    fn make_current(&mut self, device: u32, memory: Memory, chips: &mut Chips) -> Option<usize> {
+    fn make_current(&mut self, event: &Event, memory: Memory, chips: &mut Chips) -> Option<usize> {
         self.settle(chips);
-        let at = self.account(device, memory, chips)?;
+        let at = self.account(event.device, memory, chips)?;
+        // While a device is being opened, each of its events comes here: it may be the one that ends it.
+        let device = if self.is_opening_after(event) { u32::MAX } else { event.device };
         let (live, footprint) = (&self.accounts[at], self.accounts[at].footprint());
         let (allocated, freed) = (live.account.allocated, live.account.freed);
         self.current = Some(Current { device, memory, at, footprint, allocated, freed, high: footprint });
@@ -318,7 +324,7 @@ impl Books {
             return self.free_without_entry(event, memory, chips, drops);
         };
         self.remember_freed(&Key::of(event));
-        let Some(at) = self.turn_to(event.device, memory, chips) else { return };
+        let Some(at) = self.turn_to(event, memory, chips) else { return };
         let (live, taken) = (&mut self.accounts[at], entry.taken());
         live.subtract(&entry, taken);
         live.account.freed = live.account.freed.saturating_add(taken);

@@ -84,6 +84,14 @@ impl Daemon {
     /// # Errors
     /// As there.
     pub fn start_in(prefix: &Prefix, stop: BorrowedFd<'_>, root: Root) -> anyhow::Result<Self> {
+        Self::start_with(prefix, stop, root, false)
+    }
+
+    /// As [`start_in`](Self::start_in); with `auto_baseline` baselines set themselves when a device has been opened.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_with(prefix: &Prefix, stop: BorrowedFd<'_>, root: Root, auto_baseline: bool) -> anyhow::Result<Self> {
         let instance = Instance::take(prefix)?;
         let now = Now::read();
         let found = Heritage::find(prefix);
@@ -114,6 +122,7 @@ impl Daemon {
             wake.watch_control(socket).context("epoll")?;
         }
         let mut host = Host::new(prefix.clone(), Places::make());
+        host.auto_baseline = auto_baseline;
         if let Some(heritage) = heritage {
             host.inherit(&heritage, now);
         }

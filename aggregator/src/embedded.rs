@@ -29,8 +29,16 @@ pub fn start(prefix: &Prefix) -> anyhow::Result<Embedded> {
 /// # Errors
 /// As there.
 pub fn start_in(prefix: &Prefix, root: Root) -> anyhow::Result<Embedded> {
+    start_with(prefix, root, false)
+}
+
+/// As [`start_in`]; with `auto_baseline` baselines set themselves when a device has been opened.
+///
+/// # Errors
+/// As there.
+pub fn start_with(prefix: &Prefix, root: Root, auto_baseline: bool) -> anyhow::Result<Embedded> {
     let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).context("eventfd")?);
-    let daemon = Daemon::start_in(prefix, stop.as_fd(), root)?;
+    let daemon = Daemon::start_with(prefix, stop.as_fd(), root, auto_baseline)?;
     let keep = Arc::clone(&stop);
     let thread = std::thread::Builder::new()
         .name("aggregator".into())

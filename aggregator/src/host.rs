@@ -59,6 +59,10 @@ pub struct Host {
     prefix: Prefix,
     /// The aggregator's own.
     uid: u32,
+    /// Baselines are to set themselves when a device has been opened.
+    pub auto_baseline: bool,
+    /// Rings made since then were made while this aggregator ran, `CLOCK_MONOTONIC` ns.
+    began_ns: u64,
     places: Places,
     /// Resting rings' next stamps. Before `seats`: it is dropped first.
     lookout: Lookout<'static>,
@@ -100,6 +104,8 @@ impl Host {
         Self {
             prefix,
             uid: nix::unistd::geteuid().as_raw(),
+            auto_baseline: false,
+            began_ns: Now::read().monotonic_ns,
             places,
             lookout: Lookout::default(),
             look_at: 0,

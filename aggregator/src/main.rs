@@ -1,6 +1,7 @@
 //! `aggregator`: the daemon, one per host.
 
 use aggregator::legacy::DEFAULT_PATH;
+use aggregator::telemetry::Root;
 use aggregator::{Daemon, Now};
 use anyhow::Context;
 use clap::Parser;
@@ -24,6 +25,10 @@ struct Arguments {
     /// Listen for clients and viewers of the original allocation server as well.
     #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = DEFAULT_PATH, conflicts_with = "once")]
     legacy_socket: Option<PathBuf>,
+    /// Set a baseline for each process and device once the device has been opened, so that system memory is told apart from the
+    /// application's. One that was set or cleared with `tt-alloc baseline` stays as it is
+    #[arg(long)]
+    auto_baseline: bool,
 }
 
 fn main() -> ExitCode {
@@ -42,7 +47,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let prefix = Prefix::from_environment()?;
     let stop = stop_on_signals().context("signal handlers")?;
-    let daemon = Daemon::start(&prefix, stop.as_fd())?;
+    let daemon = Daemon::start_with(&prefix, stop.as_fd(), Root::from_environment(), arguments.auto_baseline)?;
     if arguments.once {
         return print_once(daemon, &prefix);
     }

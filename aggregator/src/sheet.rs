@@ -213,9 +213,7 @@ fn add_live(sum: &mut Figures, one: &Figures) {
     sum.fabric_bytes = sum.fabric_bytes.saturating_add(one.fabric_bytes);
     sum.dispatch_bytes = sum.dispatch_bytes.saturating_add(one.dispatch_bytes);
     sum.detail_incomplete |= one.detail_incomplete;
-    if let Some(baseline) = one.baseline_bytes() {
-        sum.baseline = sum.baseline.max(1).saturating_add(baseline);
-    }
+    sum.add_baseline(one);
     sum.peak_footprint_bytes = sum.peak_footprint_bytes.max(sum.footprint_bytes);
 }
 

@@ -1,12 +1,14 @@
 //! The aggregator inside this process, for hosts where none runs.
 
+use aggregator::telemetry::Root;
 use anyhow::Context;
 use shm_layout::names::Prefix;
 
-/// Runs an aggregator until it is dropped.
+/// Runs an aggregator until it is dropped; with `auto_baseline` baselines set themselves when a device has been opened.
 ///
 /// # Errors
 /// When it cannot be started; the message says why.
-pub fn start(prefix: &Prefix) -> anyhow::Result<aggregator::embedded::Embedded> {
-    aggregator::embedded::start(prefix).context("the embedded aggregator does not start")
+pub fn start(prefix: &Prefix, auto_baseline: bool) -> anyhow::Result<aggregator::embedded::Embedded> {
+    aggregator::embedded::start_with(prefix, Root::from_environment(), auto_baseline)
+        .context("the embedded aggregator does not start")
 }

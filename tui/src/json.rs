@@ -122,6 +122,7 @@ mod tests {
             "detail_complete",
             "baseline_bytes",
             "since_baseline_bytes",
+            "baseline_automatic",
         ];
         for kind in ["DRAM", "L1", "L1_SMALL", "TRACE", "SYSTEM_MEMORY", "CB", "KERNEL"] {
             has(&device["memory"][kind], &figures);

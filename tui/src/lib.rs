@@ -6,7 +6,8 @@
 //! | module | what lies there |
 //! |---|---|
 //! | [`source`] | the stats segment: found, checked, read, found again when the aggregator is replaced |
-//! | [`ledger`] | the ledgers: every live allocation of every process |
+//! | [`ledger`], [`holdings`] | the ledgers: every live allocation of every process; the largest ones of one process |
+//! | [`baseline`] | what has come since a baseline, as text |
 //! | [`totals`] | what the figures of a snapshot add up to, per process |
 //! | [`roster`] | who the processes are, as text |
 //! | [`telemetry`] | what the driver tells of a device, in few words |
@@ -29,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 pub mod amounts;
+pub mod baseline;
 pub mod buffers;
 pub mod clock;
 pub mod control;
@@ -37,6 +39,7 @@ pub mod demo;
 pub mod diagnosis;
 pub mod embedded;
 pub mod exit;
+pub mod holdings;
 pub mod json;
 pub mod leaks;
 pub mod ledger;

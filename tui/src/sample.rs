@@ -220,10 +220,10 @@ mod seen {
             (0..300u64).map(|n| bytes / 2 + bytes / 2 * (n % period) / period).collect::<Vec<u64>>()
         };
         let history = snapshot.chips.iter().map(|chip| {
-            std::rc::Rc::new(History {
-                dram: wave(chip.memory[0].footprint_bytes, 300),
-                l1: wave(chip.memory[1].footprint_bytes, 60),
-            })
+            let periods = [300, 60, 300, 300, 300, 40, 300, 300];
+            std::rc::Rc::new(History(std::array::from_fn(|memory| {
+                wave(chip.memory[memory].footprint_bytes, periods[memory])
+            })))
         });
         Observation {
             prefix: Default::default(),

@@ -6,7 +6,7 @@ pub use absence::SourceError;
 
 use crate::clock;
 use aggregator::sigbus::Guarded;
-use shm_layout::event::Memory;
+use shm_layout::event::{MEMORY_KINDS, Memory};
 use shm_layout::names::{DIRECTORY, Prefix};
 use shm_layout::procfs;
 use shm_layout::segment::{Access, Expect, Opened, open};
@@ -63,11 +63,13 @@ impl fmt::Display for Connection {
 
 /// The footprints of one chip over time, the oldest first, one sample a second.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct History {
-    /// DRAM, bytes.
-    pub dram: Vec<u64>,
-    /// L1, bytes.
-    pub l1: Vec<u64>,
+pub struct History(pub [Vec<u64>; MEMORY_KINDS]);
+
+impl History {
+    /// The samples of one memory kind, bytes.
+    pub fn of(&self, memory: Memory) -> &[u64] {
+        &self.0[memory as usize]
+    }
 }
 
 /// What was read at one poll.
@@ -181,8 +183,7 @@ impl Attached {
         if head == self.history_head && chips == self.history.len() {
             return;
         }
-        let of = |chip, memory| view.history(chip, memory as usize);
-        let history = |chip| Rc::new(History { dram: of(chip, Memory::Dram), l1: of(chip, Memory::L1) });
+        let history = |chip| Rc::new(History(std::array::from_fn(|memory| view.history(chip, memory))));
         self.history = (0..chips).map(history).collect();
         self.history_head = head;
     }

@@ -1,5 +1,6 @@
 //! The plain-text tables of one-shot output: no colour, no decoration, one fact a column.
 
+use crate::baseline;
 use crate::roster::Roster;
 use crate::selection::chip_labels;
 use crate::source::Observation;
@@ -117,7 +118,13 @@ pub fn overview(seen: &Observation, users: &Users, columns: Option<usize>) -> St
     }
     parts.push(if chips.is_empty() { vec!["no chip".to_owned()] } else { chips.lines(columns) });
 
-    let mut processes = Table::new(&[
+    let mut roster = Roster::default();
+    roster.update(&seen.snapshot.processes, users);
+    let labels = chip_labels(&seen.snapshot.chips);
+    let mut rows = totals::processes(&seen.snapshot, &roster);
+    rows.sort_by(|a, b| b.total.cmp(&a.total).then(a.pid.cmp(&b.pid)));
+    let compared = rows.iter().any(|p| p.since.is_some());
+    let mut columns_of_processes = vec![
         ("PID", Align::Right),
         ("USER", Align::Left),
         ("NAME", Align::Left),
@@ -129,16 +136,19 @@ pub fn overview(seen: &Observation, users: &Users, columns: Option<usize>) -> St
         ("OTHER", Align::Right),
         ("EVENTS", Align::Right),
         ("COMMAND", Align::Left),
-    ]);
-    let mut roster = Roster::default();
-    roster.update(&seen.snapshot.processes, users);
-    let labels = chip_labels(&seen.snapshot.chips);
-    let mut rows = totals::processes(&seen.snapshot, &roster);
-    rows.sort_by(|a, b| b.total.cmp(&a.total).then(a.pid.cmp(&b.pid)));
+    ];
+    if compared {
+        columns_of_processes.insert(5, ("SINCE", Align::Right));
+    }
+    let mut processes = Table::new(&columns_of_processes);
     for p in rows {
         let mut cells = vec![p.pid.to_string(), p.who.user.clone(), p.who.name.clone(), p.chips.list(&labels)];
         let amount = |bytes| if p.is_known() { units::bytes(bytes) } else { "?".to_owned() };
-        cells.extend([p.total, p.dram, p.l1, p.cb, p.other].map(amount));
+        cells.push(amount(p.total));
+        if compared {
+            cells.push(p.since.map_or_else(|| "-".to_owned(), units::change));
+        }
+        cells.extend([p.dram, p.l1, p.cb, p.other].map(amount));
         let events = if p.mark().is_some() { "-".to_owned() } else { p.events.to_string() };
         cells.extend([events, p.command_line()]);
         processes.push(cells);
@@ -175,9 +185,7 @@ fn chip_row(chip: &Chip, label: &str, memory: Memory, mut notes: Vec<String>) ->
         Memory::SystemMemory => notes.push("host memory".to_owned()),
         _ => {}
     }
-    if let (Some(baseline), Some(since)) = (figures.baseline_bytes(), figures.since_baseline_bytes()) {
-        notes.push(format!("{} baseline, {}", units::bytes(baseline).trim(), units::change(since)));
-    }
+    notes.extend(baseline::words(figures));
     if figures.detail_incomplete != 0 {
         notes.push("detail incomplete".to_owned());
     }

@@ -51,6 +51,8 @@ pub struct TopOptions {
     pub refresh_ms: u64,
     /// Run an aggregator in this process, if none runs on the host.
     pub embedded: bool,
+    /// In that one baselines set themselves when a device has been opened.
+    pub auto_baseline: bool,
     /// Only ASCII, whatever the terminal can.
     pub ascii: bool,
     /// When to use colours.
@@ -69,6 +71,7 @@ impl Default for TopOptions {
             selection: Selection::default(),
             refresh_ms: DEFAULT_REFRESH_MS,
             embedded: false,
+            auto_baseline: false,
             ascii: false,
             colour: Colour::Auto,
             strict: false,
@@ -85,7 +88,7 @@ pub fn run(options: TopOptions) -> anyhow::Result<ExitCode> {
     let mut source = Source::new(&options.prefix);
     // An aggregator that runs already is as good, and there is one per host.
     let embed = options.embedded && !matches!(source.poll().connection, Connection::Live);
-    let aggregator = if embed { Some(crate::embedded::start(&options.prefix)?) } else { None };
+    let aggregator = if embed { Some(crate::embedded::start(&options.prefix, options.auto_baseline)?) } else { None };
     let exit = match options.mode {
         Mode::Once(format) => {
             let patience = if embed { PATIENCE } else { Duration::ZERO };

@@ -24,6 +24,9 @@ pub struct ProcessTotals {
     pub other: u64,
     /// Device memory in use: DRAM, TRACE, L1, `L1_SMALL` and the resident CBs, bytes. Host memory is not in it.
     pub total: u64,
+    /// What has come of DRAM, TRACE, L1 and `L1_SMALL` since the baselines of its devices, bytes: all of it where a kind has none and
+    /// another has. `None`: no baseline is set on any.
+    pub since: Option<i64>,
     /// Events read from it.
     pub events: u64,
     /// Who tells of it: [`Source`] as a number. What is not tracked is in no sum.
@@ -66,6 +69,13 @@ pub fn processes(snapshot: &Snapshot, roster: &Roster) -> Vec<ProcessTotals> {
             sum.add(row.chip, row.memory, &row.figures);
         }
     }
+    if sums.iter().any(|sum| sum.compared != ChipSet::default()) {
+        for row in snapshot.rows.iter().filter(|row| COMPARED.iter().any(|memory| *memory as u32 == row.memory)) {
+            if let Some(sum) = sums.get_mut(row.process as usize).filter(|sum| sum.compared.has(row.chip as usize)) {
+                sum.compare(&row.figures);
+            }
+        }
+    }
     let known = snapshot.processes.iter().zip(roster.all()).zip(sums);
     known
         .map(|((process, who), sum)| ProcessTotals {
@@ -79,6 +89,7 @@ pub fn processes(snapshot: &Snapshot, roster: &Roster) -> Vec<ProcessTotals> {
             total: [Memory::Dram, Memory::Trace, Memory::L1, Memory::L1Small]
                 .into_iter()
                 .fold(sum.cb_resident, |total, memory| total.saturating_add(sum.of(memory))),
+            since: (sum.compared != ChipSet::default()).then_some(sum.since),
             events: process.events_total,
             source: process.source,
             running: process.state == State::Running as u32,
@@ -86,6 +97,9 @@ pub fn processes(snapshot: &Snapshot, roster: &Roster) -> Vec<ProcessTotals> {
         })
         .collect()
 }
+
+/// What is compared with a baseline: device memory that an allocator gives out.
+const COMPARED: [Memory; 4] = [Memory::Dram, Memory::Trace, Memory::L1, Memory::L1Small];
 
 /// Chips of a snapshot, by their index. Their list is made when it is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,6 +137,9 @@ struct Sums {
     by_memory: [u64; shm_layout::event::MEMORY_KINDS],
     cb_resident: u64,
     chips: ChipSet,
+    /// Those where a baseline is set.
+    compared: ChipSet,
+    since: i64,
     incomplete: bool,
 }
 
@@ -130,12 +147,20 @@ impl Sums {
     fn add(&mut self, chip: u32, memory: u32, figures: &Figures) {
         self.chips.add(chip);
         self.incomplete |= figures.detail_incomplete != 0;
+        if figures.baseline != 0 {
+            self.compared.add(chip);
+        }
         if let Some(sum) = self.by_memory.get_mut(memory as usize) {
             *sum = sum.saturating_add(figures.held_bytes().unwrap_or(0));
         }
         if memory == Memory::Cb as u32 {
             self.cb_resident = self.cb_resident.saturating_add(figures.resident_bytes);
         }
+    }
+
+    fn compare(&mut self, figures: &Figures) {
+        let all = || i64::try_from(figures.held_bytes().unwrap_or(0)).unwrap_or(i64::MAX);
+        self.since = self.since.saturating_add(figures.since_baseline_bytes().unwrap_or_else(all));
     }
 
     const fn of(&self, memory: Memory) -> u64 {
@@ -145,6 +170,7 @@ impl Sums {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
     use super::*;
     use crate::sample;
     use crate::users::Users;
@@ -175,6 +201,26 @@ mod tests {
         snapshot.rows[1].figures.footprint_bytes = u64::MAX;
         snapshot.rows[2].figures.footprint_bytes = u64::MAX;
         assert_eq!(totals(&snapshot).len(), snapshot.processes.len());
+    }
+
+    #[test]
+    fn since_a_baseline_is_all_of_what_has_none_there() {
+        let mut snapshot = sample::host(2);
+        assert!(totals(&snapshot).iter().all(|sum| sum.since.is_none()));
+        // Of its memory kinds on the first chip, DRAM has one; those of the second chip are compared with nothing.
+        let mut expected = 0;
+        for row in snapshot.rows.iter_mut().filter(|row| row.process == 0 && row.chip == 0) {
+            let memory = Memory::from_u8(row.memory as u8).unwrap();
+            if memory == Memory::Dram {
+                row.figures.baseline = 1001;
+                expected -= 1000;
+            }
+            if COMPARED.contains(&memory) {
+                expected += i64::try_from(row.figures.footprint_bytes).unwrap();
+            }
+        }
+        let sums = totals(&snapshot);
+        assert_eq!((sums[0].since, sums[1].since), (Some(expected), None));
     }
 
     #[test]

@@ -8,6 +8,9 @@ pub const BYTES_WIDTH: usize = 8;
 /// Width of [`short_bytes`].
 pub const SHORT_BYTES_WIDTH: usize = 5;
 
+/// Width that [`short_change`] has at most.
+pub const SHORT_CHANGE_WIDTH: usize = 6;
+
 /// Three significant digits in four columns, and the unit's index.
 fn scaled(bytes: u64) -> (String, usize) {
     if bytes < 1024 {
@@ -35,6 +38,12 @@ pub fn change(amount: i64) -> String {
     let sign = if amount < 0 { '-' } else { '+' };
     let words = bytes(amount.unsigned_abs());
     format!("{sign}{}", words.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// A difference in bytes with its sign, in at most six columns: `+4.30M`.
+pub fn short_change(amount: i64) -> String {
+    let sign = if amount < 0 { '-' } else { '+' };
+    format!("{sign}{}", short_bytes(amount.unsigned_abs()).trim_start())
 }
 
 /// Bytes in eight columns: `1.50 GiB`, ` 210 MiB`, ` 512   B`.
@@ -182,6 +191,7 @@ mod tests {
                 let amount = (1u64 << shift).wrapping_add_signed(delta);
                 assert_eq!(bytes(amount).len(), BYTES_WIDTH, "{amount}");
                 assert_eq!(short_bytes(amount).len(), SHORT_BYTES_WIDTH, "{amount}");
+                assert!(short_change(amount.cast_signed()).len() <= SHORT_CHANGE_WIDTH, "{amount}");
                 assert!(count(amount).len() <= 5, "{amount}");
                 assert!(age(amount).len() <= 6, "{amount}");
                 assert_eq!(percent(amount, Some(12_345)).len(), 4, "{amount}");

@@ -74,16 +74,18 @@ fn a_baseline_from_nothing_to_nothing() {
     see("the second", 4 << 20);
     let (_, said, _) = tt_alloc(&["baseline", "show"]);
     let row: Vec<&str> = said.lines().nth(1).unwrap().split_whitespace().collect();
-    assert_eq!(row, [pid.as_str(), "0", "DRAM", "3.00", "MiB", "4.00", "MiB", "+1.00", "MiB"], "{said}");
+    assert_eq!(row, [pid.as_str(), "0", "DRAM", "3.00", "MiB", "4.00", "MiB", "+1.00", "MiB", "hand"], "{said}");
     for (name, arguments) in [("tt-alloc", &["stats"][..]), ("alloc-top", &["--once"])] {
         let (_, said, _) = tool(name, arguments);
         assert!(said.contains("3.00 MiB baseline, +1.00 MiB"), "{name}: {said}");
+        let processes: Vec<&str> = said.lines().skip_while(|line| !line.contains("COMMAND")).collect();
+        assert!(processes[0].contains("SINCE") && processes[1].contains("+1.00 MiB"), "{name}: {said}");
     }
     let json: serde_json::Value = serde_json::from_str(&tt_alloc(&["stats", "--json"]).1).unwrap();
     let dram = &json["devices"][0]["memory"]["DRAM"];
     assert_eq!(
-        (dram["baseline_bytes"].as_u64(), dram["since_baseline_bytes"].as_i64()),
-        (Some(3 << 20), Some(1 << 20))
+        (dram["baseline_bytes"].as_u64(), dram["since_baseline_bytes"].as_i64(), dram["baseline_automatic"].as_bool()),
+        (Some(3 << 20), Some(1 << 20), Some(false))
     );
 
     let (code, _, wrong) = tt_alloc(&["reset"]);

@@ -29,7 +29,7 @@ impl Books {
             board_id: event.address,
             tensix_cores: u32::try_from(event.size).unwrap_or(0),
             id_is_logical: u32::from(logical),
-            open: 1,
+            open: self.opening_mark(),
             resident_program: 0,
             capacity: [UNKNOWN; MEMORY_KINDS],
             opened_ns: clock::not_after_now(event.time),
@@ -43,6 +43,7 @@ impl Books {
             self.counters.anomalies.overflow += 1;
             return;
         }
+        self.count_openings();
         let Some(chip) = self.introduce(&device, chips) else { return };
         for live in self.accounts.iter_mut().filter(|l| l.account.device == event.device && l.chip != chip) {
             let placeholder = chips.all()[live.chip].id_is_logical != 0;
@@ -88,13 +89,13 @@ impl Books {
             // None are left, unless the ledger lost them before it could tell.
             live.lose_entries();
             live.clear_unlisted(chips);
-            // What it was compared with has ended.
-            live.clear_baseline();
+            live.end_baseline();
         }
         if let Some(device) = self.devices.iter_mut().find(|d| d.device == device) {
             device.open = 0;
             device.resident_program = 0;
             device.dispatched_ns = 0;
         }
+        self.count_openings();
     }
 }

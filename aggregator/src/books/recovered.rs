@@ -5,7 +5,7 @@ use super::MOST_BYTES;
 use crate::clock;
 use shm_layout::event::{MAX_DEVICE, Memory};
 use shm_layout::ledger::{Account, Counters, Device, LedgerState};
-use shm_layout::stats::{Anomalies, UNKNOWN, incomplete};
+use shm_layout::stats::{Anomalies, BASELINE_AUTO, UNKNOWN, incomplete};
 
 /// The state with every sum at most [`MOST_BYTES`], and each device and account there once.
 pub fn believable(state: LedgerState) -> LedgerState {
@@ -44,7 +44,7 @@ pub fn believable(state: LedgerState) -> LedgerState {
                 unlisted_bytes: account.unlisted_bytes.clamp(-limit, limit),
                 unlisted_blocks: account.unlisted_blocks.clamp(-limit, limit),
                 outstanding: most(account.outstanding),
-                baseline: most(account.baseline),
+                baseline: most(account.baseline & !BASELINE_AUTO) | (account.baseline & BASELINE_AUTO),
                 incomplete: incomplete::believable(account.incomplete).into(),
                 ..account
             });

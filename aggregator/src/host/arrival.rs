@@ -130,6 +130,9 @@ impl Host {
             return;
         }
         tracked.set_gone(0);
+        tracked.books.opening.wanted = self.auto_baseline;
+        tracked.books.opening.from_the_start =
+            !continued && tracked.ring.identity.created_monotonic_ns >= self.began_ns;
         let known =
             if continued { self.succession.meet(&file, &tracked.books.accounts, &mut self.chips) } else { None };
         tracked.last_event_unix_ns = known.unwrap_or(0);

@@ -77,7 +77,7 @@ impl Host {
                 done.bytes = done.bytes.saturating_add(match request.action {
                     Action::SetBaseline => live.set_baseline(now.unix_ns),
                     Action::ClearBaseline => {
-                        live.clear_baseline();
+                        live.clear_baseline(now.unix_ns);
                         0
                     }
                     Action::Reset => live.reset(&mut self.chips),

@@ -55,14 +55,21 @@ impl Host {
         }
     }
 
-    fn rest(&mut self, seat: usize) {
+    fn rest(&mut self, seat: usize, now: Now) {
         let Some((tracked, state)) = self.seats.get(seat) else { return };
+        let changed = tracked.books.rest(now.unix_ns);
+        if changed {
+            tracked.keep();
+        }
         state.resting = true;
         // With no word to copy, its producer looks at its own clock, which is as right and costs only the rare event.
         tracked.ring.set_clock(0);
         // SAFETY: `finish` leaves the lookout before the ring goes to its grave, and the lookout is dropped before the seats.
         let (word, awaited) = unsafe { tracked.awaited() };
         self.lookout.watch(seat, word, awaited);
+        if changed {
+            self.note_change(seat);
+        }
     }
 
     /// Reads what is there, in turns, for a bounded time. Records read.
@@ -101,7 +108,7 @@ impl Host {
                 }
                 match last {
                     BATCH => self.turns.again(uid, seat),
-                    0 if still && !news => self.rest(seat),
+                    0 if still && !news => self.rest(seat, now),
                     _ => self.turns.served(uid, seat),
                 }
             }

@@ -70,6 +70,13 @@ impl Daemon {
         Self::start_by(ground, command(ground, &["sh", "-c", &format!("{before} exec \"$0\"")]))
     }
 
+    /// With these arguments.
+    pub fn start_with(ground: &Ground, arguments: &[&str]) -> Self {
+        let mut command = command(ground, &[]);
+        command.args(arguments);
+        Self::start_by(ground, command)
+    }
+
     /// By a command whose process becomes the aggregator: by its pid it is known in its segment.
     pub fn start_by(ground: &Ground, command: Command) -> Self {
         let mut daemon = Self::spawn_by(command);

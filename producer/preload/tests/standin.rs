@@ -115,6 +115,30 @@ fn buffers_that_the_system_never_frees_do_not_add_up() {
 }
 
 #[test]
+fn what_is_there_when_a_device_is_open_is_the_baseline() {
+    let session = &mut session("standin_baseline");
+    session.start_aggregator_with(&["--auto-baseline"]);
+    let mut job = Worker::start(session);
+    let compared = |stats: &Value, memory: &str| {
+        let figures = &stats["devices"][0]["memory"][memory];
+        let (was, since) = (figures["baseline_bytes"].as_u64(), figures["since_baseline_bytes"].as_i64());
+        (was, since, figures["baseline_automatic"].as_bool())
+    };
+    job.tell("open");
+    session.see("the system's", |stats| {
+        compared(stats, "DRAM") == (Some(SYSTEM_BUFFERS), Some(0), Some(true))
+            && compared(stats, "KERNEL") == (Some(FABRIC + DISPATCH), Some(0), Some(true))
+    });
+    job.tell("load 62 100000 1");
+    session.see("the application's", |stats| {
+        compared(stats, "DRAM") == (Some(SYSTEM_BUFFERS), Some(0), Some(true))
+            && compared(stats, "KERNEL") == (Some(FABRIC + DISPATCH), Some(6_200_000), Some(true))
+    });
+    job.finish();
+    session.wait_until_nothing_is_held();
+}
+
+#[test]
 fn doctor_says_what_a_library_lacks() {
     let session = &mut session("standin_doctor");
     let package = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("package-{}", std::process::id()));

@@ -53,7 +53,7 @@ pub struct Device {
     pub tensix_cores: u32,
     /// 1: `chip_id` is only the logical number.
     pub id_is_logical: u32,
-    /// 1 while it is open.
+    /// Not 0 while it is open: 1, or 3 while a baseline is to be set at the end of its opening.
     pub open: u32,
     /// The program last dispatched to it; 0 none.
     pub resident_program: u32,
@@ -103,9 +103,9 @@ pub struct Account {
     pub drops_seen: [u64; 4],
     /// Not 0 once detail was lost: why, as bits of [`incomplete`](mod@crate::stats::incomplete).
     pub incomplete: u64,
-    /// Footprint when the baseline was set, plus one; 0: none is set.
+    /// Footprint when the baseline was set, plus one, and `BASELINE_AUTO` (the highest bit) where it set itself; 0: none is set.
     pub baseline: u64,
-    /// When that was, Unix time in ns.
+    /// When that was, Unix time in ns; without a baseline: when it was decided that there is none, 0 if it was not.
     pub baseline_unix_ns: u64,
 }
 

@@ -206,6 +206,7 @@ impl Serialize for MemoryFigures<'_> {
         }
         map.serialize_entry("baseline_bytes", &f.baseline_bytes())?;
         map.serialize_entry("since_baseline_bytes", &f.since_baseline_bytes())?;
+        map.serialize_entry("baseline_automatic", &f.baseline_bytes().map(|_| f.is_baseline_automatic()))?;
         match self.memory {
             Memory::Cb => {
                 map.serialize_entry("registered_bytes", &f.footprint_bytes)?;

@@ -8,6 +8,9 @@ use core::mem::offset_of;
 /// A figure that nobody told; `null` in JSON. Never a constant that merely looks likely.
 pub const UNKNOWN: u64 = u64::MAX;
 
+/// In a `baseline`: nobody asked for it, it was set at the end of the device's opening (`aggregator --auto-baseline`).
+pub const BASELINE_AUTO: u64 = 1 << 63;
+
 /// What is known of one memory kind, of a chip or of one process on a chip. All bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -34,7 +37,8 @@ pub struct Figures {
     pub dispatch_bytes: u64,
     /// 1 when records were lost, so that single allocations are missing though the totals are right.
     pub detail_incomplete: u64,
-    /// `footprint_bytes` when a baseline was set, plus one; 0: none is set. Of a chip: the sum of its processes'.
+    /// `footprint_bytes` when a baseline was set, plus one, and [`BASELINE_AUTO`] where it set itself; 0: none is set. Of a chip: the
+    /// sum of its processes', which set itself if all of them did.
     pub baseline: u64,
 }
 
@@ -76,7 +80,21 @@ impl Figures {
 
     /// `footprint_bytes` when a baseline was set, if one is.
     pub const fn baseline_bytes(&self) -> Option<u64> {
-        self.baseline.checked_sub(1)
+        (self.baseline & !BASELINE_AUTO).checked_sub(1)
+    }
+
+    /// Whether the baseline that is set set itself.
+    pub const fn is_baseline_automatic(&self) -> bool {
+        self.baseline & BASELINE_AUTO != 0
+    }
+
+    /// Adds the baseline of one process to its chip's.
+    pub fn add_baseline(&mut self, one: &Self) {
+        let Some(bytes) = one.baseline_bytes() else { return };
+        // The sum of all that there are may be more than a word less its mark holds.
+        let (before, all) = (self.baseline_bytes(), self.baseline == 0 || self.is_baseline_automatic());
+        let sum = before.unwrap_or(0).saturating_add(bytes).min(BASELINE_AUTO - 2) + 1;
+        self.baseline = if all && one.is_baseline_automatic() { sum | BASELINE_AUTO } else { sum };
     }
 
     /// What has come since a baseline was set, if one is; negative where more has gone.

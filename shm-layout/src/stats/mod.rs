@@ -25,7 +25,9 @@ mod segment;
 mod snapshot;
 mod telemetry;
 
-pub use figures::{Anomalies, Chip, Figures, Health, Line, Process, Row, Severity, Source, State, UNKNOWN};
+pub use figures::{
+    Anomalies, BASELINE_AUTO, Chip, Figures, Health, Line, Process, Row, Severity, Source, State, UNKNOWN,
+};
 pub use gone::Gone;
 pub use refusal::{Reason, Refusal};
 pub use segment::{

@@ -10,7 +10,7 @@ use tui::exit::finish;
 use tui::once::Format;
 use tui::screen::theme::Colour;
 use tui::selection::{Device, Selection};
-use tui::top::{DEFAULT_REFRESH_MS, LEAST_REFRESH_MS, Mode, TopOptions, run};
+use tui::top::{DEFAULT_REFRESH_MS, Mode, TopOptions, run};
 
 /// Who holds which bytes on which Tenstorrent chip, live.
 ///
@@ -27,16 +27,19 @@ struct Arguments {
     /// Only this device: a logical number or a chip id in hex; may be repeated
     #[arg(short, long = "device", value_name = "ID")]
     devices: Vec<Device>,
-    /// Every device (the default)
-    #[arg(short, long, conflicts_with = "devices")]
+    /// Every device (the default), whatever --device says
+    #[arg(short, long)]
     all: bool,
-    /// Milliseconds between two looks
+    /// Milliseconds between two looks, at least 50
     #[arg(short, long, value_name = "MS", default_value_t = DEFAULT_REFRESH_MS,
-          value_parser = clap::value_parser!(u64).range(LEAST_REFRESH_MS..=3_600_000))]
+          value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     refresh: u64,
     /// Run an aggregator in this process, if none runs on the host
     #[arg(long)]
     embedded: bool,
+    /// With --embedded: set a baseline for each process and device once the device has been opened
+    #[arg(long, requires = "embedded")]
+    auto_baseline: bool,
     /// Draw with ASCII only
     #[arg(long)]
     ascii: bool,
@@ -63,9 +66,10 @@ fn main() -> ExitCode {
         run(TopOptions {
             prefix,
             mode,
-            selection: Selection(arguments.devices),
+            selection: Selection(if arguments.all { Vec::new() } else { arguments.devices }),
             refresh_ms: arguments.refresh,
             embedded: arguments.embedded,
+            auto_baseline: arguments.auto_baseline,
             ascii: arguments.ascii,
             colour: arguments.color,
             strict: arguments.strict,

@@ -3,13 +3,15 @@
 use super::keys::Action;
 use super::order::SortColumn;
 use super::theme::Theme;
+use super::view::{Subject, View};
+use super::viewport::Viewport;
 use crate::clock::Zone;
+use crate::holdings::Holdings;
 use crate::roster::{ProcessKey, Roster};
 use crate::selection::{Selection, chip_labels};
 use crate::source::{Connection, Feed, History, News, Observation, Pulse, Source, SourceError};
 use crate::totals::{self, ProcessTotals};
 use crate::users::Users;
-use std::cell::Cell;
 use std::collections::HashSet;
 use std::rc::Rc;
 
@@ -42,46 +44,6 @@ pub enum Request {
     Suspend,
     /// Draw every cell again.
     Redraw,
-}
-
-/// A scrolled list: drawing tells how much of it is visible.
-#[derive(Debug, Default)]
-pub struct Viewport {
-    /// Lines visible.
-    pub lines: Cell<usize>,
-    /// Lines there are.
-    pub length: Cell<usize>,
-    /// First line shown.
-    pub offset: Cell<usize>,
-}
-
-impl Viewport {
-    /// Told while drawing: so much is there, so much of it is visible. The first line to show.
-    pub fn fit(&self, length: usize, lines: usize) -> usize {
-        self.lines.set(lines);
-        self.length.set(length);
-        self.offset.set(self.offset.get().min(length.saturating_sub(lines)));
-        self.offset.get()
-    }
-
-    /// Scrolls no further than needed for this line to be seen.
-    pub fn show(&self, line: usize) {
-        let (first, lines) = (self.offset.get(), self.lines.get().max(1));
-        self.offset.set(first.clamp((line + 1).saturating_sub(lines), line));
-    }
-
-    fn scroll(&self, action: Action) {
-        let (offset, page) = (self.offset.get(), self.lines.get().max(1));
-        let offset = match action {
-            Action::Up => offset.saturating_sub(1),
-            Action::Down => offset + 1,
-            Action::PageUp => offset.saturating_sub(page),
-            Action::PageDown => offset + page,
-            Action::First => 0,
-            _ => self.length.get(),
-        };
-        self.offset.set(offset.min(self.length.get().saturating_sub(page)));
-    }
 }
 
 /// A row of the process table.
@@ -128,6 +90,10 @@ pub struct Dashboard {
     pub paused: bool,
     /// The help lies on top.
     pub help: bool,
+    /// What is shown.
+    pub view: View,
+    /// Whom the details are of; none: of the first.
+    pub subject: Option<Subject>,
     /// Where the keys move.
     pub focus: Focus,
     /// What the processes are sorted by.
@@ -152,6 +118,12 @@ pub struct Dashboard {
     pub device_view: Viewport,
     /// Scrolling of the event lines; they are counted from the newest.
     pub event_view: Viewport,
+    /// Scrolling of charts and details.
+    pub sheet: Viewport,
+    /// Scrolling of the help.
+    pub help_view: Viewport,
+    /// Allocations of the process that details are of.
+    pub holdings: Holdings,
     selection: Selection,
     users: Users,
     roster: Roster,
@@ -171,6 +143,8 @@ impl Dashboard {
             refresh_ms,
             paused: false,
             help: false,
+            view: View::Table,
+            subject: None,
             focus: Focus::Processes,
             sort: SortColumn::Total,
             reversed: false,
@@ -183,6 +157,9 @@ impl Dashboard {
             process_view: Viewport::default(),
             device_view: Viewport::default(),
             event_view: Viewport::default(),
+            sheet: Viewport::default(),
+            help_view: Viewport::default(),
+            holdings: Holdings::default(),
             selection,
             users: Users::default(),
             roster: Roster::default(),
@@ -221,6 +198,7 @@ impl Dashboard {
             News::Feed(feed) => self.update(*feed),
             News::Same { connection, pulse } => self.stay(connection, pulse),
         }
+        self.look_at_holdings();
     }
 
     /// The figures are those of the last look; time went on.
@@ -324,7 +302,11 @@ impl Dashboard {
             Action::Redraw => return Request::Redraw,
             Action::Help => self.help = !self.help,
             Action::Back if self.help => self.help = false,
+            Action::Back if self.view != View::Table => self.turn_to(View::Table),
             Action::Back => self.selected = None,
+            Action::Show(view) => self.turn_to(view),
+            Action::Next => self.step_subject(true),
+            Action::Previous => self.step_subject(false),
             Action::NextBox => {
                 self.focus = match self.focus {
                     Focus::Processes => Focus::Events,
@@ -351,10 +333,12 @@ impl Dashboard {
                 self.refresh_ms = next.unwrap_or(self.refresh_ms);
             }
             Action::Up | Action::Down | Action::PageUp | Action::PageDown | Action::First | Action::Last => {
-                match self.focus {
-                    Focus::Processes => self.select(action),
-                    Focus::Devices => self.device_view.scroll(action),
-                    Focus::Events => self.event_view.scroll(action),
+                match (self.view, self.focus) {
+                    _ if self.help => self.help_view.scroll(action),
+                    (View::Charts | View::Detail, _) => self.sheet.scroll(action),
+                    (_, Focus::Processes) => self.select(action),
+                    (_, Focus::Devices) => self.device_view.scroll(action),
+                    (_, Focus::Events) => self.event_view.scroll(action),
                 }
             }
         }

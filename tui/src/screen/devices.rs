@@ -6,6 +6,7 @@ use super::dashboard::{Dashboard, Focus};
 use super::graph::graph;
 use super::meter::Meter;
 use super::theme::Theme;
+use crate::baseline;
 use crate::source::{History, Observation};
 use crate::table::{capacity, chip_name, used};
 use crate::telemetry;
@@ -14,7 +15,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use shm_layout::event::{Arch, Memory};
-use shm_layout::stats::Chip;
+use shm_layout::stats::{Chip, Figures};
 
 /// Columns of the names in a panel; bars and graphs start behind them.
 const LABEL: usize = 10;
@@ -22,6 +23,8 @@ const LABEL: usize = 10;
 const FIGURES_FROM: usize = 50;
 /// Width from which they also carry the peak; below, the mark on the bar must do.
 const PEAK_FROM: usize = 66;
+/// Width from which they carry the peak and what has come since the baseline.
+const BOTH_FROM: usize = 85;
 /// Width from which L1 has a graph of its own.
 const TWO_GRAPHS_FROM: usize = 56;
 
@@ -120,7 +123,8 @@ fn panel(
     let inside = frame(buffer, area, theme, dashboard.focus == Focus::Devices, title, holders);
     let inside = Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside };
     for (line, memory) in (0..inside.height).zip(kinds) {
-        put(buffer, inside, line, &memory_line(chip, *memory, usize::from(inside.width), theme));
+        let compared = kinds.iter().any(|memory| chip.memory[*memory as usize].baseline != 0);
+        put(buffer, inside, line, &memory_line(chip, *memory, usize::from(inside.width), compared, theme));
     }
     let below = Rect {
         y: inside.y + inside.height.saturating_sub(graph_lines),
@@ -133,7 +137,7 @@ fn panel(
 }
 
 /// A memory kind's name, in at most eight columns.
-const fn short_name(memory: Memory) -> &'static str {
+pub const fn short_name(memory: Memory) -> &'static str {
     match memory {
         Memory::SystemMemory => "HOST",
         other => other.name(),
@@ -150,8 +154,9 @@ fn meter(chip: &Chip, memory: Memory) -> Meter {
     Meter { used: used(memory, figures), beyond, peak, capacity: capacity(chip, memory) }
 }
 
-/// `DRAM      ██████▌···  24.1 GiB / 32.0 GiB  75%  peak 26.0 GiB`
-fn memory_line(chip: &Chip, memory: Memory, width: usize, theme: Theme) -> Line<'static> {
+/// `DRAM      ██████▌···  24.1 GiB / 32.0 GiB  75%  peak 26.0 GiB`; with `compared` what has come since the baseline stands beside the peak,
+/// in its place, or in that of the capacity, by the room that there is.
+fn memory_line(chip: &Chip, memory: Memory, width: usize, compared: bool, theme: Theme) -> Line<'static> {
     let meter = meter(chip, memory);
     let figures = &chip.memory[memory as usize];
     let mut spans = vec![span(format!("{:<LABEL$}", short_name(memory)), theme.strong())];
@@ -168,16 +173,28 @@ fn memory_line(chip: &Chip, memory: Memory, width: usize, theme: Theme) -> Line<
             span(" ", theme.text()),
             share,
         ]);
-        if width >= PEAK_FROM {
-            tail.push(span(format!("  {word} {}", units::bytes(second)), theme.dim()));
+        let peak = span(format!("  {word} {}", units::bytes(second)), theme.dim());
+        let since = baseline::short(figures).map(|text| span(format!("  {text}"), theme.text()));
+        // What is compared of CBs is what is registered: not without that figure beside it.
+        let in_its_place = since.clone().filter(|_| memory != Memory::Cb);
+        match (width, compared) {
+            (..PEAK_FROM, false) => {}
+            (..PEAK_FROM, true) => {
+                let text = short_since(memory, figures).unwrap_or_default();
+                tail.push(span(format!("  {text:>width$}", width = units::SHORT_CHANGE_WIDTH), theme.text()));
+            }
+            (_, false) => tail.push(peak),
+            (..BOTH_FROM, true) => tail.push(padded(in_its_place.unwrap_or(peak))),
+            (_, true) => tail.extend([peak, padded(since.unwrap_or_default())]),
         }
     } else {
-        tail.extend([
-            span(format!(" {}", units::short_bytes(meter.used)), theme.strong()),
-            span(format!("/{}", units::maybe_short_bytes(meter.capacity).trim_start()), theme.dim()),
-        ]);
+        tail.push(span(format!(" {}", units::short_bytes(meter.used)), theme.strong()));
+        tail.push(match short_since(memory, figures) {
+            Some(since) => span(format!(" {since}"), theme.text()),
+            None => span(format!("/{}", units::maybe_short_bytes(meter.capacity).trim_start()), theme.dim()),
+        });
         let used: usize = tail.iter().map(Span::width).sum();
-        tail.push(span(" ".repeat(12usize.saturating_sub(used)), theme.text()));
+        tail.push(span(" ".repeat((12 + usize::from(compared)).saturating_sub(used)), theme.text()));
         tail.push(share);
     }
     let used: usize = spans.iter().chain(&tail).map(Span::width).sum();
@@ -186,18 +203,30 @@ fn memory_line(chip: &Chip, memory: Memory, width: usize, theme: Theme) -> Line<
     Line::from(spans)
 }
 
+/// What has come since the baseline, where it is of the figure that stands beside it.
+fn short_since(memory: Memory, figures: &Figures) -> Option<String> {
+    if memory == Memory::Cb { None } else { baseline::short_since(figures) }
+}
+
+/// As wide as what has come since a baseline.
+fn padded(mut piece: Span<'static>) -> Span<'static> {
+    let missing = (2 + baseline::SHORT_WIDTH).saturating_sub(piece.width());
+    piece.content.to_mut().push_str(&" ".repeat(missing));
+    piece
+}
+
 /// DRAM's graph, and L1's beside it where there is room.
 fn graphs(buffer: &mut Buffer, area: Rect, seen: &Observation, history: &History, theme: Theme) {
     if area.is_empty() {
         return;
     }
     if usize::from(area.width) < TWO_GRAPHS_FROM {
-        one_graph(buffer, area, seen, "DRAM", &history.dram, false, theme);
+        one_graph(buffer, area, seen, "DRAM", history.of(Memory::Dram), false, theme);
         return;
     }
     let halves = side_by_side(area, 2, 2);
-    one_graph(buffer, halves[0], seen, "DRAM", &history.dram, false, theme);
-    one_graph(buffer, halves[1], seen, "L1", &history.l1, true, theme);
+    one_graph(buffer, halves[0], seen, "DRAM", history.of(Memory::Dram), false, theme);
+    one_graph(buffer, halves[1], seen, "L1", history.of(Memory::L1), true, theme);
 }
 
 /// What it is, what its full height stands for, and how long its width lasts; then the graph.
@@ -231,10 +260,12 @@ fn lines(buffer: &mut Buffer, places: &Arrangement, dashboard: &Dashboard, chips
     };
     let first = dashboard.device_view.fit(chips.len(), usize::from(inside.height));
     let widest = dashboard.labels.iter().map(String::len).max().unwrap_or(1);
+    let compared = chips.iter().any(|chip| kinds.iter().any(|memory| chip.memory[*memory as usize].baseline != 0));
     for (line, at) in (0..inside.height).zip(first..chips.len()) {
         let label = dashboard.labels.get(at).map_or("", String::as_str);
         let mut spans = vec![span(format!("{label:>widest$} "), theme.title())];
-        spans.extend(device_line(&chips[at], kinds, usize::from(inside.width).saturating_sub(widest + 1), theme));
+        let width = usize::from(inside.width).saturating_sub(widest + 1);
+        spans.extend(device_line(&chips[at], kinds, width, compared, theme));
         let text = Line::from(spans);
         put(buffer, inside, line, &text);
     }
@@ -249,12 +280,13 @@ fn lines(buffer: &mut Buffer, places: &Arrangement, dashboard: &Dashboard, chips
 }
 
 /// `DRAM ████▌··· 24.1G/32.0G  75%  L1 …`: as many kinds as fit with their figures.
-fn device_line(chip: &Chip, kinds: &[Memory], width: usize, theme: Theme) -> Vec<Span<'static>> {
+fn device_line(chip: &Chip, kinds: &[Memory], width: usize, compared: bool, theme: Theme) -> Vec<Span<'static>> {
     const BAR_LEAST: usize = 6;
-    // "DRAM" + blank + bar + blank + " 24.1G" + blank + " 75%"
-    const FIXED: usize = 5 + 1 + 5 + 5;
+    // "DRAM" + blank + bar + blank + " 24.1G" + blank + " 75%", and perhaps blank + "+4.30M"
+    let since_width = if compared { 1 + units::SHORT_CHANGE_WIDTH } else { 0 };
+    let fixed = 5 + 1 + 5 + since_width + 5;
     let kinds = &kinds[..kinds.len().min(3)];
-    let fitting = (1..=kinds.len()).rev().find(|n| n * (FIXED + BAR_LEAST) + (n - 1) * 2 <= width).unwrap_or(1);
+    let fitting = (1..=kinds.len()).rev().find(|n| n * (fixed + BAR_LEAST) + (n - 1) * 2 <= width).unwrap_or(1);
     let each = (width.saturating_sub((fitting - 1) * 2)) / fitting;
     let mut spans = Vec::new();
     for memory in kinds.iter().take(fitting) {
@@ -262,12 +294,14 @@ fn device_line(chip: &Chip, kinds: &[Memory], width: usize, theme: Theme) -> Vec
             spans.push(span("  ", theme.text()));
         }
         let meter = meter(chip, *memory);
-        let with_figure = each >= FIXED + BAR_LEAST - 2;
-        let bar = each.saturating_sub(if with_figure { FIXED } else { 5 + 5 });
+        let with_figure = each >= fixed + BAR_LEAST - 2;
+        let bar = each.saturating_sub(if with_figure { fixed } else { 5 + 5 });
         spans.push(span(fitted(short_name(*memory), 5, false, theme), theme.strong()));
         spans.extend(meter.spans(bar, theme));
         if with_figure {
             spans.push(span(format!(" {}", units::short_bytes(meter.used)), theme.text()));
+            let since = short_since(*memory, &chip.memory[*memory as usize]).unwrap_or_default();
+            spans.push(span(format!("{since:>since_width$}"), theme.text()));
         }
         spans.push(span(format!(" {}", units::percent(meter.used, meter.capacity)), theme.fill(meter.fill())));
     }

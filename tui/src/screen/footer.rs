@@ -9,7 +9,8 @@ use ratatui::layout::Rect;
 /// Draws it.
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     let theme = dashboard.theme;
-    let pieces = BINDINGS.iter().filter(|binding| !binding.word.is_empty()).map(|binding| {
+    let told = BINDINGS.iter().filter(|binding| !binding.word.is_empty() && binding.action.is_of(dashboard.view));
+    let pieces = told.map(|binding| {
         vec![span(format!(" {}", binding.label), theme.key()), span(format!(" {}", binding.word), theme.dim())]
     });
     let line = joined(pieces.collect(), span("  ", theme.text()), usize::from(area.width));

@@ -1,6 +1,6 @@
 //! The help: the keys, made of the one table, and what the bars mean.
 
-use super::canvas::{frame, put, span};
+use super::canvas::{frame, put, put_right, span};
 use super::dashboard::Dashboard;
 use super::keys::BINDINGS;
 use super::meter::Meter;
@@ -32,6 +32,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     for text in [
         "Bytes are what the allocator gave out (footprints).",
         "TOTAL: DRAM + TRACE + L1 + L1_SMALL + resident CBs.",
+        "SINCE: what has come of it since a baseline, without CBs.",
         "OTHER: L1_SMALL + TRACE + kernels. CB: registered.",
     ] {
         lines.push(Line::from(span(format!("  {text}"), theme.dim())));
@@ -44,7 +45,13 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     Clear.render(place, buffer);
     let title = Line::from(span(" Help ", theme.title()));
     let inside = frame(buffer, place, theme, true, title, Line::default());
-    for (at, line) in (0..inside.height).zip(&lines) {
+    let first = dashboard.help_view.fit(lines.len(), usize::from(inside.height));
+    for (at, line) in (0..inside.height).zip(lines.iter().skip(first)) {
         put(buffer, inside, at, line);
+    }
+    let below = first + usize::from(inside.height) < lines.len();
+    let marks = [(first > 0, 0), (below, inside.height.saturating_sub(1))];
+    for (_, line) in marks.into_iter().filter(|(cut, _)| *cut) {
+        put_right(buffer, inside, line, &Line::from(span(theme.glyphs.more, theme.warning())));
     }
 }

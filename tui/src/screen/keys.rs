@@ -1,5 +1,6 @@
 //! The one table of keys: what they do, the footer and the help are made of it.
 
+use super::view::View;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 /// What a key asks for.
@@ -11,6 +12,12 @@ pub enum Action {
     Help,
     /// Close what lies on top. Never leaves.
     Back,
+    /// Turn to this view.
+    Show(View),
+    /// Details of the next one.
+    Next,
+    /// Details of the one before.
+    Previous,
     /// One up.
     Up,
     /// One down.
@@ -78,6 +85,41 @@ pub const BINDINGS: &[Binding] = &[
         label: "?",
         word: "help",
         help: "this help (also h, F1)",
+    },
+    Binding {
+        keys: &[key('1')],
+        action: Action::Show(View::Table),
+        label: "1",
+        word: "table",
+        help: "devices, processes and events",
+    },
+    Binding {
+        keys: &[key('2')],
+        action: Action::Show(View::Charts),
+        label: "2",
+        word: "charts",
+        help: "charts of the last minutes, by device and memory",
+    },
+    Binding {
+        keys: &[key('3'), (PLAIN, KeyCode::Enter)],
+        action: Action::Show(View::Detail),
+        label: "3",
+        word: "detail",
+        help: "all about the selected process, or a device (also Enter)",
+    },
+    Binding {
+        keys: &[(PLAIN, KeyCode::Right), key(']')],
+        action: Action::Next,
+        label: "right",
+        word: "next",
+        help: "details of the next device or process (also ])",
+    },
+    Binding {
+        keys: &[(PLAIN, KeyCode::Left), key('[')],
+        action: Action::Previous,
+        label: "left",
+        word: "",
+        help: "details of the one before (also [)",
     },
     Binding {
         keys: &[key('s'), (PLAIN, KeyCode::F(6))],
@@ -150,7 +192,7 @@ pub const BINDINGS: &[Binding] = &[
         action: Action::Back,
         label: "Esc",
         word: "",
-        help: "close the help; let the selection go",
+        help: "close the help; back to the table; let the selection go",
     },
     Binding {
         keys: &[(CTRL, KeyCode::Char('z'))],
@@ -167,6 +209,18 @@ pub const BINDINGS: &[Binding] = &[
         help: "draw everything again",
     },
 ];
+
+impl Action {
+    /// Whether it does something in this view that the footer may tell of.
+    pub fn is_of(self, view: View) -> bool {
+        match self {
+            Self::Show(other) => other != view,
+            Self::Next | Self::Previous => view == View::Detail,
+            Self::Sort | Self::Reverse | Self::NextBox => view == View::Table,
+            _ => true,
+        }
+    }
+}
 
 /// What this key asks for.
 pub fn action(event: KeyEvent) -> Option<Action> {

@@ -3,7 +3,10 @@
 //! | module | what lies there |
 //! |---|---|
 //! | [`dashboard`] | what was seen, what the keys changed |
+//! | [`viewport`] | what of a list is visible |
 //! | [`keys`] | the table of keys |
+//! | [`view`] | which of the views is shown, and whom details are of |
+//! | [`charts`]; [`detail`], [`page`] | the other views: the recent past; one device or process |
 //! | [`mod@arrange`] | where everything stands, by the terminal's size |
 //! | [`order`] | what the processes are sorted by |
 //! | [`theme`] | glyphs and styles |
@@ -14,7 +17,9 @@
 
 pub mod arrange;
 pub mod canvas;
+pub mod charts;
 pub mod dashboard;
+pub mod detail;
 pub mod devices;
 pub mod events;
 pub mod footer;
@@ -26,14 +31,18 @@ pub mod keys;
 pub mod meter;
 pub mod notice;
 pub mod order;
+pub mod page;
 pub mod processes;
 pub mod theme;
+pub mod view;
+pub mod viewport;
 
 use arrange::{LEAST, Wants, arrange};
 use dashboard::Dashboard;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
+use view::View;
 
 /// Draws the dashboard. Any size will do.
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
@@ -56,6 +65,17 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
         None => {
             let body = Rect { y: places.header.bottom(), height: area.height - 1 - places.footer.height, ..area };
             notice::draw(buffer, body, dashboard);
+        }
+        Some(seen) if dashboard.view != View::Table => {
+            let top = places.health.bottom().max(places.header.bottom());
+            let body = Rect { y: top, height: area.bottom().saturating_sub(top + places.footer.height), ..area };
+            match dashboard.view {
+                View::Detail => detail::draw(buffer, body, dashboard, seen),
+                _ => charts::draw(buffer, body, dashboard, seen),
+            }
+            if dashboard.is_old() {
+                buffer.set_style(body, Style::new().add_modifier(Modifier::DIM));
+            }
         }
         Some(seen) => {
             devices::draw(buffer, &places, dashboard, seen, &kinds);

@@ -17,6 +17,7 @@ use ratatui::text::{Line, Span};
 enum Column {
     Sorted(SortColumn),
     Chips,
+    Since,
     Share,
     Command,
 }
@@ -34,12 +35,14 @@ const fn spec(column: Column, width: usize, right: bool, weight: u8) -> Spec {
 }
 
 /// In the order in which they stand. The command takes what is left, and at least its width.
-const COLUMNS: [Spec; 12] = [
+const COLUMNS: [Spec; 13] = [
     spec(Column::Sorted(SortColumn::Pid), 7, true, 99),
     spec(Column::Sorted(SortColumn::User), 8, false, 60),
     spec(Column::Sorted(SortColumn::Name), 12, false, 90),
     spec(Column::Chips, 6, false, 70),
     spec(Column::Sorted(SortColumn::Total), 8, true, 40),
+    // There only where a baseline is set.
+    spec(Column::Since, 7, true, 97),
     spec(Column::Share, 10, false, 10),
     spec(Column::Sorted(SortColumn::Dram), 8, true, 98),
     spec(Column::Sorted(SortColumn::L1), 8, true, 85),
@@ -54,15 +57,17 @@ impl Column {
         match self {
             Self::Sorted(column) => column.title(),
             Self::Chips => "CHIPS",
+            Self::Since => "SINCE",
             Self::Share => "SHARE",
             Self::Command => "COMMAND",
         }
     }
 }
 
-/// The columns that fit, with their widths.
-fn chosen(width: usize) -> Vec<(&'static Spec, usize)> {
-    let mut by_weight: Vec<usize> = (0..COLUMNS.len()).collect();
+/// The columns that fit, with their widths; `compared`: with what has come since a baseline.
+fn chosen(width: usize, compared: bool) -> Vec<(&'static Spec, usize)> {
+    let mut by_weight: Vec<usize> =
+        (0..COLUMNS.len()).filter(|at| compared || COLUMNS[*at].column != Column::Since).collect();
     by_weight.sort_by_key(|at| std::cmp::Reverse(COLUMNS[*at].weight));
     let mut kept = Vec::new();
     let mut used = 0;
@@ -101,7 +106,8 @@ pub fn draw(buffer: &mut Buffer, places: &Arrangement, dashboard: &Dashboard) {
     } else {
         area
     };
-    let columns = chosen(usize::from(inside.width));
+    let compared = dashboard.rows.iter().any(|row| row.totals.since.is_some());
+    let columns = chosen(usize::from(inside.width), compared);
     put(buffer, inside, 0, &titles(dashboard, &columns));
     let body = Rect { y: inside.y + 1, height: inside.height.saturating_sub(1), ..inside };
     if dashboard.rows.is_empty() {
@@ -186,6 +192,7 @@ fn cell(dashboard: &Dashboard, row: &ProcessRow, column: Column, gone: bool) -> 
         Column::Sorted(SortColumn::Events) if p.mark().is_some() => ("-".to_owned(), theme.dim()),
         Column::Sorted(SortColumn::Events) => (units::count(p.events), theme.dim()),
         Column::Chips => (row.chips(&dashboard.labels), theme.text()),
+        Column::Since => (p.since.map_or_else(|| "-".to_owned(), units::short_change), theme.text()),
         Column::Share => (String::new(), theme.text()),
         Column::Command if gone => ("gone".to_owned(), theme.text()),
         Column::Command => (p.command_line(), theme.dim()),
@@ -206,13 +213,16 @@ mod tests {
 
     #[test]
     fn columns_give_way_by_weight() {
-        let titles = |width| chosen(width).iter().map(|(spec, _)| spec.column.title()).collect::<Vec<_>>();
+        let titles = |width| chosen(width, false).iter().map(|(spec, _)| spec.column.title()).collect::<Vec<_>>();
         assert_eq!(titles(38), ["PID", "NAME", "DRAM", "L1"]);
         assert_eq!(titles(76), ["PID", "USER", "NAME", "CHIPS", "DRAM", "L1", "CB", "COMMAND"]);
-        assert_eq!(titles(156).len(), COLUMNS.len());
+        assert_eq!(titles(156).len(), COLUMNS.len() - 1);
+        assert_eq!(chosen(156, true).len(), COLUMNS.len());
+        let compared: Vec<_> = chosen(38, true).iter().map(|(spec, _)| spec.column.title()).collect();
+        assert_eq!(compared, ["PID", "NAME", "SINCE", "DRAM"]);
         assert_eq!(titles(6), [""; 0]);
         for width in 8..200 {
-            let sum: usize = chosen(width).iter().map(|(_, width)| width + 1).sum::<usize>() - 1;
+            let sum: usize = chosen(width, true).iter().map(|(_, width)| width + 1).sum::<usize>() - 1;
             assert!(sum <= width, "{width}");
         }
     }

@@ -17,6 +17,8 @@ use ratatui::style::{Color, Modifier};
 use shm_layout::stats::{Figures, IdentityError, Process, Reason, Refusal, Row, incomplete};
 use shm_layout::text;
 
+mod views;
+
 fn unnamed_users(mut seen: Observation) -> Observation {
     for process in &mut seen.snapshot.processes {
         // Without a name on any machine.

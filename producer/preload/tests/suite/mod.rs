@@ -232,8 +232,15 @@ impl Session {
 
     /// Starts one and waits until it publishes.
     pub fn start_aggregator(&mut self) {
+        self.start_aggregator_with(&[]);
+    }
+
+    /// The same, with these arguments; successors have none.
+    pub fn start_aggregator_with(&mut self, arguments: &[&str]) {
         assert!(self.aggregator.is_none());
-        let mut aggregator = Aggregator::start(self.aggregator_command());
+        let mut command = self.aggregator_command();
+        command.args(arguments);
+        let mut aggregator = Aggregator::start(command);
         let pid = aggregator.child.lock().unwrap().id();
         self.see("the aggregator", |stats| stats["aggregator"]["pid"] == pid);
         if let Some(every) = self.restless {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use tui::exit::Exit;
 use tui::selection::{Device, Selection, chip_labels};
 use tui::table::{Align, Table};
-use tui::{control, output, units};
+use tui::{baseline, control, output, units};
 
 /// Compare with a moment: set it, clear it, show what has come since
 #[derive(Debug, Args)]
@@ -77,6 +77,7 @@ fn show(whose: Whose) -> anyhow::Result<ExitCode> {
         ("BASELINE", Align::Right),
         ("NOW", Align::Right),
         ("SINCE", Align::Right),
+        ("SET BY", Align::Left),
     ]);
     for row in &snapshot.rows {
         let pid = snapshot.processes[row.process as usize].pid;
@@ -88,7 +89,8 @@ fn show(whose: Whose) -> anyhow::Result<ExitCode> {
         if whose.pid.is_none_or(|wanted| wanted == pid) && (baseline, figures.footprint_bytes) != (0, 0) {
             let label = labels.get(row.chip as usize).cloned().unwrap_or_default();
             let amounts = [units::bytes(baseline), units::bytes(figures.footprint_bytes), units::change(since)];
-            table.push([vec![pid.to_string(), label, memory.to_owned()], amounts.to_vec()].concat());
+            let set_by = baseline::set_by(figures).to_owned();
+            table.push([vec![pid.to_string(), label, memory.to_owned()], amounts.to_vec(), vec![set_by]].concat());
         }
     }
     if table.is_empty() {
