@@ -1,6 +1,6 @@
 //! What a chip has, and what tt-metal's own counters tell beside our records.
 
-use crate::suite::{Session, Worker, provisioned};
+use crate::suite::{HOST_ROOT, Session, Worker, provisioned};
 use serde_json::Value;
 
 /// L1 of one Tensix core, bytes.
@@ -57,6 +57,7 @@ with_ttnn! {
     /// Counters that ttnn writes itself: a process that is not tracked appears beside a tracked one, in no sum; what the counters
     /// say of both is the same, as both do the same.
     fn what_tt_metal_counts_itself_is_shown_beside(session on "n300") {
+        session.environment.push((HOST_ROOT.into(), "/".into()));
         session.start_aggregator();
         let mut tracked = Worker::start(session);
         let mut untracked = Worker::start_untracked(session);
