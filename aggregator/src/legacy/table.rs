@@ -10,7 +10,10 @@
 //! | `KERNEL_LOAD` | told twice; another size replaces it | a new block |
 //! | `KERNEL_UNLOAD` | ends it, whatever size it tells | counted |
 
+mod doubts;
+
 use super::message::{Kind as Said, Message};
+use doubts::Doubt;
 use shm_layout::event::{Event, Kind, Memory, flags};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -48,17 +51,6 @@ struct Debt {
     /// Unix time, ns.
     since: u64,
     by: u64,
-}
-
-/// Where it is not known which of several memory kinds was freed.
-#[derive(Clone, Copy, Debug)]
-struct Doubt {
-    freed: Block,
-    /// Unix time, ns.
-    since: u64,
-    by: u64,
-    /// The memory kinds that it may have been: one bit each.
-    kinds: u8,
 }
 
 /// When and where a message came.
@@ -324,61 +316,6 @@ impl Table {
             keep
         });
     }
-
-    fn doubt(&mut self, key: Key, freed: Block, context: Context, each: &mut dyn FnMut(Event)) {
-        self.settle(key, each);
-        let of_buffers = self.of(key).iter().map(|block| block.memory).filter(|memory| *memory <= Memory::Trace);
-        let kinds = of_buffers.chain([freed.memory]).fold(0, |kinds, memory| kinds | 1 << memory as u8);
-        self.doubts.insert(key, Doubt { freed, since: context.unix_ns, by: context.connection, kinds });
-        for memory in of_bits(kinds) {
-            let count = self.doubtful.entry((key.0, memory)).or_default();
-            *count += 1;
-            if *count == 1 {
-                each(Event { size: 1, ..Event::new(Kind::Doubt, memory, key.0) });
-            }
-        }
-    }
-
-    /// It is known what was freed, or does not matter any more.
-    fn settle(&mut self, key: Key, each: &mut dyn FnMut(Event)) {
-        let Some(doubt) = self.doubts.remove(&key) else { return };
-        for memory in of_bits(doubt.kinds) {
-            let Entry::Occupied(mut count) = self.doubtful.entry((key.0, memory)) else { continue };
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-                each(Event::new(Kind::Doubt, memory, key.0));
-            }
-        }
-    }
-
-    /// An allocator gives an address out that is free: where two memory kinds had it and one was freed, this tells which.
-    fn look_at_doubt(
-        &mut self,
-        key: Key,
-        memory: Memory,
-        message: &Message,
-        context: Context,
-        each: &mut dyn FnMut(Event),
-    ) {
-        let Some(doubt) = self.doubts.get(&key).copied() else { return };
-        // What was sent before the free says nothing.
-        if doubt.by != context.connection && message.time < doubt.since {
-            return;
-        }
-        let there = self.of(key).iter().position(|block| block.memory == memory && block.views == 1);
-        if let Some(at) = there.filter(|_| doubt.freed.memory != memory) {
-            // The other one was guessed, and it was this one.
-            self.end(key, at, each);
-            self.last += 1;
-            self.put(key, Block { number: self.last, views: 1, ..doubt.freed }, each);
-        }
-        self.settle(key, each);
-    }
-}
-
-fn of_bits(kinds: u8) -> impl Iterator<Item = Memory> {
-    (0..8).filter(move |n| kinds & 1 << n != 0).filter_map(Memory::from_u8)
 }
 
 /// The memory kind of a buffer: tt-metal's numbers.

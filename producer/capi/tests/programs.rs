@@ -4,6 +4,7 @@
 mod support;
 
 use shm_layout::event::Memory;
+use shm_layout::stats::Snapshot;
 use support::host::{Ground, figures};
 use support::{Installed, Link, Program, exactly, gone, to_the_byte};
 
@@ -54,15 +55,20 @@ fn threads(mode: &str) {
     let aggregator = ground.aggregator();
     let mut program = Program::start(&program, &[mode], &ground, &[]);
     let pid = program.pid();
+    let told = |snapshot: &Snapshot| {
+        snapshot.processes.iter().find(|process| process.pid == pid).map_or(0, |process| process.events_total)
+    };
+    let mut before = 0;
     for _ in 0..4 {
         let (live, others) = program.quiet();
         assert!(live.len() > 8, "{live:?}");
         exactly(&ground, pid, &live);
         // Without types, an address that was used again before its free was told was often of another type: the oldest is right.
         assert!(others == ["doubts 0 0"] || mode == "untyped" && others[0].starts_with("doubts 0 "), "{others:?}");
+        before = told(&ground.look().unwrap());
         program.say("");
     }
-    ground.see("more events", |snapshot| snapshot.processes.iter().any(|process| process.pid == pid));
+    ground.see("events of the endless round", |snapshot| told(snapshot) > before + 10_000);
     program.kill();
     gone(&ground, pid);
     ground.must_be_clean_but_for_stats();

@@ -31,6 +31,8 @@ mod devices;
 mod leaks;
 #[path = "ttnn_suite/processes.rs"]
 mod processes;
+#[path = "ttnn_suite/sequences.rs"]
+mod sequences;
 
 /// A workload under an aggregator, on one cluster; afterwards nothing of it is left.
 macro_rules! workloads {

@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a workload may run: the first operation of each kind compiles kernels.
 const WATCHDOG: Duration = Duration::from_secs(300);
 
+/// Names the folder in which an aggregator looks for the host's devices and for tt-metal's counters.
+pub const HOST_ROOT: &str = "TT_ALLOC_HOST_ROOT";
+
 /// Everything that tests share.
 pub struct Bench {
     python: PathBuf,
@@ -253,6 +256,10 @@ impl Session {
         let log = File::options().create(true).append(true).open(self.directory.join("aggregator.log")).unwrap();
         let mut command = self.command(&self.bench.aggregator);
         command.stderr(log).stdout(Stdio::null());
+        // What other tests' processes leave in tt-metal's counters is not this one's.
+        if !self.environment.iter().any(|(name, _)| name == HOST_ROOT) {
+            command.env(HOST_ROOT, self.directory.join("no-host"));
+        }
         command
     }
 

@@ -1,11 +1,14 @@
 //! What a chip has, and what tt-metal's own counters tell beside our records.
 
-use crate::suite::{Session, Worker, provisioned};
+use crate::suite::{HOST_ROOT, Session, Worker, provisioned};
 use serde_json::Value;
 
 /// L1 of one Tensix core, bytes.
 const WORMHOLE_L1: u64 = 1_499_136;
 const BLACKHOLE_L1: u64 = 1_572_864;
+/// DRAM of a chip, bytes: 6 banks of 2 GiB, and 8 of 4 GiB less 16 MiB each.
+const WORMHOLE_DRAM: u64 = 12 << 30;
+const BLACKHOLE_DRAM: u64 = 8 * ((4 << 30) - (16 << 20));
 
 /// The L1 capacities of a cluster's chips, as they are told, are those of so many Tensix cores each. The original multiplied by
 /// every tile of the NoC grid: DRAM, ethernet and router tiles counted as memory.
@@ -17,6 +20,8 @@ fn l1_is_of_tensix_cores(session: &mut Session, chips: usize, cores: u64, l1: u6
         assert_eq!(device["tensix_cores"], cores);
         assert_eq!(device["memory"]["L1"]["capacity_bytes"], cores * l1, "{cores} cores of {l1} bytes");
         assert_ne!(device["memory"]["L1"]["capacity_bytes"], whole_grid * l1, "the original's figure");
+        let dram = if l1 == WORMHOLE_L1 { WORMHOLE_DRAM } else { BLACKHOLE_DRAM };
+        assert_eq!(device["memory"]["DRAM"]["capacity_bytes"], dram, "no constant, and nothing rounded");
     }
     worker.finish();
     session.wait_until_nothing_is_held();
@@ -52,6 +57,7 @@ with_ttnn! {
     /// Counters that ttnn writes itself: a process that is not tracked appears beside a tracked one, in no sum; what the counters
     /// say of both is the same, as both do the same.
     fn what_tt_metal_counts_itself_is_shown_beside(session on "n300") {
+        session.environment.push((HOST_ROOT.into(), "/".into()));
         session.start_aggregator();
         let mut tracked = Worker::start(session);
         let mut untracked = Worker::start_untracked(session);
