@@ -7,15 +7,16 @@
 //!               return       make the ring once; other threads wait for at most 100 ms, then their event is lost
 //! ```
 
-use crate::environment::{Decision, ENABLED_VARIABLE, Options, decide_here};
+use crate::environment::{Decision, ENABLED_VARIABLE, Options, STACKS_VARIABLE, decide_here, stack_depth};
 use crate::fork::{PAGE, wiped};
 use crate::host::{Undisturbed, Uninterrupted};
 use crate::ring::{Ring, Writer};
+use crate::stacks::Stacks;
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
-use shm_layout::event::Event;
+use shm_layout::event::{Event, Kind, flags};
 use std::time::{Duration, Instant};
 
 /// How long a thread waits while another makes the ring. Then its event is lost, and counted where there is a ring after all.
@@ -51,6 +52,8 @@ struct Current {
     writer: Writer<'static>,
     ring: &'static Ring,
     generation: u32,
+    /// Where call stacks are asked for.
+    stacks: Option<&'static Stacks>,
 }
 
 struct CurrentCell(UnsafeCell<MaybeUninit<Current>>);
@@ -100,6 +103,15 @@ pub fn record(mut event: Event) {
     // SAFETY: the ring is made.
     let current = unsafe { current() };
     event.thread = thread_id(current.generation);
+    if let Some(stacks) = current.stacks
+        && event.kind == Kind::Alloc as u8
+    {
+        let number = stacks.take(event.thread);
+        if number != 0 {
+            event.thread = number;
+            event.flags |= flags::STACK;
+        }
+    }
     current.writer.record(event);
 }
 
@@ -228,14 +240,41 @@ fn make(me: u32, signals: Uninterrupted) -> bool {
     count_lost_events(ring);
     // Relaxed: a number of its own for each ring.
     let generation = GENERATION.fetch_add(1, Relaxed).wrapping_add(1);
-    let current = Current { writer: ring.writer(), ring, generation };
+    let (stacks, complaint) = stacks_of(ring);
+    let current = Current { writer: ring.writer(), ring, generation, stacks };
     // SAFETY: this thread alone is MAKING, and nobody reads before READY.
     unsafe { CURRENT.0.get().write(MaybeUninit::new(current)) };
     // SYNC(process.ready): publishes the ring; pairs with the Acquire in `is_made` and in `make_or_wait`.
     PAGE.state.store(READY, Release);
     // Those of threads that gave up meanwhile; one that gives up later does this itself.
     count_lost_events(ring);
+    drop(signals);
+    if let Some(complaint) = complaint {
+        warn(&complaint);
+    }
     true
+}
+
+/// What takes call stacks, if it is asked for; and what is to be said, if that cannot be.
+fn stacks_of(ring: &Ring) -> (Option<&'static Stacks>, Option<String>) {
+    let value = std::env::var_os(STACKS_VARIABLE).map(|value| value.to_string_lossy().into_owned());
+    let made = match stack_depth(value.as_deref()) {
+        Ok(0) => return (None, None),
+        Ok(depth) => std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| Stacks::create(ring, depth))),
+        Err(value) => {
+            let value = shm_layout::text::clean(value.as_bytes());
+            let most = shm_layout::stacks::MOST_ADDRESSES;
+            let text = format!(
+                "{STACKS_VARIABLE}={value:?} means nothing: no call stacks; set it to 1, or to a depth from 2 to {most}"
+            );
+            return (None, Some(text));
+        }
+    };
+    match made {
+        Ok(Ok(stacks)) => (Some(Box::leak(Box::new(stacks))), None),
+        Ok(Err(reason)) => (None, Some(format!("no call stacks of this process: {reason}"))),
+        Err(_) => (None, None),
+    }
 }
 
 /// Counts in the ring what could not wait for it.

@@ -2,10 +2,12 @@
 
 use crate::ledger::{Allocation, Ledger};
 use crate::selection::Selection;
+use crate::stacks::told::Frame;
 use crate::table::{Align, Table};
 use crate::units;
 use serde::Serialize;
 use shm_layout::event::{Memory, flags};
+use shm_layout::names::ProcessFile;
 use shm_layout::report::{SCHEMA_VERSION, chip_id_text};
 use std::cmp::Reverse;
 
@@ -42,6 +44,12 @@ pub struct Buffer {
     pub process_name: String,
     /// The allocation.
     pub allocation: Allocation,
+    /// The ring that it was told in.
+    pub of: ProcessFile,
+    /// The thread that allocated; `None` where it is not told, or by its stack only ([`Told::fill`](crate::stacks::told::Told::fill)).
+    pub thread: Option<u32>,
+    /// Its call stack, the innermost frame first, if it was looked up ([`Told::fill`](crate::stacks::told::Told::fill)).
+    pub stack: Option<Vec<Frame>>,
 }
 
 impl Query {
@@ -51,7 +59,15 @@ impl Query {
         for ledger in ledgers.iter().filter(|l| self.pid.is_none_or(|pid| pid == l.identity().pid)) {
             let (pid, process_name) = (ledger.identity().pid, ledger.process_name());
             let chosen = ledger.allocations().into_iter().filter(|allocation| self.matches(allocation));
-            found.extend(chosen.map(|allocation| Buffer { pid, process_name: process_name.clone(), allocation }));
+            let of = ledger.ring();
+            found.extend(chosen.map(|allocation| Buffer {
+                pid,
+                process_name: process_name.clone(),
+                allocation,
+                of,
+                thread: allocation.thread(),
+                stack: None,
+            }));
         }
         let order: &[Order] = if self.order.is_empty() { &[Order::Size] } else { &self.order };
         found.sort_by_key(|buffer| {
@@ -90,7 +106,7 @@ pub fn table(buffers: &[Buffer], now_ns: u64, columns: Option<usize>) -> String 
         ("CONTEXT", Align::Right),
         ("FLAGS", Align::Left),
     ]);
-    for Buffer { pid, process_name, allocation } in buffers {
+    for Buffer { pid, process_name, allocation, .. } in buffers {
         let event = &allocation.event;
         let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());
         let context = if event.context == 0 { "-".to_owned() } else { event.context.to_string() };
@@ -154,6 +170,9 @@ struct BufferReport<'a> {
     globally_allocated: bool,
     fabric: bool,
     dispatch: bool,
+    /// With `--stacks` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stack: Option<&'a [Frame]>,
 }
 
 /// The list as one JSON object on one line; `omitted` is what the limit left out.
@@ -161,7 +180,7 @@ struct BufferReport<'a> {
 /// # Errors
 /// When it cannot be written as JSON (it always can).
 pub fn json(buffers: &[Buffer], omitted: usize, now_ns: u64) -> serde_json::Result<String> {
-    let rows = buffers.iter().map(|Buffer { pid, process_name, allocation }| {
+    let rows = buffers.iter().map(|Buffer { pid, process_name, allocation, thread, stack, .. }| {
         let event = &allocation.event;
         BufferReport {
             pid: *pid,
@@ -176,11 +195,12 @@ pub fn json(buffers: &[Buffer], omitted: usize, now_ns: u64) -> serde_json::Resu
             footprint_bytes: event.taken(),
             age_seconds: allocation.age_ns(now_ns) as f64 / 1e9,
             context: Some(event.context).filter(|n| *n != 0),
-            thread: Some(event.thread).filter(|n| *n != 0),
+            thread: *thread,
             system: allocation.has(flags::SYSTEM),
             globally_allocated: allocation.has(flags::GLOBALLY_ALLOCATED),
             fabric: allocation.has(flags::FABRIC),
             dispatch: allocation.has(flags::DISPATCH),
+            stack: stack.as_deref(),
         }
     });
     let report = BuffersReport { schema_version: SCHEMA_VERSION, buffers: rows.collect(), omitted };

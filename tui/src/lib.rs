@@ -15,6 +15,7 @@
 //! | [`diagnosis`] | what is wrong, what that means, what to do next: for `tt-alloc doctor` |
 //! | [`units`], [`clock`], [`users`] | bytes, ages, moments and user names as text |
 //! | [`once`], [`table`], [`json`], [`buffers`] | one-shot output |
+//! | [`stacks`] | call stacks of allocations, and their names |
 //! | [`screen`] | the dashboard: its state, and how it is drawn |
 //! | [`demo`] | a recorded workload, replayed by real producer processes |
 //! | [`terminal`] | raw mode, and the way back from it |
@@ -43,6 +44,7 @@ mod sample;
 pub mod screen;
 pub mod selection;
 pub mod source;
+pub mod stacks;
 pub mod table;
 pub mod telemetry;
 pub mod terminal;

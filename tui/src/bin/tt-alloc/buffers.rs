@@ -1,5 +1,6 @@
 //! `tt-alloc buffers`: every live allocation.
 
+use crate::stacks::tell_what_is_missing;
 use clap::Args;
 use shm_layout::event::Memory;
 use shm_layout::names::Prefix;
@@ -8,6 +9,8 @@ use tui::buffers::{Order, Query, json, table};
 use tui::exit::Exit;
 use tui::selection::{Device, Selection};
 use tui::source::{Connection, Source, trusted_owners};
+use tui::stacks::by_stack::under_rows;
+use tui::stacks::told::Told;
 use tui::{clock, ledger, output};
 
 /// List live allocations: whose, where, how large, how old
@@ -31,9 +34,12 @@ pub struct Buffers {
     /// One JSON object instead of a table
     #[arg(long)]
     json: bool,
+    /// The call stack of each, as far as its process was asked to take them (TT_ALLOC_STACKS=1)
+    #[arg(long)]
+    stacks: bool,
 }
 
-fn memory(text: &str) -> Result<Memory, String> {
+pub fn memory(text: &str) -> Result<Memory, String> {
     Memory::from_name(text).ok_or_else(|| format!("use one of {}", Memory::ALL.map(Memory::name).join(", ")))
 }
 
@@ -61,7 +67,7 @@ impl Buffers {
             order: self.sort,
             limit: self.limit,
         };
-        let (found, omitted) = query.answer(&ledgers);
+        let (mut found, omitted) = query.answer(&ledgers);
         for ledger in ledgers.iter().filter(|ledger| ledger.was_cut_short()) {
             let pid = ledger.identity().pid;
             tui::output::complain(format_args!(
@@ -69,7 +75,17 @@ impl Buffers {
             ));
         }
         let now = clock::monotonic_ns();
-        let text = if self.json { json(&found, omitted, now)? } else { table(&found, now, output::columns()) };
+        let (mut told, errors) = Told::of(&prefix, &found);
+        if self.stacks {
+            told = told.with_names();
+            tell_what_is_missing(&told, &errors);
+        }
+        told.fill(&mut found, self.stacks);
+        let text = match (self.json, table(&found, now, output::columns())) {
+            (true, _) => json(&found, omitted, now)?,
+            (false, table) if self.stacks => under_rows(&table, &found, &told),
+            (false, table) => table,
+        };
         output::print(&text)?;
         if omitted > 0 && !self.json {
             tui::output::complain(format_args!("tt-alloc: {omitted} more; raise --limit to see them"));

@@ -9,6 +9,7 @@ mod doctor;
 mod gc;
 mod reset;
 mod run;
+mod stacks;
 mod stats;
 
 use clap::{Parser, Subcommand};
@@ -29,6 +30,7 @@ enum Command {
     Run(run::Run),
     Stats(stats::Stats),
     Buffers(buffers::Buffers),
+    Stacks(stacks::Stacks),
     Baseline(baseline::Baseline),
     Reset(reset::Reset),
     Doctor(doctor::Doctor),
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Run(command) => command.run(),
         Command::Stats(command) => command.run(),
         Command::Buffers(command) => command.run(),
+        Command::Stacks(command) => command.run(),
         Command::Baseline(command) => command.run(),
         Command::Reset(command) => command.run(),
         Command::Doctor(command) => command.run(),
