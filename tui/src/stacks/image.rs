@@ -95,6 +95,10 @@ fn look_up(bytes: &[u8], build_id: &[u8], addresses: &BTreeSet<u64>) -> Option<N
 
 fn in_line(context: &Context<EndianSlice<'_, LittleEndian>>, address: u64) -> Vec<Function> {
     let mut functions = Vec::new();
+    // No file has such addresses, and addr2line adds to them.
+    if address > u64::MAX / 2 {
+        return functions;
+    }
     let Ok(mut frames) = context.find_frames(address).skip_all_loads() else { return functions };
     while let Ok(Some(frame)) = frames.next() {
         let name = frame.function.as_ref().and_then(|function| Some(demangle(&function.raw_name().ok()?)));
@@ -129,4 +133,70 @@ fn symbol<'a>(symbols: &[(u64, u64, &'a str)], address: u64) -> Option<&'a str> 
     // One function may have several names, and lie in another one's bytes.
     let near = symbols[..behind].iter().rev().take(16);
     near.filter(|(_, end, _)| address < *end).map(|(.., name)| *name).next()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    use super::*;
+
+    /// This very program.
+    fn program() -> (Vec<u8>, Module, u64) {
+        let path = std::env::current_exe().unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let file = object::File::parse(&*bytes).unwrap();
+        let named =
+            |symbol: &object::Symbol<'_, '_>| symbol.name().is_ok_and(|name| name.contains("a_function_to_find"));
+        let address = file.symbols().find(named).unwrap().address();
+        let id = file.build_id().unwrap().unwrap().to_vec();
+        let module = Module::at(0, 0, 0).with_path(path.as_os_str().as_bytes()).with_build_id(&id);
+        (id, module, address)
+    }
+
+    #[inline(never)]
+    fn a_function_to_find() -> u32 {
+        std::hint::black_box(line!())
+    }
+
+    #[test]
+    fn only_the_file_that_was_loaded_has_names() {
+        a_function_to_find();
+        let (id, module, address) = program();
+        let addresses = BTreeSet::from([address, u64::MAX]);
+        let found = names(&module, &addresses);
+        let function = found[&address].last().unwrap();
+        assert!(function.name.as_ref().unwrap().ends_with("a_function_to_find"), "{function:?}");
+        assert!(function.file.as_ref().unwrap().ends_with("stacks/image.rs"), "{function:?}");
+        assert_eq!(found[&u64::MAX], []);
+        let other: Vec<u8> = id.iter().map(|byte| !byte).collect();
+        for module in [
+            module.with_build_id(&other),
+            module.with_build_id(&id[1..]),
+            module.with_build_id(&[]),
+            module.with_path(b"/dev/zero"),
+            module.with_path(b"/proc/self/environ"),
+            module.with_path(b"."),
+        ] {
+            assert!(names(&module, &addresses).is_empty(), "{module:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_program_has_none() {
+        let (id, ..) = program();
+        let bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let addresses = BTreeSet::from([0, 0x1000, u64::MAX]);
+        for end in [0, 1, 64, 4096, bytes.len() / 2] {
+            let cut = bytes[..end].to_vec();
+            let _some = look_up(&cut, &id, &addresses);
+        }
+        // Words of the headers, one after the other, as large as can be.
+        let mut strange = bytes;
+        for at in (16..1024).step_by(4) {
+            let word: [u8; 4] = strange[at..at + 4].try_into().unwrap();
+            strange[at..at + 4].fill(0xff);
+            let _some = look_up(&strange, &id, &addresses);
+            strange[at..at + 4].copy_from_slice(&word);
+        }
+    }
 }
