@@ -29,6 +29,8 @@ macro_rules! with_ttnn {
 mod devices;
 #[path = "ttnn_suite/processes.rs"]
 mod processes;
+#[path = "ttnn_suite/stacks.rs"]
+mod stacks;
 
 /// A workload under an aggregator, on one cluster; afterwards nothing of it is left.
 macro_rules! workloads {
