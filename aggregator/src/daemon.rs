@@ -114,7 +114,7 @@ impl Daemon {
         if let Some(refusal) = refusal {
             tracing::warn!("peaks, history and counters begin anew: {}: {refusal}", prefix.stats());
         }
-        remove_orphaned_ledgers(prefix);
+        remove_orphans(prefix);
         let discovery = Discovery::new(prefix.clone());
         let wake = Wake::new(stop, discovery.fd()).context("epoll")?;
         let control = Control::listen(prefix);
@@ -328,10 +328,14 @@ impl Daemon {
     }
 }
 
-/// Ledgers of this user whose ring is gone: their process was removed by an aggregator that was killed just then.
-fn remove_orphaned_ledgers(prefix: &Prefix) {
+/// Ledgers and call stacks of this user whose ring is gone: their process was removed by an aggregator that was killed just then.
+fn remove_orphans(prefix: &Prefix) {
     for name in leftover::orphaned_ledgers(prefix) {
         tracing::info!(name, "removed a ledger without a ring");
+    }
+    let me = nix::unistd::geteuid();
+    for name in leftover::orphaned_stacks(prefix, (!me.is_root()).then_some(me.as_raw())) {
+        tracing::info!(name, "removed call stacks without a ring");
     }
 }
 

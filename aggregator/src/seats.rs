@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(seats.find(token), Some(one));
         let left = seats.leave(one).ok_or("nobody sat there")?;
         assert_eq!((seats.find(token), seats.len(), seats.contains(&left.file)), (None, 0, false));
-        left.bury();
+        left.bury(&prefix);
         let (other, _ring) = sit(&mut seats)?;
         assert_eq!(other, one, "the place is used again");
         assert_eq!(seats.find(token), None, "stale");
@@ -170,7 +170,7 @@ mod tests {
         let uid = nix::unistd::geteuid().as_raw();
         assert_eq!((seats.len(), seats.len_of(uid)), (1, 1));
         if let Some(tracked) = seats.leave(other) {
-            tracked.bury();
+            tracked.bury(&prefix);
         }
         assert_eq!(seats.len_of(uid), 0);
         Ok(())

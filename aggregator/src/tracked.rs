@@ -14,6 +14,7 @@ use crate::ledger::Ledger;
 use crate::sections::Jump;
 use core::sync::atomic::AtomicU64;
 use shm_layout::ledger::{self, Identity as LedgerIdentity, IdentityError as LedgerIdentityError};
+use shm_layout::leftover;
 use shm_layout::names::{Prefix, ProcessFile, Role};
 use shm_layout::procfs;
 use shm_layout::segment::SegmentError;
@@ -181,7 +182,9 @@ impl Tracked {
     }
 
     /// The end of its files, which takes longer than that of its books: freeing pages is the kernel's work.
-    pub fn bury(mut self) {
+    pub fn bury(mut self, prefix: &Prefix) {
+        // First of all: what is left of a ring is seen to, by whoever comes next.
+        leftover::remove_stacks(prefix, &self.file);
         // In this order: a ledger without a ring is known for what it is, a ring without its ledger is not.
         self.ring.remove();
         if let Some(ledger) = self.ledger.take() {

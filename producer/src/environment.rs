@@ -2,6 +2,7 @@
 
 use shm_layout::event::EVENT_BYTES;
 use shm_layout::names::{Prefix, PrefixError};
+use shm_layout::stacks::MOST_ADDRESSES;
 
 /// Turns tracking on.
 pub const ENABLED_VARIABLE: &str = "TT_ALLOC_TRACKING_ENABLED";
@@ -11,6 +12,10 @@ pub const RING_BYTES_VARIABLE: &str = "TT_ALLOC_RING_BYTES";
 pub const RING_MAX_BYTES_VARIABLE: &str = "TT_ALLOC_RING_MAX_BYTES";
 /// How events are stamped: `tsc` for exact times.
 pub const CLOCK_VARIABLE: &str = "TT_ALLOC_CLOCK";
+/// Call stacks of allocations: 1 turns them on, 2 to 32 too, with that many addresses of each.
+pub const STACKS_VARIABLE: &str = "TT_ALLOC_STACKS";
+/// Addresses of a call stack unless the environment says otherwise.
+pub const DEFAULT_DEPTH: usize = 24;
 /// Records in a ring unless the environment says otherwise: 2 MiB of them (docs/adr/0005).
 pub const DEFAULT_SLOTS: u64 = (2 << 20) / EVENT_BYTES as u64;
 
@@ -48,6 +53,20 @@ pub fn decide_here() -> Decision {
         return Decision::Off;
     }
     decide(std::env::var_os(ENABLED_VARIABLE).map(|v| v.to_string_lossy().into_owned()).as_deref())
+}
+
+/// Addresses of each call stack that the value of [`STACKS_VARIABLE`] asks for; 0 = none are to be taken.
+///
+/// # Errors
+/// The value, where it means nothing: one line is to be said, and none are taken.
+pub fn stack_depth(value: Option<&str>) -> Result<usize, String> {
+    let Some(value) = value else { return Ok(0) };
+    match (decide(Some(value.trim())), value.trim().parse()) {
+        (Decision::Off, _) => Ok(0),
+        (Decision::On, _) => Ok(DEFAULT_DEPTH),
+        (_, Ok(depth)) if (2..=MOST_ADDRESSES).contains(&depth) => Ok(depth),
+        _ => Err(value.to_owned()),
+    }
 }
 
 /// Slots for this many bytes of records: the next power of two within the limits.
@@ -115,6 +134,17 @@ mod tests {
         }
         assert_eq!(decide(None), Decision::Off);
         assert_eq!(decide(Some("2")), Decision::Unclear("2".into()));
+    }
+
+    #[test]
+    fn depths_of_stacks() {
+        for (value, depth) in [(None, 0), (Some(""), 0), (Some("0"), 0), (Some("off"), 0), (Some("1"), DEFAULT_DEPTH)] {
+            assert_eq!(stack_depth(value), Ok(depth), "{value:?}");
+        }
+        assert_eq!((stack_depth(Some("2")), stack_depth(Some(" 32 "))), (Ok(2), Ok(32)));
+        for unclear in ["33", "-1", "deep", "1e3"] {
+            assert_eq!(stack_depth(Some(unclear)), Err(unclear.to_owned()));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! | `growth` | what is done when it is full: compacted, continued in a further section, or counted |
 //! | [`environment`] | the variables that decide whether and how |
 //! | `clock` | the time of an event, for a tenth of a nanosecond where an aggregator keeps it |
+//! | `stacks` | call stacks of allocations, where they are asked for |
 //! | `host` | the host's thread: its errno, cancellation and signals are as they were after our slow paths |
 //! | `fork` | the page that the kernel wipes in a child |
 //!
@@ -21,6 +22,7 @@ mod growth;
 mod host;
 pub mod process;
 pub mod ring;
+mod stacks;
 pub mod tag;
 
 pub use ring::{CreateError, Ring, Writer};

@@ -7,16 +7,17 @@
 //!               return       make the ring once; other threads wait for at most 100 ms, then their event is lost
 //! ```
 
-use crate::environment::{Decision, ENABLED_VARIABLE, Options, decide_here};
+use crate::environment::{Decision, ENABLED_VARIABLE, Options, STACKS_VARIABLE, decide_here, stack_depth};
 use crate::fork::{PAGE, wiped};
 use crate::host::{Undisturbed, Uninterrupted};
 use crate::ring::{Ring, Writer};
+use crate::stacks::Stacks;
 use crate::tag;
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
-use shm_layout::event::{Event, flags};
+use shm_layout::event::{Event, Kind, flags};
 use std::time::{Duration, Instant};
 
 /// How long a thread waits while another makes the ring. Then its event is lost, and counted where there is a ring after all.
@@ -54,9 +55,20 @@ struct Here {
 /// Who tells an event: what is of the thread and not of the event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Author {
+    /// Its id, or the number of the call stack that it was in.
     thread: u32,
-    /// The number of the thread's tag, where it stands in [`Event::flags`].
-    tag: u16,
+    /// What stands in [`Event::flags`] of it: the number of its tag, and whether `thread` is a stack's.
+    flags: u16,
+}
+
+impl Author {
+    #[inline(always)]
+    fn with_stack(self, stacks: Option<&'static Stacks>) -> Self {
+        match stacks.map_or(0, |stacks| stacks.take(self.thread)) {
+            0 => self,
+            number => Self { thread: number, flags: self.flags | flags::STACK },
+        }
+    }
 }
 
 /// What [`record`] needs, in one place whose address is a constant.
@@ -66,6 +78,8 @@ struct Current {
     writer: Writer<'static>,
     ring: &'static Ring,
     generation: u32,
+    /// Where call stacks are asked for.
+    stacks: Option<&'static Stacks>,
 }
 
 struct CurrentCell(UnsafeCell<MaybeUninit<Current>>);
@@ -114,7 +128,11 @@ pub fn record(event: Event) {
     }
     // SAFETY: the ring is made.
     let current = unsafe { current() };
-    current.writer.record(by(event, author_here(current.generation)));
+    let mut author = author_here(current.generation);
+    if event.kind == Kind::Alloc as u8 {
+        author = author.with_stack(current.stacks);
+    }
+    current.writer.record(by(event, author));
 }
 
 /// As [`record`], told by another thread: who has it from [`author`].
@@ -136,10 +154,21 @@ pub fn author() -> Author {
     author_here(unsafe { current() }.generation)
 }
 
+/// As [`author`], for an allocation: with the call stack that this thread is in, if stacks are taken.
+#[inline(always)]
+pub fn author_of_allocation() -> Author {
+    if !is_made() {
+        return Author::default();
+    }
+    // SAFETY: the ring is made.
+    let current = unsafe { current() };
+    author_here(current.generation).with_stack(current.stacks)
+}
+
 #[inline(always)]
 fn by(mut event: Event, author: Author) -> Event {
     event.thread = author.thread;
-    event.flags = event.flags & !flags::TAG | author.tag;
+    event.flags = event.flags & !(flags::TAG | flags::STACK) | author.flags;
     event
 }
 
@@ -268,14 +297,41 @@ fn make(me: u32, signals: Uninterrupted) -> bool {
     count_lost_events(ring);
     // Relaxed: a number of its own for each ring.
     let generation = GENERATION.fetch_add(1, Relaxed).wrapping_add(1);
-    let current = Current { writer: ring.writer(), ring, generation };
+    let (stacks, complaint) = stacks_of(ring);
+    let current = Current { writer: ring.writer(), ring, generation, stacks };
     // SAFETY: this thread alone is MAKING, and nobody reads before READY.
     unsafe { CURRENT.0.get().write(MaybeUninit::new(current)) };
     // SYNC(process.ready): publishes the ring; pairs with the Acquire in `is_made` and in `make_or_wait`.
     PAGE.state.store(READY, Release);
     // Those of threads that gave up meanwhile; one that gives up later does this itself.
     count_lost_events(ring);
+    drop(signals);
+    if let Some(complaint) = complaint {
+        warn(&complaint);
+    }
     true
+}
+
+/// What takes call stacks, if it is asked for; and what is to be said, if that cannot be.
+fn stacks_of(ring: &Ring) -> (Option<&'static Stacks>, Option<String>) {
+    let value = std::env::var_os(STACKS_VARIABLE).map(|value| value.to_string_lossy().into_owned());
+    let made = match stack_depth(value.as_deref()) {
+        Ok(0) => return (None, None),
+        Ok(depth) => std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| Stacks::create(ring, depth))),
+        Err(value) => {
+            let value = shm_layout::text::clean(value.as_bytes());
+            let most = shm_layout::stacks::MOST_ADDRESSES;
+            let text = format!(
+                "{STACKS_VARIABLE}={value:?} means nothing: no call stacks; set it to 1, or to a depth from 2 to {most}"
+            );
+            return (None, Some(text));
+        }
+    };
+    match made {
+        Ok(Ok(stacks)) => (Some(Box::leak(Box::new(stacks))), None),
+        Ok(Err(reason)) => (None, Some(format!("no call stacks of this process: {reason}"))),
+        Err(_) => (None, None),
+    }
 }
 
 /// Counts in the ring what could not wait for it.
@@ -314,7 +370,7 @@ fn arrive(generation: u32) -> Author {
         author
     });
     let author = arrived.unwrap_or_default();
-    tell_tag((author.tag >> flags::TAG_SHIFT) as u8);
+    tell_tag((author.flags >> flags::TAG_SHIFT) as u8);
     author
 }
 

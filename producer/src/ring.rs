@@ -199,6 +199,11 @@ impl Ring {
         self.writer().record(event);
     }
 
+    /// The file's name in its parts, and who wrote it: for the files beside it.
+    pub(crate) fn names(&self) -> (&Prefix, ProcessFile, Identity) {
+        (&self.prefix, self.file, self.header().identity())
+    }
+
     /// File name in /dev/shm.
     pub fn name(&self) -> &str {
         &self.created.name
@@ -229,6 +234,7 @@ impl Ring {
         self.hot().header.closed.store(CLOSED_CLEAN, Release);
         let ours = self.created.has_its_descriptor();
         if ours && matches!(locks::holder(&self.created.file, Lock::Consumer), Ok(None)) {
+            leftover::remove_stacks(&self.prefix, &self.file);
             self.created.remove();
             // An aggregator of this user that ended before us has left our ledger for its successor.
             let ledger = self.file.of_role(Role::Ledger).name(&self.prefix);

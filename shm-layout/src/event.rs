@@ -29,7 +29,7 @@ pub const EVENT_WORDS: usize = EVENT_BYTES / 8;
 /// | 32 | size | bytes asked for |
 /// | 40 | footprint | bytes taken from the allocator; 0 means the same as `size` |
 /// | 48 | device | the process's logical device number |
-/// | 52 | thread | thread id |
+/// | 52 | thread | thread id; with [`flags::STACK`] the number of a [stack](crate::stacks), which has the thread id |
 /// | 56 | context | program or mesh that the event belongs to; 0 is none. In a `Tag` its number |
 /// | 60 | kind | [`Kind`] |
 /// | 61 | memory | [`Memory`] |
@@ -51,7 +51,7 @@ pub struct Event {
     pub footprint: u64,
     /// The process's logical device number, 0 to [`MAX_DEVICE`].
     pub device: u32,
-    /// Thread id of the caller; 0 = not told.
+    /// Thread id of the caller; 0 = not told. With [`flags::STACK`] the number of its call stack.
     pub thread: u32,
     /// Program or mesh; 0 = none.
     pub context: u32,
@@ -260,6 +260,8 @@ pub mod flags {
     pub const TAG: u16 = 0xFF00;
     /// Where it begins.
     pub const TAG_SHIFT: u32 = 8;
+    /// `thread` is the number of a call stack in the process's [stacks](crate::stacks).
+    pub const STACK: u16 = 1 << 7;
 }
 
 impl Event {

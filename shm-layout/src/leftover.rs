@@ -27,7 +27,7 @@ pub enum Fate {
     },
 }
 
-/// Looks at a ring. Death is only believed when the owner lock is free *and* the process cannot be found any more: a
+/// Looks at a ring, or at call stacks, whose file begins as a ring's. Death is only believed when the owner lock is free *and* the process cannot be found any more: a
 /// process loses the lock by closing a descriptor, and a pid may be in a namespace that is not ours.
 ///
 /// # Errors
@@ -96,16 +96,41 @@ fn read_at<const BYTES: usize>(opened: &Opened, at: usize) -> Option<[u8; BYTES]
     (usize::try_from(got) == Ok(BYTES)).then_some(bytes)
 }
 
-/// Removes rings of dead owners that nobody drains, of the given owner (`None`: of everybody). The names removed.
+/// Removes rings of dead owners that nobody drains, and call stacks without a ring, of the given owner (`None`: of everybody). The
+/// names removed.
 pub fn collect(prefix: &Prefix, uid: Option<u32>) -> Vec<String> {
     let rings = procfs::process_files(prefix).into_iter().filter(|f| f.role == Role::Ring);
     let mine = rings.filter(|f| uid.is_none_or(|uid| uid == f.uid));
-    mine.filter_map(|file| match fate(prefix, &file) {
-        Ok(Fate::Leftover { inode }) => Some((file.name(prefix), inode)),
+    let mut removed: Vec<String> = mine.filter_map(|file| remove_leftover(prefix, &file)).collect();
+    removed.extend(orphaned_stacks(prefix, uid));
+    removed
+}
+
+/// Removes this file if its owner is dead and nobody drains it. Its name, if so.
+fn remove_leftover(prefix: &Prefix, file: &ProcessFile) -> Option<String> {
+    let name = file.name(prefix);
+    match fate(prefix, file) {
+        Ok(Fate::Leftover { inode }) => remove_if_same(&name, inode).then_some(name),
         _ => None,
-    })
-    .filter_map(|(name, inode)| remove_if_same(&name, inode).then_some(name))
-    .collect()
+    }
+}
+
+/// Removes call stacks whose ring is gone and whose owner is dead, of the given owner (`None`: of everybody). The names removed.
+pub fn orphaned_stacks(prefix: &Prefix, uid: Option<u32>) -> Vec<String> {
+    let files = procfs::process_files(prefix);
+    let mine = files.iter().filter(|f| f.role == Role::Stacks && uid.is_none_or(|uid| uid == f.uid));
+    let alone = mine.filter(|file| !files.contains(&file.of_role(Role::Ring)));
+    alone.filter_map(|file| remove_leftover(prefix, file)).collect()
+}
+
+/// Removes the call stacks of the process with this ring, which is dead; if it has any, and they are its user's.
+pub fn remove_stacks(prefix: &Prefix, ring: &ProcessFile) {
+    let path = format!("{DIRECTORY}/{}", ring.of_role(Role::Stacks).name(prefix));
+    // Between the look and the unlink only the file's owner could swap it: /dev/shm is sticky.
+    if nix::sys::stat::lstat(path.as_str()).is_ok_and(|stat| stat.st_uid == ring.uid) {
+        // It may be gone by now, or be a directory: then it is none of ours.
+        let _removed = nix::unistd::unlink(path.as_str());
+    }
 }
 
 /// As [`collect`], by a process in passing: only where no aggregator does it, and only rings whose process is plainly gone. Its
@@ -128,6 +153,7 @@ pub fn collect_in_passing(prefix: &Prefix, uid: u32) {
         _ => None,
     });
     for (file, inode) in leftovers.take(REMOVED) {
+        remove_stacks(prefix, &file);
         remove_if_same(&file.name(prefix), inode);
     }
 }

@@ -5,6 +5,7 @@
 //! | [`event`] | the 64-byte record of one allocation event |
 //! | [`ring`] | one file per tracked process: header, drop table, records; push and drain |
 //! | [`ledger`] | one file per tracked process, written by the aggregator: what is live |
+//! | [`stacks`] | one file per tracked process that asked for it: the call stacks of its allocations |
 //! | [`stats`] | one file per host, written by the aggregator: totals, processes, history, event lines |
 //! | [`seqlock`] | the double buffer of the stats segment |
 //! | [`segment`] | creating, opening and mapping these files safely |
@@ -31,6 +32,7 @@ pub mod report;
 pub mod ring;
 pub mod segment;
 pub mod seqlock;
+pub mod stacks;
 pub mod stats;
 pub mod tag;
 pub mod text;

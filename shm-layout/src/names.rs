@@ -75,6 +75,8 @@ pub enum Role {
     Ring,
     /// Written by the aggregator about it.
     Ledger,
+    /// Written by the tracked process, if it was asked to: the call stacks of its allocations.
+    Stacks,
 }
 
 impl Role {
@@ -82,6 +84,7 @@ impl Role {
         match self {
             Self::Ring => "ring",
             Self::Ledger => "ledger",
+            Self::Stacks => "stacks",
         }
     }
 }
@@ -89,13 +92,13 @@ impl Role {
 /// The name of a per-process file, taken apart. A claim until the file's owner and header agree with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProcessFile {
-    /// Ring or ledger.
+    /// Ring, ledger or stacks.
     pub role: Role,
     /// Owner.
     pub uid: u32,
     /// Process id in its own namespace.
     pub pid: u32,
-    /// Random; the same for a ring and its ledger.
+    /// Random; the same for a ring, its ledger and its stacks.
     pub nonce: u64,
 }
 
@@ -112,6 +115,7 @@ impl ProcessFile {
         let role = match parts.next()? {
             "ring" => Role::Ring,
             "ledger" => Role::Ledger,
+            "stacks" => Role::Stacks,
             _ => return None,
         };
         let (uid, pid) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);

@@ -11,9 +11,9 @@ proptest! {
 
     #[test]
     #[cfg_attr(miri, ignore = "safe code only, and regular expressions take miri minutes")]
-    fn file_names_come_back(uid in any::<u32>(), pid in any::<u32>(), nonce in any::<u64>(), ring in any::<bool>(), prefix in "[A-Za-z0-9_-]{1,64}") {
+    fn file_names_come_back(uid in any::<u32>(), pid in any::<u32>(), nonce in any::<u64>(), role in 0_usize..3, prefix in "[A-Za-z0-9_-]{1,64}") {
         let prefix = Prefix::new(&prefix).expect("such prefixes are allowed");
-        let role = if ring { Role::Ring } else { Role::Ledger };
+        let role = [Role::Ring, Role::Ledger, Role::Stacks][role];
         let file = ProcessFile { role, uid, pid, nonce };
         prop_assert_eq!(ProcessFile::parse(&file.name(&prefix), &prefix), Some(file));
         prop_assert_eq!(file.of_role(Role::Ledger).of_role(role), file);

@@ -462,3 +462,39 @@ fn nothing_is_told_before_the_magic() {
     assert_eq!(header.identity(), bytemuck::Zeroable::zeroed());
     assert_eq!(header.identity().check(1), Err(ring::IdentityError::NotReady));
 }
+
+#[test]
+#[cfg_attr(miri, ignore = "reads files; the layouts' code runs under miri in stacks.rs")]
+fn stacks_file() {
+    use shm_layout::stacks::{
+        MODULES, MODULES_OFFSET, Module, ModuleSlot, STACKS, STACKS_BYTES, STACKS_OFFSET, StackSlot, StacksHeader,
+        Table, check, identity, tell,
+    };
+    let file = File::new(STACKS_BYTES);
+    let header = file.one::<StacksHeader<AtomicU64>>(0);
+    header.depth.store(24, Relaxed);
+    header.announce(&identity(&ring_identity()));
+    let modules = file.array::<ModuleSlot<AtomicU64>>(MODULES_OFFSET, MODULES);
+    let module = Module::at(0x7f00_0000_0000, 0x7f00_0010_0000, 0x7f00_0000_0000);
+    let module = module.with_path(b"/opt/lib/libtt_metal.so").with_build_id(&[0xAB; 20]);
+    tell(header, modules, &module);
+    tell(header, modules, &module);
+    let slots = file.array::<StackSlot<AtomicU64>>(STACKS_OFFSET, STACKS);
+    let table = Table::new(header, slots).expect("places");
+    let number = table.intern(4242, &[0x7f00_0000_1000, 0x7f00_0000_2000], true, || {});
+    assert_eq!(table.intern(4242, &[0x7f00_0000_1000, 0x7f00_0000_2000], true, || {}), number);
+    let kept = golden("stacks.txt", "Call stacks, version 1: one module, one stack.", &file.listing());
+
+    let file = File::from_listing(&kept, STACKS_BYTES);
+    let header = file.one::<StacksHeader<AtomicU64>>(0);
+    check(&header.identity()).expect("sound");
+    let modules: Vec<_> =
+        file.array::<ModuleSlot<AtomicU64>>(MODULES_OFFSET, MODULES).iter().filter_map(ModuleSlot::module).collect();
+    assert_eq!(modules, [module]);
+    let table = Table::new(header, file.array(STACKS_OFFSET, STACKS)).expect("places");
+    let stack = table.stack(number).expect("the stack");
+    assert_eq!(
+        (stack.thread, &stack.addresses[..], stack.cut),
+        (4242, &[0x7f00_0000_1000, 0x7f00_0000_2000][..], true)
+    );
+}

@@ -18,6 +18,7 @@ use shm_layout::ring::{
     Section, VanishedCell, VanishedTable,
 };
 use shm_layout::seqlock::BUFFER_HEADER_WORDS;
+use shm_layout::stacks::{self, ModuleSlot, StackSlot, StacksHeader};
 use shm_layout::stats::{
     self, Anomalies, Chip, Difference, Figures, HISTORY_SAMPLES, Health, Line, MAX_CHIPS, MAX_DIFFERENCES, MAX_LINES,
     MAX_PROCESSES, MAX_REFUSALS, MAX_ROWS, Process, Reason, Refusal, Row, Snapshot, StatsHeader, StatsView, Telemetry,
@@ -192,6 +193,7 @@ fn events(out: &mut String) {
         (flags::FABRIC, "FABRIC"),
         (flags::DISPATCH, "DISPATCH"),
         (flags::CHIP_ID_UNKNOWN, "CHIP_ID_UNKNOWN"),
+        (flags::STACK, "STACK"),
     ];
     let bits = bits.map(|(bit, name)| format!("{bit:#x} {name}"));
     let (tag, shift) = (flags::TAG, flags::TAG_SHIFT);
@@ -387,6 +389,23 @@ fn segments(out: &mut String) {
         .write("`Difference`", out);
 }
 
+fn stacks_of_allocations(out: &mut String) {
+    let (module, header) = (Source::new("stacks/mod.rs"), Source::new("stacks/header.rs"));
+    writeln!(out, "## Call stacks\n\nMagic `{:#018x}`, version {}.\n", stacks::MAGIC, stacks::VERSION)
+        .expect("a string");
+    writeln!(out, "```text\n{}```\n", module.diagram()).expect("a string");
+    writeln!(out, "{}", module.from("An allocation whose")).expect("a string");
+    type Header = StacksHeader<AtomicU64>;
+    let mut table = table!(&header, "StacksHeader", Header; depth told untold modules_untold);
+    table.fields.insert(0, (0, "identity"));
+    write_sparse(&table, &[size_of::<ring::Identity>(), 8, 8, 8, 8], "`StacksHeader`", out);
+    table!(&Source::new("stacks/modules.rs"), "ModuleSlot", ModuleSlot<AtomicU64>;
+        state begin end bias build_id_bytes build_id path_bytes path)
+    .write("`ModuleSlot`", out);
+    table!(&Source::new("stacks/table.rs"), "StackSlot", StackSlot<AtomicU64>; state about addresses)
+        .write("`StackSlot`", out);
+}
+
 fn document() -> String {
     let mut out = String::from(
         "# Shared-memory layouts\n\n\
@@ -395,7 +414,7 @@ fn document() -> String {
          <!-- Generated from the sources of shm-layout; do not edit.\n     \
          BLESS=1 cargo test -p shm-layout --test layout_doc -->\n\n",
     );
-    for write in [events, rings, ledgers, segments] {
+    for write in [events, rings, ledgers, stacks_of_allocations, segments] {
         write(&mut out);
     }
     format!("{}\n", out.trim_end())

@@ -6,12 +6,14 @@ pub mod groups;
 
 use crate::ledger::{Allocation, Ledger};
 use crate::selection::Selection;
+use crate::stacks::told::Frame;
 use crate::table::{Align, Table};
 use crate::units;
 use filter::Filter;
 use serde::Serialize;
 use serde_json::Value;
 use shm_layout::event::{Memory, flags};
+use shm_layout::names::ProcessFile;
 use shm_layout::report::{SCHEMA_VERSION, chip_id_text};
 use std::cmp::Reverse;
 
@@ -56,6 +58,12 @@ pub struct Buffer {
     pub process_name: String,
     /// The allocation.
     pub allocation: Allocation,
+    /// The ring that it was told in.
+    pub of: ProcessFile,
+    /// The thread that allocated; `None` where it is not told, or by its stack only ([`Told::fill`](crate::stacks::told::Told::fill)).
+    pub thread: Option<u32>,
+    /// Its call stack, the innermost frame first, if it was looked up ([`Told::fill`](crate::stacks::told::Told::fill)).
+    pub stack: Option<Vec<Frame>>,
 }
 
 impl Query {
@@ -84,11 +92,15 @@ impl Query {
             let identity = ledger.identity();
             let (pid, uid, nonce, process_name) = (identity.pid, identity.uid, identity.nonce, ledger.process_name());
             let chosen = ledger.allocations().into_iter().filter(|allocation| self.has(allocation));
+            let of = ledger.ring();
             found.extend(chosen.map(|allocation| Buffer {
                 pid,
                 uid,
                 nonce,
                 process_name: process_name.clone(),
+                of,
+                thread: allocation.thread(),
+                stack: None,
                 allocation,
             }));
         }
@@ -198,6 +210,9 @@ struct BufferReport<'a> {
     globally_allocated: bool,
     fabric: bool,
     dispatch: bool,
+    /// With `--stacks` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stack: Option<&'a [Frame]>,
 }
 
 /// The list as one JSON object on one line; `omitted` is what the limit left out, `not_known` what could not be read.
@@ -205,7 +220,7 @@ struct BufferReport<'a> {
 /// # Errors
 /// When it cannot be written as JSON (it always can).
 pub fn json(buffers: &[Buffer], omitted: usize, not_known: &Value, now_ns: u64) -> serde_json::Result<String> {
-    let rows = buffers.iter().map(|Buffer { pid, process_name, allocation, .. }| {
+    let rows = buffers.iter().map(|Buffer { pid, process_name, allocation, thread, stack, .. }| {
         let event = &allocation.event;
         BufferReport {
             pid: *pid,
@@ -221,11 +236,12 @@ pub fn json(buffers: &[Buffer], omitted: usize, not_known: &Value, now_ns: u64) 
             age_seconds: allocation.age_ns(now_ns) as f64 / 1e9,
             context: Some(event.context).filter(|n| *n != 0),
             tag: allocation.tag(),
-            thread: Some(event.thread).filter(|n| *n != 0),
+            thread: *thread,
             system: allocation.has(flags::SYSTEM),
             globally_allocated: allocation.has(flags::GLOBALLY_ALLOCATED),
             fabric: allocation.has(flags::FABRIC),
             dispatch: allocation.has(flags::DISPATCH),
+            stack: stack.as_deref(),
         }
     });
     let report = BuffersReport { schema_version: SCHEMA_VERSION, buffers: rows.collect(), omitted, not_known };

@@ -81,6 +81,11 @@ impl Allocation {
         self.tag.as_deref()
     }
 
+    /// The thread that allocated, if the record tells; with [`flags::STACK`] its stack does.
+    pub fn thread(&self) -> Option<u32> {
+        Some(self.event.thread).filter(|thread| *thread != 0 && !self.has(flags::STACK))
+    }
+
     /// Bytes asked for; `None` when the source did not know.
     pub const fn size(&self) -> Option<u64> {
         if self.has(flags::SIZE_UNKNOWN) { None } else { Some(self.event.size) }
@@ -117,6 +122,12 @@ impl Ledger {
     /// Whose it is.
     pub const fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The ring that it is about.
+    pub const fn ring(&self) -> ProcessFile {
+        let Identity { uid, ring_pid, nonce, .. } = self.identity;
+        ProcessFile { role: Role::Ring, uid, pid: ring_pid, nonce }
     }
 
     /// Name of the process while it lives; empty afterwards.

@@ -19,6 +19,7 @@
 //! | [`once`], [`table`], [`json`], [`buffers`] | one-shot output |
 //! | [`leaks`] | who leaks, with the evidence |
 //! | [`unseen`] | what lists of single allocations do not show |
+//! | [`stacks`] | call stacks of allocations, and their names |
 //! | [`screen`] | the dashboard: its state, and how it is drawn |
 //! | [`demo`] | a recorded workload, replayed by real producer processes |
 //! | [`terminal`] | raw mode, and the way back from it |
@@ -51,6 +52,7 @@ mod sample;
 pub mod screen;
 pub mod selection;
 pub mod source;
+pub mod stacks;
 pub mod table;
 pub mod telemetry;
 pub mod terminal;

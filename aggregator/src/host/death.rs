@@ -147,7 +147,7 @@ impl Host {
             && let Some(tracked) = self.graves.pop_front()
         {
             self.graves_shown -= 1;
-            tracked.bury();
+            tracked.bury(&self.prefix);
             if begin.elapsed() > at_most {
                 break;
             }

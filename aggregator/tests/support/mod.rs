@@ -48,7 +48,7 @@ impl Ground {
 
     /// No ring and no ledger is left, while an aggregator runs.
     pub fn must_be_clean_but_for_stats(&self) {
-        let of_process = |name: &String| name.contains(".ring.") || name.contains(".ledger.");
+        let of_process = |name: &String| [".ring.", ".ledger.", ".stacks."].iter().any(|role| name.contains(role));
         wait("no ring and no ledger", || (!self.files().iter().any(of_process)).then_some(()))
             .unwrap_or_else(|_| panic!("left: {:?}", self.files()));
     }

@@ -194,7 +194,7 @@ pub(crate) fn allocated(device: u32, memory: Memory, address: u64, size: u64, fl
         // Told as it is, so that it is counted.
         return process::record(event(Kind::Alloc, key, Told { id: address, size, memory, flags }));
     }
-    report(key, Report::Alloc { key, memory, size, flags, by: process::author() });
+    report(key, Report::Alloc { key, memory, size, flags, by: process::author_of_allocation() });
 }
 
 /// What is meant is freed. `size` chooses among several; 0: not said.

@@ -139,6 +139,34 @@ fn what_is_there_when_a_device_is_open_is_the_baseline() {
 }
 
 #[test]
+fn stacks_lead_from_the_program_into_the_library_and_leave_the_hooks_out() {
+    let session = &mut session("standin_stacks");
+    session.environment.push(("TT_ALLOC_STACKS".into(), "1".into()));
+    session.start_aggregator();
+    let mut job = Worker::start(session);
+    job.tell("open");
+    job.tell("load 1 100000 1");
+    session.see("the job's kernel", |stats| kernels(stats) == Some((100_000, FABRIC, DISPATCH, Some(false))));
+    let buffers: Value = serde_json::from_str(&session.tool(&["buffers", "--stacks", "--json"])).unwrap();
+    let buffers = buffers["buffers"].as_array().unwrap();
+    assert_eq!(buffers.len(), 6, "{buffers:?}");
+    for buffer in buffers {
+        let frames = buffer["stack"].as_array().unwrap();
+        let (first, last) = (&frames[0], frames.iter().rposition(|frame| frame["function"] == "main"));
+        assert!(first["module"].as_str().unwrap().ends_with("/libtt_metal.so"), "{first}");
+        assert!(first["function"].as_str().unwrap().contains("tt::tt_metal::"), "{first}");
+        let main = &frames[last.unwrap_or_else(|| panic!("no main: {frames:?}"))];
+        assert!(main["module"].as_str().unwrap().ends_with("/job"), "{main}");
+        assert_eq!(buffer["thread"], job.pid, "the thread is the stack's");
+    }
+    let folded = session.tool(&["stacks", "--folded"]);
+    let of_job = folded.lines().find(|line| line.ends_with(" 100000")).unwrap_or_else(|| panic!("{folded}"));
+    assert!(of_job.contains(";main;make_program;"), "{of_job}");
+    job.finish();
+    session.wait_until_nothing_is_held();
+}
+
+#[test]
 fn doctor_says_what_a_library_lacks() {
     let session = &mut session("standin_doctor");
     let package = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("package-{}", std::process::id()));

@@ -33,6 +33,8 @@ mod leaks;
 mod processes;
 #[path = "ttnn_suite/sequences.rs"]
 mod sequences;
+#[path = "ttnn_suite/stacks.rs"]
+mod stacks;
 
 /// A workload under an aggregator, on one cluster; afterwards nothing of it is left.
 macro_rules! workloads {

@@ -2,6 +2,7 @@
 
 use crate::ledger::{LedgerHeader, TagNames};
 use crate::ring::{DropTable, RingHeader, Slot, VanishedTable};
+use crate::stacks::{ModuleSlot, StackSlot, StacksHeader};
 use crate::stats::StatsHeader;
 use core::sync::atomic::AtomicU64;
 use memmap2::{MmapOptions, MmapRaw, RemapOptions};
@@ -32,6 +33,12 @@ unsafe impl SharedWords for StatsHeader<AtomicU64> {}
 unsafe impl SharedWords for LedgerHeader<AtomicU64> {}
 // SAFETY: repr(C), atomics only; its size assertion shows that there is no padding.
 unsafe impl SharedWords for TagNames<AtomicU64> {}
+// SAFETY: repr(C), atomics only; its size assertion shows that there is no padding.
+unsafe impl SharedWords for StacksHeader<AtomicU64> {}
+// SAFETY: repr(C), atomics only; its size assertion shows that there is no padding.
+unsafe impl SharedWords for StackSlot<AtomicU64> {}
+// SAFETY: repr(C), atomics only; its size assertion shows that there is no padding.
+unsafe impl SharedWords for ModuleSlot<AtomicU64> {}
 
 enum Pages {
     Created(Shmem),

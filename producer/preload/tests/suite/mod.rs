@@ -290,6 +290,13 @@ impl Session {
         shown.status.success().then(|| serde_json::from_slice(&shown.stdout).expect("JSON"))
     }
 
+    /// What `tt-alloc` says on standard output.
+    pub fn tool(&self, arguments: &[&str]) -> String {
+        let shown = self.command(&self.bench.tt_alloc).args(arguments).output().unwrap();
+        assert!(shown.status.success(), "{arguments:?}: {shown:?}");
+        String::from_utf8(shown.stdout).unwrap()
+    }
+
     /// Waits for figures of which this holds.
     pub fn see(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
@@ -309,7 +316,8 @@ impl Session {
     /// No bytes of any kind on any chip, and no file of a process in /dev/shm.
     pub fn wait_until_nothing_is_held(&self) {
         self.see("nothing held", |stats| {
-            let of_processes = |name: &String| name.contains(".ring.") || name.contains(".ledger.");
+            let roles = [".ring.", ".ledger.", ".stacks."];
+            let of_processes = |name: &String| roles.iter().any(|role| name.contains(role));
             stats["devices"].as_array().unwrap().iter().all(|device| {
                 let figures = device["memory"].as_object().unwrap().values();
                 figures.clone().count() >= KINDS.len()

@@ -1,5 +1,6 @@
 //! `tt-alloc buffers`: every live allocation, or groups of them.
 
+use crate::stacks::tell_what_is_missing;
 use clap::Args;
 use serde_json::json;
 use shm_layout::event::Memory;
@@ -15,6 +16,8 @@ use tui::buffers::{Order, Query, json, table};
 use tui::exit::Exit;
 use tui::selection::{Device, Selection};
 use tui::source::{Connection, Source, trusted_owners};
+use tui::stacks::by_stack::under_rows;
+use tui::stacks::told::Told;
 use tui::unseen::unseen;
 use tui::users::{self, Users};
 use tui::{clock, ledger, output};
@@ -67,6 +70,9 @@ pub struct Buffers {
     /// One JSON object instead of a table
     #[arg(long)]
     json: bool,
+    /// The call stack of each, as far as its process was asked to take them (TT_ALLOC_STACKS=1)
+    #[arg(long, conflicts_with = "by")]
+    stacks: bool,
 }
 
 /// A memory kind by its name.
@@ -107,7 +113,7 @@ impl Buffers {
             limit: self.limit,
         };
         let columns = output::columns();
-        let (listed, groups, omitted) = if self.by.is_empty() {
+        let (mut listed, groups, omitted) = if self.by.is_empty() {
             let (listed, omitted) = query.answer(&ledgers);
             (listed, None, omitted)
         } else {
@@ -115,9 +121,16 @@ impl Buffers {
             let omitted = groups.omitted;
             (Vec::new(), Some(groups), omitted)
         };
+        let (mut told, errors) = Told::of(&prefix, &listed);
+        if self.stacks {
+            told = told.with_names();
+            tell_what_is_missing(&told, &errors);
+        }
+        told.fill(&mut listed, self.stacks);
         // After the list was read: whatever was cut short meanwhile shows.
         let not_known = unseen(&feed, &ledgers, &refused, &query, &Users::default());
         let text = match (&groups, self.json) {
+            (None, false) if self.stacks => under_rows(&table(&listed, now, columns), &listed, &told),
             (None, false) => table(&listed, now, columns),
             (None, true) => json(&listed, omitted, &json!(not_known), now)?,
             (Some(groups), false) => groups.table(now, columns),

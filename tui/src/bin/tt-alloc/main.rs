@@ -10,6 +10,7 @@ mod gc;
 mod leaks;
 mod reset;
 mod run;
+mod stacks;
 mod stats;
 
 use clap::{Parser, Subcommand};
@@ -31,6 +32,7 @@ enum Command {
     Stats(stats::Stats),
     Buffers(buffers::Buffers),
     Leaks(leaks::Leaks),
+    Stacks(stacks::Stacks),
     Baseline(baseline::Baseline),
     Reset(reset::Reset),
     Doctor(doctor::Doctor),
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Stats(command) => command.run(),
         Command::Buffers(command) => command.run(),
         Command::Leaks(command) => command.run(),
+        Command::Stacks(command) => command.run(),
         Command::Baseline(command) => command.run(),
         Command::Reset(command) => command.run(),
         Command::Doctor(command) => command.run(),
