@@ -42,7 +42,7 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
-    static HERE: Cell<Here> = const { Cell::new(Here { generation: 0, author: Author { thread: 0, tag: 0 } }) };
+    static HERE: Cell<Here> = const { Cell::new(Here { generation: 0, author: Author { thread: 0, flags: 0 } }) };
 }
 
 /// What this thread's events carry, as of its last one.
@@ -382,7 +382,7 @@ pub(crate) fn set_tag(number: u8) {
     }
     let _gone = HERE.try_with(|here| {
         let Here { generation, author } = here.get();
-        here.set(Here { generation, author: Author { tag: u16::from(number) << flags::TAG_SHIFT, ..author } });
+        here.set(Here { generation, author: Author { flags: u16::from(number) << flags::TAG_SHIFT, ..author } });
     });
 }
 

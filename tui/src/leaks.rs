@@ -294,7 +294,8 @@ mod fixture {
 
     /// Of this record.
     pub fn made(event: Event) -> Allocation {
-        Allocation { event, memory: Memory::from_u8(event.memory).unwrap_or(Memory::Dram), chip_id: Some(0x1c) }
+        let memory = Memory::from_u8(event.memory).unwrap_or(Memory::Dram);
+        Allocation { event, memory, chip_id: Some(0x1c), tag: None }
     }
 
     /// A process that holds these, on device 0.

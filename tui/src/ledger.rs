@@ -62,7 +62,7 @@ pub struct Allocation {
     pub memory: Memory,
     /// Unique id of the chip; `None` when the process never told it.
     pub chip_id: Option<u64>,
-    tag: Option<Arc<str>>,
+    pub(crate) tag: Option<Arc<str>>,
 }
 
 impl Allocation {

@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn each_condition_takes_some_out() {
-        let made = |event| Allocation { event, memory: Memory::Dram, chip_id: None };
+        let made = |event| Allocation { event, memory: Memory::Dram, chip_id: None, tag: None };
         // A footprint of 164 bytes, 100 ns old.
         let one = made(Event { context: 7, ..alloc(1, 0, Memory::Dram, 100, 900) });
         let system = made(Event { flags: flags::DISPATCH, ..one.event });

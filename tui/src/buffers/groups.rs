@@ -148,14 +148,17 @@ mod tests {
     use super::*;
     use crate::ledger::{Allocation, fixture::alloc};
     use shm_layout::event::{Event, Memory, flags};
+    use shm_layout::names::{ProcessFile, Role};
 
     const SECOND: u64 = 1_000_000_000;
     const NOW: u64 = 7000 * SECOND;
 
     fn buffer(pid: u32, chip_id: Option<u64>, event: Event) -> Buffer {
         let memory = Memory::from_u8(event.memory).unwrap();
-        let allocation = Allocation { event, memory, chip_id };
-        Buffer { pid, uid: 0, nonce: u64::from(pid), process_name: format!("p{pid}"), allocation }
+        let allocation = Allocation { event, memory, chip_id, tag: None };
+        let (nonce, thread) = (u64::from(pid), allocation.thread());
+        let of = ProcessFile { role: Role::Ring, uid: 0, pid, nonce };
+        Buffer { pid, uid: 0, nonce, process_name: format!("p{pid}"), allocation, of, thread, stack: None }
     }
 
     /// Footprints are 64 bytes more than sizes.

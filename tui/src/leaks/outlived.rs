@@ -226,7 +226,7 @@ mod tests {
     fn the_system_s_growth_is_not_the_application_s() {
         let mut of_system = dram(9, 64 * KIB, 910);
         of_system.event.flags |= flags::SYSTEM;
-        let found = marked(8 * KIB, vec![dram(2, 8 * KIB, 910), of_system]);
+        let found = marked(8 * KIB, vec![dram(2, 8 * KIB, 910), of_system.clone()]);
         assert_eq!(found.len(), 1, "{found:#?}");
         assert!(!found[0].suspect && found[0].class == Some(Class::System) && found[0].footprint_bytes == 64 * KIB);
         let found = marked(8 * KIB, vec![dram(2, 9 * KIB, 910), of_system]);
