@@ -143,7 +143,7 @@ pub fn run(data: &[u8]) {
         attached.release(next, to);
         attached.set_cursor(to);
         next = claim;
-        if !attached.go_on(next) && !attached.go_on_dead() {
+        if !attached.go_on(next) && !attached.go_on_dead().unwrap_or(false) {
             break;
         }
     }
