@@ -154,17 +154,6 @@ impl Books {
         Some(self.accounts.len() - 1)
     }
 
-    /// Why single allocations are missing, or totals too small: bits of [`incomplete`].
-    pub fn why_incomplete(&self) -> u32 {
-        let of_accounts =
-            self.accounts.iter().fold(0, |all, live| all | incomplete::believable(live.account.incomplete));
-        // What passed a limit is in no account, as long as the process lives.
-        let overflow = if self.counters.anomalies.overflow > 0 { incomplete::OVERFLOW } else { 0 };
-        let lost = if self.history_lost { incomplete::HISTORY_LOST } else { 0 };
-        let controls = if self.controls_lost { incomplete::CONTROLS_LOST } else { 0 };
-        of_accounts | overflow | lost | controls
-    }
-
     /// What is live of a device's memory kind.
     pub fn footprint(&self, device: u32, memory: Memory) -> u64 {
         self.account_number(device, memory).map_or(0, |at| self.accounts[at].footprint())
