@@ -10,7 +10,7 @@ use shm_layout::stacks::{
 };
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Barrier;
-use support::Heap;
+use support::heap::Heap;
 
 type Header = Heap<StacksHeader<AtomicU64>, AtomicU64>;
 
