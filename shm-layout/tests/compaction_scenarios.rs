@@ -99,6 +99,7 @@ fn what_is_freed_after_it_was_asked_for_drops_stays() {
 
 /// Of each number the last name, wherever it stands, and nothing of records that name no number.
 #[test]
+#[cfg_attr(miri, ignore = "takes many minutes there; the models have such records, too")]
 fn every_tag_keeps_one_name() {
     let world = World::new(1024, false, false, false, false);
     let name = |n: u64| Name([n + 1, 0, 0, 7]);
