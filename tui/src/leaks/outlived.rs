@@ -77,7 +77,7 @@ fn grown(
     mark_ns: u64,
     now: &Now,
 ) -> Vec<Finding> {
-    let by_class = by(&came, |allocation| Class::of(allocation));
+    let by_class = by(&came, Class::of);
     let sum = |of: &[&Allocation]| Sum::of(of.iter().copied()).bytes;
     let told_apart: u64 = by_class
         .iter()
@@ -163,7 +163,7 @@ fn by<'a, K: Ord>(all: &[&'a Allocation], key: impl Fn(&Allocation) -> K) -> BTr
 fn sizes(all: &[&Allocation]) -> String {
     const NAMED: usize = 3;
     let mut classes: Vec<(SizeClass, Sum)> =
-        by(all, |allocation| SizeClass::of(allocation)).into_iter().map(|(class, all)| (class, Sum::of(all))).collect();
+        by(all, SizeClass::of).into_iter().map(|(class, all)| (class, Sum::of(all))).collect();
     classes.sort_by_key(|(class, sum)| (std::cmp::Reverse(sum.bytes), *class));
     let named: Vec<String> =
         classes.iter().take(NAMED).map(|(class, sum)| format!("{} of {}", sum.count, class.text())).collect();
