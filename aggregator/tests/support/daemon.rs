@@ -19,7 +19,7 @@ impl Daemon {
     /// With something that a shell does before it becomes the aggregator: what sets limits.
     pub fn start_after(ground: &Ground, before: &str) -> Self {
         // Other packages' tests have this file as well, and not that program.
-        let program = option_env!("CARGO_BIN_EXE_aggregator").unwrap();
+        let program = option_env!("CARGO_BIN_EXE_aggregator").unwrap_or_else(|| panic!("none here"));
         let child = Command::new("sh")
             .args(["-c", &format!("{before} exec \"$0\""), program])
             .env("TT_ALLOC_PREFIX", ground.prefix.to_string())
