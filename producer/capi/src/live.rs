@@ -6,7 +6,8 @@
 //!
 //! | what happens | what is done |
 //! |---|---|
-//! | an address is allocated again before its free is told (by another thread) | both are live; a free takes the oldest |
+//! | a buffer is told where one of its memory kind is (another thread's, before the free of the last use is told; a view) | there is one at a time: the earlier ends here, the later is told; the free to come takes the earlier, and tells nothing |
+//! | a circular buffer or kernel is told where one is | both are live; a free takes the oldest |
 //! | a free does not say a memory kind, and buffers of several are live at the address | the oldest of them; counted as ambiguous |
 //! | a free says a size, and several are live at the address | the oldest of this size, if there is one; what is subtracted is never the caller's |
 //! | a free of what is not live | nothing is told; counted |
@@ -41,6 +42,8 @@ struct Told {
     size: u64,
     memory: Memory,
     flags: u16,
+    /// A later buffer has its place: its end was told, and its free is still to come.
+    ended: bool,
 }
 
 /// What is live at one address; nearly always one block.
@@ -89,12 +92,23 @@ impl Table {
         }
     }
 
-    /// Adds the newest. There is room.
-    fn add(&mut self, key: Key, told: Told) {
+    /// Adds the newest, and returns the buffer whose place it has. There is room.
+    fn add(&mut self, key: Key, told: Told) -> Option<Told> {
         match self.live.entry(key) {
-            Entry::Occupied(mut blocks) => blocks.get_mut().later.push_back(told),
+            Entry::Occupied(mut entry) => {
+                let Blocks { oldest, later } = entry.get_mut();
+                let place =
+                    |old: &&mut Told| Which::Buffer.means(told.memory) && old.memory == told.memory && !old.ended;
+                let earlier = core::iter::once(oldest).chain(later.iter_mut()).find(place).map(|old| {
+                    old.ended = true;
+                    *old
+                });
+                later.push_back(told);
+                earlier
+            }
             Entry::Vacant(place) => {
                 place.insert(Blocks { oldest: told, later: VecDeque::new() });
+                None
             }
         }
     }
@@ -126,7 +140,7 @@ impl Table {
 }
 
 fn event(kind: Kind, key: Key, told: Told) -> Event {
-    let Told { id, size, memory, flags } = told;
+    let Told { id, size, memory, flags, .. } = told;
     Event { id, address: key.address, size, flags, ..Event::new(kind, memory, key.device) }
 }
 
@@ -149,12 +163,15 @@ impl Shard {
 
     fn apply_alloc(&self, key: Key, memory: Memory, size: u64, flags: u16, by: Author) {
         let id = self.next_id(shard::number(key.device, key.address));
-        let told = Told { id, size, memory, flags };
+        let told = Told { id, size, memory, flags, ended: false };
         // SAFETY: inside; the only borrow.
         let table = self.has_table().then(|| unsafe { self.table() }).flatten();
         let Some(table) = table.and_then(|table| table.has_room(key).then_some(table)) else { return process::lose() };
+        if let Some(earlier) = table.add(key, told) {
+            // In this order, as in the allocator.
+            process::record_by(by, event(Kind::Free, key, earlier));
+        }
         process::record_by(by, event(Kind::Alloc, key, told));
-        table.add(key, told);
     }
 
     fn apply_free(&self, key: Key, which: Which, size: u64, by: Author) {
@@ -169,7 +186,9 @@ impl Shard {
             // Relaxed: a counter.
             self.ambiguous.fetch_add(1, Relaxed);
         }
-        process::record_by(by, event(Kind::Free, key, told));
+        if !told.ended {
+            process::record_by(by, event(Kind::Free, key, told));
+        }
     }
 }
 
@@ -192,7 +211,7 @@ pub(crate) fn allocated(device: u32, memory: Memory, address: u64, size: u64, fl
     let key = Key { device, address };
     if device > MAX_DEVICE {
         // Told as it is, so that it is counted.
-        return process::record(event(Kind::Alloc, key, Told { id: address, size, memory, flags }));
+        return process::record(event(Kind::Alloc, key, Told { id: address, size, memory, flags, ended: false }));
     }
     report(key, Report::Alloc { key, memory, size, flags, by: process::author_of_allocation() });
 }
@@ -259,7 +278,7 @@ mod tests {
         let mut table = Table::default();
         for &(id, size, memory) in told {
             assert!(table.has_room(AT));
-            table.add(AT, Told { id, size, memory, flags: 0 });
+            table.add(AT, Told { id, size, memory, flags: 0, ended: false });
         }
         table
     }
@@ -297,12 +316,35 @@ mod tests {
     }
 
     #[test]
+    fn an_address_holds_one_buffer_of_a_memory_kind_and_its_frees_are_taken_in_order() {
+        let mut table = table(&[(1, 10, Memory::Dram), (2, 20, Memory::L1)]);
+        let mut add = |id, memory| {
+            assert!(table.has_room(AT));
+            let earlier = table.add(AT, Told { id, size: 10, memory, flags: 0, ended: false });
+            earlier.map(|told| (told.id, told.size))
+        };
+        assert_eq!(add(3, Memory::Dram), Some((1, 10)));
+        assert_eq!(add(4, Memory::Dram), Some((3, 10)), "the one that is there, not the oldest");
+        // Circular buffers of several programs, and kernels.
+        assert_eq!(
+            (add(5, Memory::Cb), add(6, Memory::Cb), add(7, Memory::Kernel), add(8, Memory::Kernel)),
+            (None, None, None, None)
+        );
+        let mut ends = |which| table.take(AT, which, 0).map(|(told, _)| (told.id, told.ended));
+        assert_eq!(ends(Which::Of(Memory::Dram)), Some((1, true)));
+        assert_eq!(ends(Which::Buffer), Some((2, false)));
+        assert_eq!(ends(Which::Buffer), Some((3, true)));
+        assert_eq!(ends(Which::Buffer), Some((4, false)));
+        assert_eq!(ends(Which::Buffer), None);
+    }
+
+    #[test]
     fn other_addresses_and_devices_are_others() {
         let mut table = table(&[(1, 10, Memory::Dram)]);
         let other = [Key { device: 1, ..AT }, Key { address: 4128, ..AT }];
         for key in other {
             assert_eq!(table.take(key, Which::Buffer, 0), None);
-            table.add(key, Told { id: 7, size: 1, memory: Memory::Dram, flags: 0 });
+            table.add(key, Told { id: 7, size: 1, memory: Memory::Dram, flags: 0, ended: false });
         }
         table.forget(0);
         assert_eq!(table.live.len(), 1);

@@ -197,8 +197,12 @@ fn program_cache() {
         for (address, size) in [(65_536, 12 << 10), (131_072, 24 << 10)] {
             client.tell(&format!("alloc {device} {address} {size} 0"));
             client.tell(&format!("alloc {device} {address} {size} 0"));
-            client.tell(&format!("free {device} {address}"));
         }
+    }
+    client.shows(&vec![(0, Dram, 36 << 10, 2), (1, Dram, 36 << 10, 2)]);
+    for device in 0..2 {
+        client.tell(&format!("free {device} 65536"));
+        client.tell(&format!("free {device} 131072"));
     }
     client.shows(&vec![(0, Dram, 36 << 10, 2), (1, Dram, 36 << 10, 2)]);
     for device in 0..2 {
@@ -223,6 +227,14 @@ fn addresses_that_come_again() {
     client.shows(&vec![(0, L1, 30, 1)]);
     // The allocation is told before the free of the address's last use, by another thread.
     client.tell("alloc 0 2048 77 3");
+    client.tell("free 0 2048");
+    client.shows(&vec![(0, L1Small, 77, 1)]);
+    // Of the same type, the later is there from when it is told.
+    client.tell("alloc 0 2048 99 3");
+    client.shows(&vec![(0, L1Small, 99, 1)]);
+    client.tell("alloc 0 2048 77 3");
+    client.shows(&vec![(0, L1Small, 77, 1)]);
+    client.tell("free 0 2048");
     client.tell("free 0 2048");
     client.shows(&vec![(0, L1Small, 77, 1)]);
     client.tell("alloc 0 2048 5 4");

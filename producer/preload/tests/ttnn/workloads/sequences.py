@@ -6,8 +6,9 @@ Each was wrong in the original (seeds, inventory 2.4); here the allocator says w
 import threading
 
 import ttnn
-from truth import DRAM, L1, Truth, tensor
+from truth import DRAM, L1, Truth, circular_bytes, tensor
 
+graph = ttnn._ttnn.graph
 truth = Truth()
 chips = set(truth.chips.values())
 
@@ -52,6 +53,26 @@ truth.check("cache cleared: binaries and kernels are unloaded, and nobody says a
 assert blocks(device) == before + 12, "outputs"
 del out, a, b
 truth.check("nothing held")
+
+# Circular buffers that lie in L1 buffers (globally allocated, borrowed) take nothing of their own.
+shards = ttnn.create_sharded_memory_config((1, 1, 256, 256), core_grid=ttnn.CoreGrid(y=2, x=4), strategy=ttnn.ShardStrategy.BLOCK)
+one = tensor(device, (1, 1, 256, 256), memory=shards)
+graph.begin_graph_capture(graph.RunMode.NO_DISPATCH)
+try:
+    ttnn.add(one, one, memory_config=shards)
+finally:
+    nodes = graph.end_graph_capture()
+own = circular_bytes(nodes)
+abouts = [node["params"] or {} for node in nodes]
+inside = [about for about in abouts if "1" in (about.get("globally_allocated"), about.get("borrows_memory"))]
+assert inside, "no circular buffer of this operation lies in a buffer"
+truth.check_circular("not run yet", 0)
+two = ttnn.add(one, one, memory_config=shards)
+truth.check("an operation on shards")
+truth.check_circular("its own circular buffers alone", own)
+del one, two
+device.clear_program_cache()
+truth.check_circular("cache cleared", 0)
 
 # An address again: with another size, in another memory kind, on every chip at once.
 seen = {}
