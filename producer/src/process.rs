@@ -267,7 +267,7 @@ fn gettid() -> u32 {
 
 /// A fault of ours: what was to be told is not, so the figures say that they are not complete. One line, the first time. For the panic
 /// hook of a library whose copy of std is its own; never panics.
-pub fn fault(at: &core::panic::Location<'_>) {
+pub fn fault(at: &core::panic::Location<'_>, what: &str) {
     static TOLD: AtomicBool = AtomicBool::new(false);
     let _host = Undisturbed::begin();
     // SYNC(process.lost): as in `first_of_all`.
@@ -277,7 +277,10 @@ pub fn fault(at: &core::panic::Location<'_>) {
     }
     // Relaxed: whoever is first speaks.
     if !TOLD.swap(true, Relaxed) {
-        warn(&format!("a fault of tt-alloc at {at}: this process's figures are not complete; please report it"));
+        let what = shm_layout::text::clean(what.as_bytes());
+        warn(&format!(
+            "a fault of tt-alloc at {at} ({what}): this process's figures are not complete, or it is not tracked; please report it"
+        ));
     }
 }
 

@@ -1,8 +1,6 @@
 //! What records mean, said as simply as possible: what is alive, which devices are known, sums and peaks.
 
-use core::sync::atomic::AtomicU64;
 use shm_layout::event::{Event, Kind, Memory};
-use shm_layout::ring::DropTable;
 use std::collections::BTreeMap;
 
 /// Open, chip, resident program, capacities.
@@ -31,8 +29,7 @@ impl State {
         self.live = left;
         let gone: Vec<Event> = gone;
         for event in gone {
-            *self.footprint.entry((DropTable::<AtomicU64>::row(event.device), event.memory)).or_default() -=
-                event.taken();
+            *self.footprint.entry((event.device as usize, event.memory)).or_default() -= event.taken();
         }
     }
 
@@ -42,7 +39,7 @@ impl State {
         else {
             return;
         };
-        let cell = (DropTable::<AtomicU64>::row(event.device), event.memory);
+        let cell = (event.device as usize, event.memory);
         match kind {
             Kind::Alloc => {
                 self.live.push(Event { stamp: 0, ..*event });
