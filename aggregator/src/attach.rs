@@ -29,7 +29,7 @@ pub const MOST_DROPS: u64 = 1 << 48;
 #[non_exhaustive]
 pub enum AttachError {
     /// The file is not as it should be.
-    #[error(transparent)]
+    #[error("{error}{next}", error = .0, next = next_step(.0))]
     Segment(#[from] SegmentError),
     /// The header is not as it should be.
     #[error("{name}: {reason}")]
@@ -88,6 +88,16 @@ pub enum AttachError {
 }
 
 /// A process by its pid, as far as that can be told.
+/// What may be done about a ring's file that is not as it should be, where the error itself does not say.
+const fn next_step(error: &SegmentError) -> &'static str {
+    match error {
+        SegmentError::NotRegular { .. } | SegmentError::Owner { .. } => "; its owner or root may remove it",
+        SegmentError::Size { .. } | SegmentError::Sparse { .. } => "; restart its process, or remove the file",
+        SegmentError::Linked { .. } => "; remove all its names but one, which is `….ring.…`",
+        _ => "",
+    }
+}
+
 fn process_text(pid: u32) -> String {
     if pid == 0 { "a hidden process".to_owned() } else { format!("process {pid}") }
 }

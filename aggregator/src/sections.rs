@@ -109,7 +109,7 @@ impl AttachedRing {
     /// Goes on to the next section, if this one is sealed and `applied` is its end. True if it did.
     pub fn go_on(&mut self, applied: u64) -> bool {
         // What cannot be entered now is tried again at the next look, and shows as lag until then.
-        self.is_at_seal(applied) && self.go_on_dead().unwrap_or(false)
+        self.is_at_seal(applied) && self.after(&self.place).is_some_and(|next| self.enter(next).unwrap_or(false))
     }
 
     /// As [`go_on`](Self::go_on) in the ring of a dead process, which may not have come to sealing it.

@@ -18,8 +18,9 @@ use shm_layout::leftover;
 use shm_layout::names::{Prefix, ProcessFile, Role};
 use shm_layout::procfs;
 use shm_layout::segment::SegmentError;
-use shm_layout::stats::{Anomalies, Process, Source, State};
+use shm_layout::stats::{Anomalies, Process, Reason, Source, State};
 use shm_layout::text;
+use std::time::Instant;
 
 /// A process and all that is known of it.
 #[derive(Debug)]
@@ -39,8 +40,10 @@ pub struct Tracked {
     jump: Option<Jump>,
     /// It was killed while it was moving records: what was unread in that section is lost.
     pub half_moved: bool,
-    /// It is dead, and so many records of its ring could not be read.
-    pub unread: Option<(u64, AttachError)>,
+    /// It is dead, and so many records that it claims could not be read; why.
+    pub unread: Option<(u64, Reason)>,
+    /// Since when it has been tried to read on.
+    tried_since: Option<Instant>,
     drops_seen: u64,
     /// Drops that were noticed: they come into the books once everything written before them is there.
     noticed: Option<Noticed>,
@@ -145,6 +148,7 @@ impl Tracked {
             jump: None,
             half_moved: false,
             unread: None,
+            tried_since: None,
             drops_seen: 0,
             noticed: None,
             marked: 0,

@@ -17,7 +17,7 @@ fn player() {
 fn a_further_section_that_somebody_else_has_is_not_passed_over_in_silence() {
     let ground = Ground::new();
     let daemon = Daemon::start(&ground);
-    let mut player = Player::start_with(&ground, &[("TT_ALLOC_RING_BYTES", "65536")]);
+    let mut player = Player::small(&ground);
     player.alloc(0, Memory::Dram, 1, 64, 64);
     ground.see("it", |s| s.health.live_allocations == 1);
     daemon.stop();
@@ -33,7 +33,31 @@ fn a_further_section_that_somebody_else_has_is_not_passed_over_in_silence() {
     assert!((2..2501).contains(&read), "{read}");
     let told = lines(&seen).into_iter().find(|line| line.contains(" died")).unwrap();
     assert!(told.ends_with(&format!("; {} records of its ring could not be read", 2501 - read)), "{told}");
+    assert_eq!(seen.health.torn_events_total, 2501 - read);
     assert_eq!(seen.chips[0].memory[Memory::Dram as usize].footprint_bytes, 0);
+    let said = daemon.end();
+    assert!(said.contains("could not be read") && said.contains("why=\"busy\""), "{said}");
+    ground.must_be_clean();
+}
+
+#[test]
+fn one_that_is_free_again_in_a_moment_is_read() {
+    let ground = Ground::new();
+    let daemon = Daemon::start(&ground);
+    let mut player = Player::small(&ground);
+    player.alloc(0, Memory::Dram, 1, 64, 64);
+    ground.see("it", |s| s.health.live_allocations == 1);
+    daemon.stop();
+    player.tell("burst 2 2500 64");
+    let path = format!("{}/{}", shm_layout::names::DIRECTORY, player.tell("ring"));
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    assert!(locks::try_take(&file, Lock::Section(1)).unwrap());
+    player.kill();
+    daemon.go_on();
+    std::thread::sleep(std::time::Duration::from_millis(40));
+    locks::give_back(&file, Lock::Section(1));
+    let seen = ground.see("its end", |s| s.processes.is_empty() && s.health.deaths_total == 1);
+    assert_eq!((seen.health.events_total, seen.health.torn_events_total), (2501, 0), "{:?}", lines(&seen));
     daemon.end();
     ground.must_be_clean();
 }

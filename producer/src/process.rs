@@ -412,7 +412,7 @@ fn gettid() -> u32 {
 
 /// A fault of ours: what was to be told is not, so the figures say that they are not complete. One line, the first time. For the panic
 /// hook of a library whose copy of std is its own; never panics.
-pub fn fault(at: &core::panic::Location<'_>) {
+pub fn fault(at: &core::panic::Location<'_>, what: &str) {
     static TOLD: AtomicBool = AtomicBool::new(false);
     // SYNC(process.lost): as in `first_of_all`.
     LOST.fetch_add(1, Acquire);
@@ -420,7 +420,10 @@ pub fn fault(at: &core::panic::Location<'_>) {
         count_lost_events(current.ring);
     }
     warn_once(&TOLD, || {
-        format!("a fault of tt-alloc at {at}: this process's figures are not complete; please report it")
+        let what = shm_layout::text::clean(what.as_bytes());
+        format!(
+            "a fault of tt-alloc at {at} ({what}): this process's figures are not complete, or it is not tracked; please report it"
+        )
     });
 }
 

@@ -24,6 +24,8 @@ pub enum Fate {
     Leftover {
         /// Device and inode, for removing just this file.
         inode: (u64, u64),
+        /// How large it is.
+        bytes: u64,
     },
 }
 
@@ -53,7 +55,7 @@ pub fn fate(prefix: &Prefix, file: &ProcessFile) -> Result<Fate, SegmentError> {
     let running = runs(file.pid, announced.then_some(ticks));
     // In a namespace that is not ours the lock alone tells, and a maker that has not locked yet cannot be told by it.
     let alive = if ours && announced { running } else { !announced && (running || is_young(&name)) };
-    Ok(if alive { Fate::Alive } else { Fate::Leftover { inode: opened.inode } })
+    Ok(if alive { Fate::Alive } else { Fate::Leftover { inode: opened.inode, bytes: opened.mapping.len() as u64 } })
 }
 
 /// A file whose maker was killed before it had reserved the blocks, or has not come that far yet.
@@ -63,7 +65,7 @@ fn unfinished(name: &str, file: &ProcessFile) -> Fate {
         Ok(stat) if stat.st_uid == file.uid && !running && !is_young(name) => {
             #[allow(clippy::unnecessary_cast, reason = "the fields' types differ by architecture")]
             let inode = (stat.st_dev as u64, stat.st_ino as u64);
-            Fate::Leftover { inode }
+            Fate::Leftover { inode, bytes: stat.st_size as u64 }
         }
         _ => Fate::Alive,
     }
@@ -110,7 +112,7 @@ pub fn collect(prefix: &Prefix, uid: Option<u32>) -> Vec<String> {
 fn remove_leftover(prefix: &Prefix, file: &ProcessFile) -> Option<String> {
     let name = file.name(prefix);
     match fate(prefix, file) {
-        Ok(Fate::Leftover { inode }) => remove_if_same(&name, inode).then_some(name),
+        Ok(Fate::Leftover { inode, .. }) => remove_if_same(&name, inode).then_some(name),
         _ => None,
     }
 }
@@ -135,12 +137,15 @@ pub fn remove_stacks(prefix: &Prefix, ring: &ProcessFile) {
 
 /// As [`collect`], by a process in passing: only where no aggregator does it, and only rings whose process is plainly gone. Its
 /// host waits for this, so it is bounded: by what is looked at, not by time, which on a busy machine is over before anything is done.
+/// What is beyond the bounds is left to the next process, an aggregator, or `tt-alloc gc`.
 pub fn collect_in_passing(prefix: &Prefix, uid: u32) {
-    /// Names, a quarter of a microsecond each. tmpfs lists the newest first; what lies behind these is left to others.
+    /// Names, a quarter of a microsecond each, in the kernel's order.
     const NAMES: usize = 2048;
-    /// Rings opened, and of these removed: some 20 and 100 µs each.
-    const RINGS: usize = 8;
+    /// Rings opened, some 20 µs each.
+    const RINGS: usize = 16;
+    /// Of these removed, and how large they may be: the kernel frees 2 MiB in some 100 µs.
     const REMOVED: usize = 2;
+    const BYTES: u64 = 8 << 20;
     if aggregator_runs(prefix, uid) {
         return;
     }
@@ -148,8 +153,13 @@ pub fn collect_in_passing(prefix: &Prefix, uid: u32) {
     let names = entries.flatten().take(NAMES).map(|entry| entry.file_name());
     let files = names.filter_map(|name| ProcessFile::parse(name.to_str()?, prefix));
     let gone = files.filter(|file| file.role == Role::Ring && file.uid == uid && procfs::is_gone(file.pid));
-    let leftovers = gone.take(RINGS).filter_map(|file| match fate(prefix, &file) {
-        Ok(Fate::Leftover { inode }) => Some((file, inode)),
+    // The user in a name is a claim: another's files take no turn from its own.
+    let own = gone.filter(|file| {
+        let stat = nix::sys::stat::lstat(format!("{DIRECTORY}/{}", file.name(prefix)).as_str());
+        stat.is_ok_and(|stat| stat.st_uid == uid)
+    });
+    let leftovers = own.take(RINGS).filter_map(|file| match fate(prefix, &file) {
+        Ok(Fate::Leftover { inode, bytes }) if bytes <= BYTES => Some((file, inode)),
         _ => None,
     });
     for (file, inode) in leftovers.take(REMOVED) {

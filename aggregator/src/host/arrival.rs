@@ -73,7 +73,7 @@ impl Host {
         if error.is_not_ready() {
             // Its process may have been killed while it made it: nobody else removes it while an aggregator runs.
             let fate = leftover::fate(&self.prefix, &file);
-            if let Ok(Fate::Leftover { inode }) = fate
+            if let Ok(Fate::Leftover { inode, .. }) = fate
                 && remove_if_same(&file.name(&self.prefix), inode)
             {
                 return self.arrivals.forget(&file);

@@ -1,6 +1,7 @@
 //! Processes that end: found dead, read to their end, taken out of the figures, and their files removed once that was published.
 
 use super::{Host, Now};
+use crate::attach::MOST_DROPS;
 use crate::books::Removed;
 use crate::lines::bytes_text;
 use crate::seats::Ending;
@@ -127,15 +128,21 @@ impl Host {
         }
         let lost = half_moved || unread.is_some();
         if let Some((records, why)) = unread {
+            self.gone.torn = self.gone.torn.saturating_add(records.min(MOST_DROPS));
             text += &format!("; {records} records of its ring could not be read");
-            tracing::warn!("PID {pid} is dead, and {records} records of its ring cannot be read: {why}");
+            tracing::warn!(
+                pid,
+                records,
+                why = why.name(),
+                "a further part of a dead process's ring could not be read, and goes with it"
+            );
         }
         let held = removed != Removed::default();
         if held && how != DIED && !command.is_empty() {
             // Which script has left that? `tt-alloc leaks` compares its runs.
             text += &format!("; command: {command}");
         }
-        let severity = if (held || lost) && how != "exited" { Severity::Warning } else { Severity::Info };
+        let severity = if lost || held && how != "exited" { Severity::Warning } else { Severity::Info };
         self.lines.add(now.unix_ns, severity, pid, &text);
     }
 

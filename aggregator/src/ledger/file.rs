@@ -79,7 +79,9 @@ impl File {
         created.mapping.prefault(0, bytes);
         let Some(guard) = Guard::over(&created.mapping) else {
             created.remove();
-            let source = std::io::Error::other("as many files are mapped as this aggregator watches over");
+            let source = std::io::Error::other(
+                "no room to watch over one more file; single allocations are listed once others have ended",
+            );
             return Err(SegmentError::Io { name: created.name, doing: "guard its pages", source });
         };
         let file = Self::over(guard, created.mapping, created.file, created.name, created.inode, FIRST_ENTRIES);

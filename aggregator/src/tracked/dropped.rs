@@ -57,6 +57,9 @@ impl Tracked {
 
     /// Accounts of which something was dropped do not wait for its turn to say so.
     fn mark_incomplete(&mut self) {
+        if self.ring.lost_controls() != self.lost_controls_seen {
+            self.books.accounts.iter_mut().for_each(|live| live.lose_detail(incomplete::CONTROLS_LOST));
+        }
         let table = self.ring.drops();
         for live in &mut self.books.accounts {
             let Some(memory) = live.memory() else { continue };

@@ -8,10 +8,13 @@ use crate::ledger::Ledger;
 use crate::sigbus::Fault;
 use core::cell::Cell;
 use shm_layout::event::Event;
-use shm_layout::stats::incomplete;
+use shm_layout::stats::{Reason, incomplete};
+use std::time::{Duration, Instant};
 
 /// Records read, applied and committed together.
 pub const BATCH: usize = 1024;
+/// How long it is tried to go on in a further section of a dead process's ring, where what is in the way may pass.
+const PATIENCE: Duration = Duration::from_millis(200);
 /// Records looked at ahead at a time: enough for a line to come from memory meanwhile, few enough that it is still in the
 /// first cache then. Three such blocks are known to the ledger at once.
 const AHEAD: usize = 6;
@@ -155,21 +158,23 @@ impl Tracked {
             self.books.counters.torn += found.torn;
         }
         self.land(chips);
+        let mut entered = false;
         let mut last = to >= end;
         if !last && to >= here {
             match self.ring.go_on_dead() {
-                Ok(entered) => last = !entered,
-                Err(why) => {
-                    self.unread = Some((end - to, why));
-                    last = true;
-                }
+                Ok(true) => entered = true,
+                // It claims less than it did when its end was seen.
+                Ok(false) => (last, self.unread) = (true, Some((end - to, Reason::Geometry))),
+                Err(why)
+                    if why.may_pass() && self.tried_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE => {}
+                Err(why) => (last, self.unread) = (true, Some((end - to, why.reason()))),
             }
         }
         if last {
             self.absorb_all(chips);
         }
         self.commit(to);
-        if !last && to >= here {
+        if entered {
             self.prepare_jump();
         }
         last.then_some(self.books.counters.torn)

@@ -35,7 +35,9 @@ pub(crate) fn aside(work: impl FnOnce()) {
 pub(crate) fn report_faults() {
     std::panic::set_hook(Box::new(|panic| {
         if let Some(at) = panic.location() {
-            producer::process::fault(at);
+            let what = panic.payload();
+            let text = what.downcast_ref::<&str>().copied().or(what.downcast_ref::<String>().map(String::as_str));
+            producer::process::fault(at, text.unwrap_or_default());
         }
     }));
 }
@@ -92,9 +94,10 @@ mod tests {
         if std::env::var_os("TEST_FAULTY").is_none() {
             return;
         }
-        report_faults();
+        // As the first call of a hook does.
+        assert!(crate::next::find(c"tt_alloc_no_such_function").is_null());
         producer::process::record(Event { size: 1, ..Event::new(Kind::Alloc, Memory::Dram, 0) });
-        aside(|| panic!("a fault"));
+        aside(|| panic!("a\tfault"));
         aside(|| panic!("another"));
         let name = producer::process::ring_name().unwrap();
         let ring = open(name, Access::Read, Expect { owners: &[], least: 1, most: u64::MAX }).unwrap();
@@ -112,7 +115,12 @@ mod tests {
         let output = child.output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.starts_with("tt-alloc: a fault of tt-alloc at ") && said.lines().count() == 1, "{said}");
+        assert!(
+            said.starts_with("tt-alloc: a fault of tt-alloc at ")
+                && said.contains(" (a?fault): ")
+                && said.lines().count() == 1,
+            "{said}"
+        );
     }
 
     #[test]

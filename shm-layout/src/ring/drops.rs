@@ -43,18 +43,11 @@ const _: () = assert!(size_of::<DropCell<core::sync::atomic::AtomicU64>>() == 32
 const _: () = assert!(size_of::<DropTable<core::sync::atomic::AtomicU64>>() == 16384);
 
 impl<W: Word64> DropTable<W> {
-    /// Row of a device.
-    pub const fn row(device: u32) -> usize {
-        if (device as usize) < DROP_DEVICES { device as usize } else { DROP_DEVICES - 1 }
-    }
-
     /// Counts a record that did not fit. False if it was of a kind that these counters cannot stand for (the caller
     /// counts it as a lost control record).
     pub fn count(&self, event: &Event) -> bool {
-        if event.device as usize >= DROP_DEVICES {
-            return false;
-        }
-        let cell = &self.cells[Self::row(event.device)][usize::from(event.memory) % MEMORY_KINDS];
+        let Some(row) = self.cells.get(event.device as usize) else { return false };
+        let cell = &row[usize::from(event.memory) % MEMORY_KINDS];
         let (bytes, blocks, count) = match Kind::from_u8(event.kind) {
             Some(Kind::Alloc) => (&cell.allocated_bytes, &cell.allocated_blocks, 1),
             Some(Kind::Free) => (&cell.freed_bytes, &cell.freed_blocks, 1),

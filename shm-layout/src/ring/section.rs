@@ -69,7 +69,7 @@ pub struct VanishedCell<W> {
     pub peak: W,
 }
 
-/// The table at the head of each section. The last row stands for every device from there up.
+/// The table at the head of each section. Records of devices without a row do not vanish.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct VanishedTable<W> {

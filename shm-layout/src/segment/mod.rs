@@ -60,13 +60,13 @@ pub enum SegmentError {
         name: String,
     },
     /// Not a regular file, or a symbolic link.
-    #[error("{name}: not a regular file; its owner or root may remove it")]
+    #[error("{name}: not a regular file")]
     NotRegular {
         /// File name.
         name: String,
     },
     /// Owned by somebody else than expected.
-    #[error("{name}: owned by user {found}, which is not who may write it; they or root may remove it")]
+    #[error("{name}: owned by user {found}, who may not have it")]
     Owner {
         /// File name.
         name: String,
@@ -74,9 +74,7 @@ pub enum SegmentError {
         found: u32,
     },
     /// Too small, too large, or not the size announced.
-    #[error(
-        "{name}: {found} bytes is not a size that such a segment has; restart its writer, or remove it (tt-alloc gc)"
-    )]
+    #[error("{name}: {found} bytes is not a size that such a segment has")]
     Size {
         /// File name.
         name: String,
@@ -84,13 +82,13 @@ pub enum SegmentError {
         found: u64,
     },
     /// Has holes: reading them could kill the reader when /dev/shm is full.
-    #[error("{name}: its blocks are not reserved; restart its writer, or remove it (tt-alloc gc)")]
+    #[error("{name}: its blocks are not reserved")]
     Sparse {
         /// File name.
         name: String,
     },
     /// More than one name.
-    #[error("{name}: has {found} names (hard links); remove the others")]
+    #[error("{name}: has {found} names (hard links)")]
     Linked {
         /// File name.
         name: String,

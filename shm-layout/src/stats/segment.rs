@@ -78,13 +78,6 @@ pub struct Identity {
 }
 
 const IDENTITY_WORDS: usize = 16;
-impl Identity {
-    /// All zeros: who writes is still to be said, and what the layout decides is said when the segment is announced.
-    pub fn unannounced() -> Self {
-        Self::zeroed()
-    }
-}
-
 const _: () = assert!(size_of::<Identity>() == IDENTITY_WORDS * 8);
 const _: () = assert!(offset_of!(Identity, magic) == 0);
 const _: () = assert!(offset_of!(Identity, version) == 8);
@@ -99,6 +92,13 @@ const _: () = assert!(offset_of!(Identity, start_ticks) == 56);
 const _: () = assert!(offset_of!(Identity, started_unix_ns) == 64);
 const _: () = assert!(offset_of!(Identity, started_monotonic_ns) == 72);
 const _: () = assert!(offset_of!(Identity, reserved) == 80);
+
+impl Identity {
+    /// All zeros: who writes is still to be said, and what the layout decides is said when the segment is announced.
+    pub fn unannounced() -> Self {
+        Self::zeroed()
+    }
+}
 
 /// The header as it is mapped.
 ///

@@ -250,10 +250,14 @@ impl World {
                 }
             }
         }
+        for (of, allocated) in self.all.allocated.iter().filter(|(of, _)| of.0 >= self.rows().len()) {
+            let told = self.reader.allocated.get(of).unwrap_or(&0) + plain.allocated.get(of).unwrap_or(&0);
+            assert_eq!(told, *allocated, "nothing vanishes of a device without a row, {of:?}");
+        }
         if !history {
             let mut alone = State::default();
             before.iter().for_each(|event| alone.apply(event));
-            assert_eq!(unknown, alone.unknown_frees, "frees of what nobody announced");
+            assert_eq!(unknown + plain.unknown_frees, alone.unknown_frees, "frees of what nobody announced");
         }
     }
 }

@@ -1,8 +1,6 @@
 //! What records mean, said as simply as possible: what is alive, which devices are known, sums and peaks.
 
-use core::sync::atomic::AtomicU64;
 use shm_layout::event::{Event, Kind, Memory};
-use shm_layout::ring::DropTable;
 use shm_layout::tag::Name;
 use std::collections::BTreeMap;
 
@@ -33,8 +31,7 @@ impl State {
         self.live = left;
         let gone: Vec<Event> = gone;
         for event in gone {
-            *self.footprint.entry((DropTable::<AtomicU64>::row(event.device), event.memory)).or_default() -=
-                event.taken();
+            *self.footprint.entry((event.device as usize, event.memory)).or_default() -= event.taken();
         }
     }
 
@@ -44,7 +41,7 @@ impl State {
         else {
             return;
         };
-        let cell = (DropTable::<AtomicU64>::row(event.device), event.memory);
+        let cell = (event.device as usize, event.memory);
         match kind {
             Kind::Alloc => {
                 self.live.push(Event { stamp: 0, ..*event });
