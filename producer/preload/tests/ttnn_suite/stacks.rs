@@ -1,6 +1,6 @@
 //! Call stacks of stock ttnn: from tt-metal's allocator up to the module that Python calls.
 
-use crate::suite::Worker;
+use crate::suite::{Session, Worker, provisioned};
 use serde_json::Value;
 
 with_ttnn! {
