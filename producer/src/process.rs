@@ -14,7 +14,7 @@ use crate::ring::{Ring, Writer};
 use crate::stacks::Stacks;
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, compiler_fence};
 use shm_layout::event::{Event, Kind, flags};
 use std::time::{Duration, Instant};
@@ -106,8 +106,9 @@ pub fn record(mut event: Event) {
     if current.stacks.is_some() && event.kind == Kind::Alloc as u8 {
         let [_, _, id, address, size, footprint, place, about] = event.to_words();
         record_with_stack(id, address, size, footprint, place, about);
-        // SeqCst: orders nothing; the call before it is then no jump, by which the caller would not be on the stack.
-        return compiler_fence(SeqCst);
+        // Release, or any: it orders nothing, but makes the call before it none at the end, which were a jump: then the caller would not be on
+        // the stack.
+        return compiler_fence(Release);
     }
     current.writer.record(event);
 }
