@@ -61,16 +61,6 @@ pub struct Author {
     flags: u16,
 }
 
-impl Author {
-    #[inline(always)]
-    fn with_stack(self, stacks: Option<&'static Stacks>) -> Self {
-        match stacks.map_or(0, |stacks| stacks.take(self.thread)) {
-            0 => self,
-            number => Self { thread: number, flags: self.flags | flags::STACK },
-        }
-    }
-}
-
 /// What [`record`] needs, in one place whose address is a constant.
 #[derive(Clone, Copy, Debug)]
 struct Current {
@@ -129,8 +119,8 @@ pub fn record(event: Event) {
     // SAFETY: the ring is made.
     let current = unsafe { current() };
     let mut author = author_here(current.generation);
-    if event.kind == Kind::Alloc as u8 {
-        author = author.with_stack(current.stacks);
+    if current.stacks.is_some() && event.kind == Kind::Alloc as u8 {
+        author = with_stack(author);
     }
     current.writer.record(by(event, author));
 }
@@ -162,7 +152,24 @@ pub fn author_of_allocation() -> Author {
     }
     // SAFETY: the ring is made.
     let current = unsafe { current() };
-    author_here(current.generation).with_stack(current.stacks)
+    let author = author_here(current.generation);
+    if current.stacks.is_some() { with_stack(author) } else { author }
+}
+
+/// With the call stack of whoever has called what is in line around this: the one function of ours between that caller and the unwinder.
+#[cold]
+#[inline(never)]
+fn with_stack(author: Author) -> Author {
+    // SAFETY: the ring is made: whoever calls this has seen it.
+    let current = unsafe { current() };
+    // No closure around `take`: unoptimised, it would be a frame of its own.
+    if let Some(stacks) = current.stacks {
+        let number = stacks.take(author.thread);
+        if number != 0 {
+            return Author { thread: number, flags: author.flags | flags::STACK };
+        }
+    }
+    author
 }
 
 #[inline(always)]

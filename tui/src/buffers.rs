@@ -319,7 +319,8 @@ mod tests {
         assert_eq!(ids(&of(&["decode", "model load"]), &ledgers), [2, 3, 4]);
         assert_eq!(ids(&of(&["decod"]), &ledgers), [0; 0]);
         let (all, _) = of(&[]).answer(&ledgers);
-        let json: serde_json::Value = serde_json::from_str(&json(&all, 0, &Value::Array(Vec::new()), 60).unwrap()).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_str(&json(&all, 0, &Value::Array(Vec::new()), 60).unwrap()).unwrap();
         let tags: Vec<_> = json["buffers"].as_array().unwrap().iter().map(|row| row["tag"].as_str()).collect();
         assert_eq!(tags, [None, Some("model load"), Some("decode"), Some("model load")]);
         let text = table(&all, 60, None);

@@ -211,7 +211,7 @@ fn are_named(rows: &[Value], thread: &str) {
     for row in rows {
         let names = functions(row);
         let caller = if row["id"] == 6 { "stacks::second_caller" } else { "stacks::first_caller" };
-        assert!(names.iter().any(|name| *name == "stacks::allocate_for_the_test"), "{names:?}");
+        assert!(names.contains(&"stacks::allocate_for_the_test"), "{names:?}");
         let at = names.iter().position(|name| *name == caller).unwrap_or_else(|| panic!("{caller}: {names:?}"));
         let frame = &row["stack"][at];
         assert!(frame["file"].as_str().unwrap().ends_with("tests/stacks.rs"), "{frame}");

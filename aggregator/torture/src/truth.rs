@@ -108,7 +108,8 @@ pub fn told(event: &Event) -> [u64; 8] {
         event.size,
         event.footprint,
         u64::from(event.context),
-        u64::from(event.flags),
+        // That it has a call stack is said when it is pushed, by `TT_ALLOC_STACKS`.
+        u64::from(event.flags & !flags::STACK),
     ]
 }
 

@@ -53,7 +53,7 @@ pub(crate) struct Stacks {
 impl Stacks {
     /// Makes the file, beside this ring: reserved, locked, announced.
     pub(crate) fn create(ring: &Ring, depth: usize) -> Result<Self, StacksError> {
-        let finder = Finder::new(Stacks::take as *const () as usize).ok_or(StacksError::NoFinder)?;
+        let finder = Finder::new(Stacks::create as *const () as usize).ok_or(StacksError::NoFinder)?;
         let (prefix, file, ring_identity) = ring.names();
         let name = file.of_role(Role::Stacks).name(prefix);
         let created = segment::create(&name, STACKS_BYTES)?;
@@ -82,10 +82,8 @@ impl Stacks {
         Ok(Self { header, modules, table, finder, depth })
     }
 
-    /// The number of the call stack of whoever has called this; 0 if it cannot be told. This function is the first frame, and nothing
-    /// else of ours that is not in line: it is left out.
-    #[cold]
-    #[inline(never)]
+    /// The number of the call stack of whoever has called the function that this is inlined into; 0 if it cannot be told.
+    #[inline(always)]
     pub(crate) fn take(&self, thread: u32) -> u32 {
         let mut walk = Walk::new(self.depth, self.finder.own());
         unwind::walk(&mut walk);

@@ -84,8 +84,12 @@ impl Finder {
         // SAFETY: the module is loaded, so its link map is there.
         let LinkMap { bias, name } = unsafe { found.link_map.read() };
         let module = Module::at(found.begin as u64, found.end as u64, bias as u64);
-        // SAFETY: a string of the loader's, which lives as long as the module.
-        let name = if name.is_null() { &[][..] } else { unsafe { CStr::from_ptr(name) }.to_bytes() };
+        let name = if name.is_null() {
+            &[][..]
+        } else {
+            // SAFETY: a string of the loader's, which lives as long as the module.
+            unsafe { CStr::from_ptr(name) }.to_bytes()
+        };
         let module = if name.is_empty() {
             let told = self.program.get(..self.program_bytes.min(PATH_BYTES)).unwrap_or_default();
             Module { path_bytes: self.program_bytes, ..module.with_path(told) }

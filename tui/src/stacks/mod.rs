@@ -2,7 +2,7 @@
 //!
 //! | module | what lies there |
 //! |---|---|
-//! | [`file`](self::file) | the stacks of one process, as that process wrote them: another user's word |
+//! | [`mod@file`] | the stacks of one process, as that process wrote them: another user's word |
 //! | [`image`] | a program or library on disk: functions, files and lines of addresses |
 //! | [`demangle`] | names of C++ and Rust as people wrote them |
 //! | [`told`] | stacks and frames of a list of allocations; each distinct address is looked up once |

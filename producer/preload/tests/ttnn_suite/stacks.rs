@@ -22,13 +22,13 @@ with_ttnn! {
             let frames = buffer["stack"].as_array().unwrap();
             let text = |frame: &Value, key: &str| frame[key].as_str().unwrap_or_default().to_owned();
             assert!(!text(&frames[0], "module").contains("libtt_alloc"), "{frames:?}");
-            let allocates = |frame: &Value| text(frame, "function").contains("tt::tt_metal::Buffer::");
+            let allocates = |frame: &Value| text(frame, "function").contains("tt::tt_metal::Buffer");
             let extension = |frame: &Value| text(frame, "module").rsplit('/').next().unwrap().starts_with("_ttnn.");
             let (inner, outer) = (frames.iter().position(allocates), frames.iter().position(extension));
             assert!(inner.zip(outer).is_some_and(|(inner, outer)| inner < outer), "{frames:#?}");
         }
         let folded = session.tool(&["stacks", "--folded"]);
-        assert!(folded.contains("tt::tt_metal::Buffer::"), "{folded}");
+        assert!(folded.contains("tt::tt_metal::Buffer"), "{folded}");
         worker.finish();
         session.wait_until_nothing_is_held();
     }
