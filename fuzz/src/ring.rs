@@ -4,9 +4,8 @@ use crate::ground;
 use shm_layout::event::{Event, MEMORY_KINDS};
 use shm_layout::names::ProcessFile;
 use shm_layout::ring::{
-    CLOCK_MONOTONIC_NS, Compactor, DROP_DEVICES, DropTable, ENDIAN_MARK, FIRST_SECTION_OFFSET, HEADER_BYTES, Identity,
-    MAGIC, Producer, Push, RECORDS_OFFSET, RingHeader, SECTIONS, Section, Slot, VERSION, VanishedTable, records_offset,
-    ring_bytes, scratch_words, section_end,
+    CLOCK_MONOTONIC_NS, Compactor, DROP_DEVICES, DropTable, FIRST_SECTION_OFFSET, HEADER_BYTES, Identity, Producer,
+    Push, RingHeader, SECTIONS, Section, Slot, VanishedTable, records_offset, ring_bytes, scratch_words, section_end,
 };
 use shm_layout::segment::{Created, Mapping, create};
 use std::sync::atomic::AtomicU64;
@@ -46,21 +45,13 @@ pub fn identity(file: ProcessFile, slots: u64, start_ticks: u64, name: &[u8]) ->
     let length = name.len().min(field.len());
     field[..length].copy_from_slice(&name[..length]);
     Identity {
-        magic: MAGIC,
-        version: VERSION,
-        endian: ENDIAN_MARK,
-        header_bytes: HEADER_BYTES as u32,
-        record_bytes: 64,
-        slots,
-        records_offset: RECORDS_OFFSET as u64,
-        total_bytes: ring_bytes(slots),
         pid: file.pid,
         uid: file.uid,
         start_ticks,
         clock: CLOCK_MONOTONIC_NS,
         nonce: file.nonce,
         name: field,
-        ..bytemuck::Zeroable::zeroed()
+        ..Identity::with_slots(slots)
     }
 }
 

@@ -13,8 +13,8 @@ use shm_layout::locks::{self, Lock};
 use shm_layout::names::{DIRECTORY, Prefix, ProcessFile, Role};
 use shm_layout::procfs;
 use shm_layout::ring::{
-    CLOSED_CLEAN, DropTable, ENDIAN_MARK, FIRST_SECTION_OFFSET, HEADER_BYTES, Identity, MAGIC, Producer, Push,
-    RECORDS_OFFSET, RingHeader, SOURCE_OWN, VERSION, records_offset, ring_bytes,
+    CLOSED_CLEAN, DropTable, FIRST_SECTION_OFFSET, HEADER_BYTES, Identity, Producer, Push, RECORDS_OFFSET, RingHeader,
+    SOURCE_OWN, records_offset, ring_bytes,
 };
 use shm_layout::segment::{self, Created, SegmentError};
 use shm_layout::text;
@@ -107,29 +107,19 @@ impl Ring {
         header.section_count.store(1, Relaxed);
         let (created_ticks, created_monotonic_ns) = clock::moment();
         header.announce(&Identity {
-            magic: MAGIC,
-            version: VERSION,
-            endian: ENDIAN_MARK,
-            header_bytes: HEADER_BYTES as u32,
-            record_bytes: 64,
-            slots: options.slots,
-            records_offset: RECORDS_OFFSET as u64,
-            total_bytes: bytes as u64,
             pid,
             uid,
             start_ticks: procfs::stat("self").map_or(0, |stat| stat.start_ticks),
             boot_id: procfs::boot_id(),
             pid_namespace: procfs::pid_namespace("self"),
             clock: ring.stamp.number(),
-            reserved0: 0,
             created_monotonic_ns,
             created_unix_ns: clock::unix_ns(),
             nonce,
             name: text::store(procfs::read_bounded("/proc/self/comm", 64).unwrap_or_default().trim_ascii_end()),
             created_ticks,
             source: SOURCE_OWN,
-            client_uid: 0,
-            reserved: [0; 88],
+            ..Identity::with_slots(options.slots)
         });
         leftover::collect_in_passing(&options.prefix, uid);
         Ok(ring)

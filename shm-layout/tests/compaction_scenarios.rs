@@ -141,23 +141,28 @@ fn nothing_is_done_for_a_reader_that_is_ahead_of_what_was_claimed() {
     assert!(compactor.compact(6, || true, &mut vec![0; scratch_words(8)]).is_some());
 }
 
+/// What is left of these after a compaction is to a reader what all of them are, whether it had read this one before or not.
+fn comes_to_the_same(earlier: &Event, events: &[Event]) {
+    let (left, _) = compacted(true, events);
+    for was_read in [false, true] {
+        let mut all = State::default();
+        if was_read {
+            all.apply(earlier);
+        }
+        let mut late = all.clone();
+        events.iter().for_each(|event| all.apply(event));
+        left.iter().for_each(|event| late.apply(event));
+        assert_eq!(late.sorted(), all.sorted(), "{earlier:?} was read before: {was_read}");
+    }
+}
+
 /// The device was open when the reader left off, or it was not: the introduction ends the first block, or the free does.
 #[test]
 fn an_introduction_that_may_be_a_close_leaves_frees_in_doubt() {
     let new = |kind, id, address| Event { id, address, size: 64, ..Event::new(kind, Memory::Dram, 0) };
     let info = Event { id: 0, ..Event::new(Kind::DeviceInfo, Memory::Dram, 0) };
     let events = [new(Kind::Alloc, 5, 64), info, new(Kind::Alloc, 5, 128), new(Kind::Free, 5, 0)];
-    let (left, _) = compacted(true, &events);
-    for open in [false, true] {
-        let mut before = State::default();
-        if open {
-            before.apply(&info);
-        }
-        let mut late = before.clone();
-        events.iter().for_each(|event| before.apply(event));
-        left.iter().for_each(|event| late.apply(event));
-        assert_eq!(late.sorted(), before.sorted(), "open {open}");
-    }
+    comes_to_the_same(&info, &events);
 }
 
 /// What was read before was freed, then its group released: a later free of its address is for a block of this section.
@@ -170,17 +175,7 @@ fn a_free_does_not_stand_for_one_before_a_release() {
     let (old, release) = (new(Kind::Alloc, 2, 1), Event { flags: 0, ..new(Kind::FreeAll, 0, 1) });
     let alloc = |context| Event { address: u64::from(context) * 64, size: 64, ..new(Kind::Alloc, 2, context) };
     let events = [alloc(3), new(Kind::Free, 2, 0), alloc(4), release, new(Kind::Free, 2, 3)];
-    let (left, _) = compacted(true, &events);
-    for was_alive in [false, true] {
-        let mut all = State::default();
-        if was_alive {
-            all.apply(&old);
-        }
-        let mut late = all.clone();
-        events.iter().for_each(|event| all.apply(event));
-        left.iter().for_each(|event| late.apply(event));
-        assert_eq!(late.sorted(), all.sorted(), "alive before: {was_alive}");
-    }
+    comes_to_the_same(&old, &events);
 }
 
 /// How long it takes: `cargo test --release --test compaction_scenarios -- --ignored --nocapture`.

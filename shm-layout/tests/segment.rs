@@ -6,10 +6,7 @@ use nix::sys::stat::Mode;
 use shm_layout::leftover::{self, Fate};
 use shm_layout::locks::{Lock, holder, try_take};
 use shm_layout::names::{DIRECTORY, Prefix, ProcessFile, Role};
-use shm_layout::ring::{
-    CLOCK_MONOTONIC_NS, ENDIAN_MARK, HEADER_BYTES, Identity, MAGIC, RECORDS_OFFSET, RingHeader, Slot, VERSION,
-    ring_bytes,
-};
+use shm_layout::ring::{CLOCK_MONOTONIC_NS, Identity, RingHeader, Slot, ring_bytes};
 use shm_layout::segment::{Access, Expect, Mapping, SegmentError, create, grow, open, remove_if_same};
 use shm_layout::stats::StatsHeader;
 use std::fs;
@@ -273,29 +270,15 @@ fn a_segment_grows_and_keeps_what_it_has() {
 
 fn identity(file: ProcessFile, start_ticks: u64) -> Identity {
     Identity {
-        magic: MAGIC,
-        version: VERSION,
-        endian: ENDIAN_MARK,
-        header_bytes: HEADER_BYTES as u32,
-        record_bytes: 64,
-        slots: 4,
-        records_offset: RECORDS_OFFSET as u64,
-        total_bytes: ring_bytes(4),
         pid: file.pid,
         uid: file.uid,
         start_ticks,
-        boot_id: [0; 16],
         pid_namespace: shm_layout::procfs::pid_namespace("self"),
         clock: CLOCK_MONOTONIC_NS,
-        reserved0: 0,
         created_monotonic_ns: 1,
         created_unix_ns: 1,
         nonce: file.nonce,
-        name: [0; 32],
-        created_ticks: 0,
-        source: 0,
-        client_uid: 0,
-        reserved: [0; 88],
+        ..Identity::with_slots(4)
     }
 }
 

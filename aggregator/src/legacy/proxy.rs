@@ -12,8 +12,8 @@ use shm_layout::event::{Event, Kind, Memory};
 use shm_layout::names::{Prefix, ProcessFile, Role};
 use shm_layout::procfs;
 use shm_layout::ring::{
-    CLOCK_MONOTONIC_NS, CLOSED_CLEAN, DropTable, ENDIAN_MARK, FIRST_SECTION_OFFSET, HEADER_BYTES, Identity, MAGIC,
-    Producer, Push, RECORDS_OFFSET, RingHeader, SOURCE_PROXY, Slot, VERSION, records_offset, ring_bytes,
+    CLOCK_MONOTONIC_NS, CLOSED_CLEAN, DropTable, FIRST_SECTION_OFFSET, HEADER_BYTES, Identity, Producer, Push,
+    RingHeader, SOURCE_PROXY, Slot, records_offset, ring_bytes,
 };
 use shm_layout::segment::{self, Access, Expect, SegmentError, remove_if_same};
 use shm_layout::text;
@@ -69,29 +69,19 @@ impl Proxy {
         header.section_count.store(1, Relaxed);
         let comm = procfs::read_bounded(&format!("/proc/{}/comm", about.pid), 64).unwrap_or_default();
         header.announce(&Identity {
-            magic: MAGIC,
-            version: VERSION,
-            endian: ENDIAN_MARK,
-            header_bytes: HEADER_BYTES as u32,
-            record_bytes: 64,
-            slots: SLOTS,
-            records_offset: RECORDS_OFFSET as u64,
-            total_bytes: bytes,
             pid: about.pid,
             uid,
             start_ticks: about.start_ticks,
             boot_id: procfs::boot_id(),
             pid_namespace: procfs::pid_namespace("self"),
             clock: CLOCK_MONOTONIC_NS,
-            reserved0: 0,
             created_monotonic_ns: monotonic_ns,
             created_unix_ns: unix_ns,
             nonce: file.nonce,
             name: text::store(comm.trim_ascii_end()),
-            created_ticks: 0,
             source: SOURCE_PROXY,
             client_uid: about.uid,
-            reserved: [0; 88],
+            ..Identity::with_slots(SLOTS)
         });
         Ok(proxy)
     }

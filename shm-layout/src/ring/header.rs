@@ -202,6 +202,21 @@ impl<W: Word64> RingHeader<W> {
 }
 
 impl Identity {
+    /// What this version's layout decides of a ring with so many slots; who writes it is still to be said, and is all zeros.
+    pub fn with_slots(slots: u64) -> Self {
+        Self {
+            magic: MAGIC,
+            version: VERSION,
+            endian: ENDIAN_MARK,
+            header_bytes: HEADER_BYTES as u32,
+            record_bytes: EVENT_BYTES as u32,
+            slots,
+            records_offset: RECORDS_OFFSET as u64,
+            total_bytes: ring_bytes(slots),
+            ..Self::zeroed()
+        }
+    }
+
     /// Whether this copy describes a ring that this version can read, in a file of `file_bytes` bytes.
     ///
     /// # Errors
