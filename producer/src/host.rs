@@ -81,3 +81,9 @@ impl Drop for Uninterrupted {
         }
     }
 }
+
+/// This thread's id, as the kernel knows it.
+pub(crate) fn gettid() -> u32 {
+    // SAFETY: gettid has no arguments and cannot fail.
+    u32::try_from(unsafe { libc::gettid() }).unwrap_or(0)
+}

@@ -10,6 +10,7 @@
 //! | `clock` | the time of an event, for a tenth of a nanosecond where an aggregator keeps it |
 //! | `stacks` | call stacks of allocations, where they are asked for |
 //! | `host` | the host's thread: its errno, cancellation and signals are as they were after our slow paths |
+//! | `warning` | the one line that a tracked process may say |
 //! | `fork` | the page that the kernel wipes in a child |
 //!
 //! Nothing here waits for a reader, panics, or ends a process that is tracked; a thread waits at most 100 ms for another one that
@@ -24,5 +25,6 @@ pub mod process;
 pub mod ring;
 mod stacks;
 pub mod tag;
+mod warning;
 
 pub use ring::{CreateError, Ring, Writer};

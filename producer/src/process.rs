@@ -7,13 +7,19 @@
 //!               return       make the ring once; other threads wait for at most 100 ms, then their event is lost
 //! ```
 
+mod author;
+
+pub use author::Author;
+pub(crate) use author::set_tag;
+
 use crate::environment::{Decision, ENABLED_VARIABLE, Options, STACKS_VARIABLE, decide_here, stack_depth};
 use crate::fork::{PAGE, wiped};
-use crate::host::{Undisturbed, Uninterrupted};
+use crate::host::{Undisturbed, Uninterrupted, gettid};
 use crate::ring::{Ring, Writer};
 use crate::stacks::Stacks;
-use crate::tag;
-use core::cell::{Cell, UnsafeCell};
+use crate::warning::{warn, warn_once};
+use author::author_here;
+use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
@@ -40,26 +46,6 @@ static DECISION: AtomicU8 = AtomicU8::new(UNDECIDED);
 static LOST: AtomicU64 = AtomicU64::new(0);
 /// Rings made so far by this process and its ancestors: tells a thread that its cached id is of another process.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
-
-thread_local! {
-    static HERE: Cell<Here> = const { Cell::new(Here { generation: 0, author: Author { thread: 0, flags: 0 } }) };
-}
-
-/// What this thread's events carry, as of its last one.
-#[derive(Clone, Copy, Debug)]
-struct Here {
-    generation: u32,
-    author: Author,
-}
-
-/// Who tells an event: what is of the thread and not of the event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Author {
-    /// Its id, or the number of the call stack that it was in.
-    thread: u32,
-    /// What stands in [`Event::flags`] of it: the number of its tag, and whether `thread` is a stack's.
-    flags: u16,
-}
 
 /// What [`record`] needs, in one place whose address is a constant.
 #[derive(Clone, Copy, Debug)]
@@ -360,63 +346,6 @@ pub fn ring_name() -> Option<&'static str> {
     Some(made()?.ring.name())
 }
 
-#[inline(always)]
-fn author_here(generation: u32) -> Author {
-    // The thread-local may be gone in a thread that ends: 0 is "not told".
-    let here = HERE.try_with(Cell::get).unwrap_or(Here { generation: 0, author: Author::default() });
-    if here.generation == generation { here.author } else { arrive(generation) }
-}
-
-/// The first event of this thread in this ring.
-#[cold]
-#[inline(never)]
-fn arrive(generation: u32) -> Author {
-    let arrived = HERE.try_with(|here| {
-        let author = Author { thread: gettid(), ..here.get().author };
-        here.set(Here { generation, author });
-        author
-    });
-    let author = arrived.unwrap_or_default();
-    tell_tag((author.flags >> flags::TAG_SHIFT) as u8);
-    author
-}
-
-/// From now on this thread's events carry this tag.
-pub(crate) fn set_tag(number: u8) {
-    // Otherwise with the first event of this thread.
-    if is_made() {
-        tell_tag(number);
-    }
-    let _gone = HERE.try_with(|here| {
-        let Here { generation, author } = here.get();
-        here.set(Here { generation, author: Author { flags: u16::from(number) << flags::TAG_SHIFT, ..author } });
-    });
-}
-
-/// Writes the name of a tag into the ring of this process, unless it is there. Where it does not fit it is tried again the next time.
-fn tell_tag(number: u8) {
-    let (at, bit) = (usize::from(number) / 64, 1 << (number % 64));
-    // SYNC(tag.told): its record has been claimed, so that whatever this thread writes comes after it; pairs with the Release below.
-    if number != 0 && PAGE.told[at].load(Acquire) & bit == 0 {
-        tell_new_tag(number, at, bit);
-    }
-}
-
-#[cold]
-fn tell_new_tag(number: u8, at: usize, bit: u64) {
-    let (Some(current), Some(name)) = (made(), tag::name(number)) else { return };
-    let event = Event { thread: gettid(), ..Event::tag(number, name) };
-    if current.writer.try_record(event) {
-        // SYNC(tag.told): after the record; pairs with the Acquire above.
-        PAGE.told[at].fetch_or(bit, Release);
-    }
-}
-
-fn gettid() -> u32 {
-    // SAFETY: gettid has no arguments and cannot fail.
-    u32::try_from(unsafe { libc::gettid() }).unwrap_or(0)
-}
-
 /// A fault of ours: what was to be told is not, so the figures say that they are not complete. One line, the first time. For the panic
 /// hook of a library whose copy of std is its own; never panics.
 pub fn fault(at: &core::panic::Location<'_>, what: &str) {
@@ -432,26 +361,4 @@ pub fn fault(at: &core::panic::Location<'_>, what: &str) {
             "a fault of tt-alloc at {at} ({what}): this process's figures are not complete, or it is not tracked; please report it"
         )
     });
-}
-
-/// Says one line, the first time.
-pub(crate) fn warn_once(told: &AtomicBool, line: impl FnOnce() -> String) {
-    // Relaxed: whoever is first speaks.
-    if !told.load(Relaxed) && !told.swap(true, Relaxed) {
-        let _host = Undisturbed::begin();
-        warn(&line());
-    }
-}
-
-/// One line on standard error, in one write. Not where nobody takes it: for a reader that stands still the host would wait, and of
-/// one that is gone it would die (SIGPIPE). Cut, so that it fits into a pipe that has room.
-fn warn(text: &str) {
-    let line = format!("tt-alloc: {}\n", text.chars().take(1000).collect::<String>());
-    let mut stderr = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
-    // SAFETY: one entry, as is said; it waits for nothing.
-    let answered = unsafe { libc::poll(&mut stderr, 1, 0) } == 1;
-    if answered && stderr.revents == libc::POLLOUT {
-        // SAFETY: the buffer is valid for its length; a failed or short write is nobody's concern.
-        unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
-    }
 }

@@ -5,7 +5,7 @@
 //! numbers, which are shown under one name. A name is looked for from a place on that its bytes tell, so that one push costs the same among
 //! many names as among few.
 
-use crate::process::warn_once;
+use crate::warning::warn_once;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use shm_layout::tag::{NAME_WORDS, Name, TAGS};
