@@ -7,6 +7,8 @@
 //! |---|---|
 //! | [`source`] | the stats segment: found, checked, read, found again when the aggregator is replaced |
 //! | [`ledger`], [`holdings`] | the ledgers: every live allocation of every process; the largest ones of one process |
+//! | [`inventory`] | every allocation of every process, read beside the screen |
+//! | [`filter`] | which processes and events are meant |
 //! | [`baseline`] | what has come since a baseline, as text |
 //! | [`totals`] | what the figures of a snapshot add up to, per process |
 //! | [`roster`] | who the processes are, as text |
@@ -40,7 +42,9 @@ pub mod demo;
 pub mod diagnosis;
 pub mod embedded;
 pub mod exit;
+pub mod filter;
 pub mod holdings;
+pub mod inventory;
 pub mod json;
 pub mod leaks;
 pub mod ledger;

@@ -5,7 +5,6 @@ use crate::exit::Exit;
 use crate::once::{Format, Once};
 use crate::screen;
 use crate::screen::dashboard::{Dashboard, Request};
-use crate::screen::keys;
 use crate::screen::theme::{Colour, Theme};
 use crate::selection::Selection;
 use crate::source::{Connection, Source};
@@ -170,15 +169,15 @@ fn watch(dashboard: &mut Dashboard, source: &mut Source, stop: &AtomicBool) -> i
         for event in typed {
             changed = true;
             let Event::Key(key) = event else { continue };
-            match keys::action(key).map(|action| dashboard.act(action)) {
-                Some(Request::Quit) => return Ok(()),
-                Some(Request::Suspend) => {
+            match dashboard.key(key) {
+                Request::Quit => return Ok(()),
+                Request::Suspend => {
                     screen.suspend()?;
                     // That SIGCONT was for this stop.
                     signals.resumed.store(false, Ordering::Relaxed);
                 }
-                Some(Request::Redraw) => screen.redraw()?,
-                Some(Request::None) | None => {}
+                Request::Redraw => screen.redraw()?,
+                Request::None => {}
             }
             // A shorter interval counts from now on.
             look_at = look_at.min(Instant::now() + Duration::from_millis(dashboard.refresh_ms));

@@ -1,22 +1,28 @@
 //! The state behind the screen: what was seen last, and what the keys changed. Nothing here draws.
 
-use super::keys::Action;
+mod rows;
+
+pub use rows::{GONE_FOR_NS, ProcessRow};
+
+use super::keys::{self, Action};
 use super::order::SortColumn;
+use super::prompt::{Outcome, Prompt};
 use super::theme::Theme;
 use super::view::{Subject, View};
 use super::viewport::Viewport;
+use super::views::States;
 use crate::clock::Zone;
+use crate::filter::Filter;
 use crate::holdings::Holdings;
+use crate::inventory::Inventories;
 use crate::roster::{ProcessKey, Roster};
 use crate::selection::{Selection, chip_labels};
 use crate::source::{Connection, Feed, History, News, Observation, Pulse, Source, SourceError};
-use crate::totals::{self, ProcessTotals};
+use crate::totals;
 use crate::users::Users;
-use std::collections::HashSet;
+use crossterm::event::KeyEvent;
 use std::rc::Rc;
 
-/// How long a process that is gone is still shown, ns.
-pub const GONE_FOR_NS: u64 = 5_000_000_000;
 /// Refresh intervals that `+` and `-` step through, ms.
 pub const INTERVALS_MS: [u64; 8] = [50, 100, 250, 500, 1000, 2000, 5000, 10_000];
 /// Samples of the event counter from which the rate is made: about four seconds at the default interval.
@@ -44,33 +50,6 @@ pub enum Request {
     Suspend,
     /// Draw every cell again.
     Redraw,
-}
-
-/// A row of the process table.
-#[derive(Clone, Debug)]
-pub struct ProcessRow {
-    /// The figures; of a process that is gone, its last.
-    pub totals: ProcessTotals,
-    /// When it was found gone, `CLOCK_MONOTONIC` ns.
-    pub gone_since_ns: Option<u64>,
-    /// Its chips when it was found gone: by now others may be in their places.
-    gone_from: String,
-}
-
-impl ProcessRow {
-    const fn new(totals: ProcessTotals) -> Self {
-        Self { totals, gone_since_ns: None, gone_from: String::new() }
-    }
-
-    /// Not gone, or not for long.
-    fn is_shown(&self, now_ns: u64) -> bool {
-        self.gone_since_ns.is_none_or(|since| now_ns.saturating_sub(since) < GONE_FOR_NS)
-    }
-
-    /// Labels of its chips: `0-3`.
-    pub fn chips(&self, labels: &[String]) -> String {
-        if self.gone_since_ns.is_some() { self.gone_from.clone() } else { self.totals.chips.list(labels) }
-    }
 }
 
 /// The state.
@@ -124,6 +103,14 @@ pub struct Dashboard {
     pub help_view: Viewport,
     /// Allocations of the process that details are of.
     pub holdings: Holdings,
+    /// Every allocation, for the views that show single ones.
+    pub inventories: Inventories,
+    /// What the keys changed in the views.
+    pub views: States,
+    /// What is meant by it is shown, in the tables of processes and of events.
+    pub filter: Filter,
+    /// What is being typed.
+    pub prompt: Option<Prompt>,
     selection: Selection,
     users: Users,
     roster: Roster,
@@ -143,7 +130,7 @@ impl Dashboard {
             refresh_ms,
             paused: false,
             help: false,
-            view: View::Table,
+            view: View::Overview,
             subject: None,
             focus: Focus::Processes,
             sort: SortColumn::Total,
@@ -160,6 +147,10 @@ impl Dashboard {
             sheet: Viewport::default(),
             help_view: Viewport::default(),
             holdings: Holdings::default(),
+            inventories: Inventories::default(),
+            views: States::default(),
+            filter: Filter::default(),
+            prompt: None,
             selection,
             users: Users::default(),
             roster: Roster::default(),
@@ -187,8 +178,7 @@ impl Dashboard {
         seen.history = self.shown(&seen.history);
         let moved = self.roster.update(&seen.snapshot.processes, &self.users);
         let labels = chip_labels(&seen.snapshot.chips);
-        self.take_rows(totals::processes(&seen.snapshot, &self.roster), moved, seen.now_ns);
-        self.labels = labels;
+        self.take_rows(totals::processes(&seen.snapshot, &self.roster), moved, labels, seen.now_ns);
         self.seen = Some(seen);
     }
 
@@ -199,6 +189,9 @@ impl Dashboard {
             News::Same { connection, pulse } => self.stay(connection, pulse),
         }
         self.look_at_holdings();
+        if let Some(seen) = self.seen.as_ref().filter(|_| self.view.needs_ledgers()) {
+            self.inventories.look(&seen.prefix, seen.now_ns);
+        }
     }
 
     /// The figures are those of the last look; time went on.
@@ -241,57 +234,48 @@ impl Dashboard {
         self.kept.iter().filter_map(|at| history.get(*at).map(Rc::clone)).collect()
     }
 
-    /// New rows; those that are gone stay a little. `moved`: somebody came or left.
-    fn take_rows(&mut self, now_there: Vec<ProcessTotals>, moved: bool, now_ns: u64) {
-        let mut gone = std::mem::take(&mut self.rows);
-        if moved {
-            let there: HashSet<ProcessKey> = now_there.iter().map(ProcessTotals::key).collect();
-            gone.retain(|row| !there.contains(&row.totals.key()));
-        } else {
-            gone.retain(|row| row.gone_since_ns.is_some());
-        }
-        for row in gone.iter_mut().filter(|row| row.gone_since_ns.is_none()) {
-            row.gone_from = row.totals.chips.list(&self.labels);
-            row.gone_since_ns = Some(now_ns);
-        }
-        gone.retain(|row| row.is_shown(now_ns));
-        self.rows = now_there.into_iter().map(ProcessRow::new).chain(gone).collect();
-        self.sort_rows();
-        self.drop_stale_selection();
-    }
-
-    fn drop_stale_selection(&mut self) {
-        if self.selected.is_some() && self.selected_at().is_none() {
-            self.selected = None;
-        }
-    }
-
-    fn sort_rows(&mut self) {
-        let (sort, reversed) = (self.sort, self.reversed);
-        // The pid makes the order of equals the same at every look.
-        if matches!(sort, SortColumn::User | SortColumn::Name) {
-            self.rows.sort_by(|a, b| {
-                let order = sort.text(&a.totals).cmp(&sort.text(&b.totals));
-                let order = if reversed { order.reverse() } else { order };
-                order.then(a.totals.pid.cmp(&b.totals.pid))
-            });
-        } else {
-            // Small keys are sorted, and each row moves once.
-            self.rows.sort_by_cached_key(|row| {
-                let amount = sort.amount(&row.totals);
-                (if sort.downwards() == reversed { amount } else { !amount }, row.totals.pid)
-            });
-        }
-    }
-
-    /// Where the selected process stands.
-    pub fn selected_at(&self) -> Option<usize> {
-        self.rows.iter().position(|row| Some(row.totals.key()) == self.selected)
-    }
-
     /// Whether the figures are of the past.
     pub const fn is_old(&self) -> bool {
         matches!(self.connection, Connection::Stale { .. } | Connection::Ended)
+    }
+
+    /// Takes one key: into what is being typed, else by the table of keys.
+    pub fn key(&mut self, key: KeyEvent) -> Request {
+        match self.prompt.as_mut().map(|prompt| prompt.key(key)) {
+            None => return keys::action(key).map_or(Request::None, |action| self.act(action)),
+            Some(Outcome::Typing) => {}
+            Some(Outcome::Cancelled) => {
+                self.prompt = None;
+                self.meant(Filter::default());
+            }
+            Some(outcome @ (Outcome::Filter(_) | Outcome::Done(_))) => self.typed(outcome),
+        }
+        Request::None
+    }
+
+    fn typed(&mut self, outcome: Outcome) {
+        let done = matches!(outcome, Outcome::Done(_));
+        let (Outcome::Filter(text) | Outcome::Done(text)) = outcome else { return };
+        match Filter::parse(&text) {
+            Ok(filter) => {
+                self.meant(filter);
+                self.prompt = (!done).then_some(Prompt::Filter(text, None));
+            }
+            // What was shown stays until the words mean something.
+            Err(why) => self.prompt = Some(Prompt::Filter(text, Some(why))),
+        }
+    }
+
+    /// From now on this is shown.
+    pub fn meant(&mut self, filter: Filter) {
+        if self.filter == filter {
+            return;
+        }
+        self.filter = filter;
+        if let Some(seen) = &self.seen {
+            let all = totals::processes(&seen.snapshot, &self.roster);
+            self.take_rows(all, true, self.labels.clone(), seen.now_ns);
+        }
     }
 
     /// Does what a key asks for.
@@ -301,8 +285,10 @@ impl Dashboard {
             Action::Suspend => return Request::Suspend,
             Action::Redraw => return Request::Redraw,
             Action::Help => self.help = !self.help,
+            Action::Filter => self.prompt = Some(Prompt::Filter(self.filter.text().to_owned(), None)),
+            action if !self.help && self.views.act(self.view, action) => {}
             Action::Back if self.help => self.help = false,
-            Action::Back if self.view != View::Table => self.turn_to(View::Table),
+            Action::Back if self.view != View::Overview => self.turn_to(View::Overview),
             Action::Back => self.selected = None,
             Action::Show(view) => self.turn_to(view),
             Action::Next => self.step_subject(true),
@@ -315,8 +301,12 @@ impl Dashboard {
                 }
             }
             Action::Sort => {
-                let at = SortColumn::ALL.iter().position(|column| *column == self.sort).unwrap_or(0);
-                self.sort = SortColumn::ALL[(at + 1) % SortColumn::ALL.len()];
+                self.sort = self.sort.step(1);
+                self.reversed = false;
+                self.sort_rows();
+            }
+            Action::SortBack => {
+                self.sort = self.sort.step(SortColumn::ALL.len() - 1);
                 self.reversed = false;
                 self.sort_rows();
             }
@@ -335,30 +325,16 @@ impl Dashboard {
             Action::Up | Action::Down | Action::PageUp | Action::PageDown | Action::First | Action::Last => {
                 match (self.view, self.focus) {
                     _ if self.help => self.help_view.scroll(action),
-                    (View::Charts | View::Detail, _) => self.sheet.scroll(action),
-                    (_, Focus::Processes) => self.select(action),
-                    (_, Focus::Devices) => self.device_view.scroll(action),
-                    (_, Focus::Events) => self.event_view.scroll(action),
+                    (View::Processes, _) | (View::Overview, Focus::Processes) => self.select(action),
+                    (View::Overview, Focus::Devices) => self.device_view.scroll(action),
+                    (View::Overview, Focus::Events) => self.event_view.scroll(action),
+                    _ => self.sheet.scroll(action),
                 }
             }
+            // Keys of other views.
+            _ => {}
         }
         Request::None
-    }
-
-    fn select(&mut self, action: Action) {
-        let Some(last) = self.rows.len().checked_sub(1) else { return };
-        let page = self.process_view.lines.get().max(1);
-        let at = match (action, self.selected_at()) {
-            (Action::First, _) => 0,
-            (Action::Last, _) => last,
-            // The first key selects what is on top.
-            (_, None) => self.process_view.offset.get(),
-            (Action::Up, Some(at)) => at.saturating_sub(1),
-            (Action::PageUp, Some(at)) => at.saturating_sub(page),
-            (Action::PageDown, Some(at)) => at + page,
-            (_, Some(at)) => at + 1,
-        };
-        self.selected = self.rows.get(at.min(last)).map(|row| row.totals.key());
     }
 }
 

@@ -3,6 +3,7 @@
 use super::canvas::{joined, put, span};
 use super::dashboard::Dashboard;
 use super::keys::BINDINGS;
+use super::tabs;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -10,9 +11,12 @@ use ratatui::layout::Rect;
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     let theme = dashboard.theme;
     let told = BINDINGS.iter().filter(|binding| !binding.word.is_empty() && binding.action.is_of(dashboard.view));
-    let pieces = told.map(|binding| {
-        vec![span(format!(" {}", binding.label), theme.key()), span(format!(" {}", binding.word), theme.dim())]
-    });
-    let line = joined(pieces.collect(), span("  ", theme.text()), usize::from(area.width));
+    let piece =
+        |label: &str, word: &str| vec![span(format!(" {label}"), theme.key()), span(format!(" {word}"), theme.dim())];
+    let mut pieces: Vec<_> = told.map(|binding| piece(binding.label, binding.word)).collect();
+    if buffer.area.height < tabs::FROM_HEIGHT {
+        pieces.insert(2, piece("1-9", "views"));
+    }
+    let line = joined(pieces, span("  ", theme.text()), usize::from(area.width));
     put(buffer, area, 0, &line);
 }

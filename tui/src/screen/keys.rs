@@ -34,6 +34,36 @@ pub enum Action {
     NextBox,
     /// Sort by the next column.
     Sort,
+    /// Sort by the column before.
+    SortBack,
+    /// Show or hide what processes started what.
+    Tree,
+    /// Show less, or more, of the past.
+    Window,
+    /// Write the filter.
+    Filter,
+    /// The other units of bytes.
+    Units,
+    /// Peaks instead of what is there now.
+    Peaks,
+    /// Keep the selected process in sight wherever it goes.
+    Follow,
+    /// Set a baseline for what is selected; asks first.
+    Baseline,
+    /// Begin peaks anew for what is selected; asks first.
+    Reset,
+    /// Begin or end a recording.
+    Record,
+    /// Of a recording: one look back, one on.
+    StepBack,
+    /// One look on.
+    StepOn,
+    /// Of a recording: a minute back.
+    JumpBack,
+    /// A minute on.
+    JumpOn,
+    /// Write what is set now into the configuration file.
+    Save,
     /// Turn the order round.
     Reverse,
     /// Hold or resume the updates.
@@ -66,157 +96,108 @@ pub struct Binding {
 const PLAIN: KeyModifiers = KeyModifiers::NONE;
 const CTRL: KeyModifiers = KeyModifiers::CONTROL;
 
-const fn key(c: char) -> (KeyModifiers, KeyCode) {
+type Key = (KeyModifiers, KeyCode);
+
+const fn key(c: char) -> Key {
     (PLAIN, KeyCode::Char(c))
+}
+
+const fn plain(code: KeyCode) -> Key {
+    (PLAIN, code)
+}
+
+const fn ctrl(c: char) -> Key {
+    (CTRL, KeyCode::Char(c))
+}
+
+const fn bind(
+    keys: &'static [Key],
+    action: Action,
+    label: &'static str,
+    word: &'static str,
+    help: &'static str,
+) -> Binding {
+    Binding { keys, action, label, word, help }
 }
 
 /// Every key; those first in the footer come first.
 pub const BINDINGS: &[Binding] = &[
-    Binding {
-        keys: &[key('q'), (CTRL, KeyCode::Char('c'))],
-        action: Action::Quit,
-        label: "q",
-        word: "quit",
-        help: "quit (also Ctrl-C)",
-    },
-    Binding {
-        keys: &[key('?'), key('h'), (PLAIN, KeyCode::F(1))],
-        action: Action::Help,
-        label: "?",
-        word: "help",
-        help: "this help (also h, F1)",
-    },
-    Binding {
-        keys: &[key('1')],
-        action: Action::Show(View::Table),
-        label: "1",
-        word: "table",
-        help: "devices, processes and events",
-    },
-    Binding {
-        keys: &[key('2')],
-        action: Action::Show(View::Charts),
-        label: "2",
-        word: "charts",
-        help: "charts of the last minutes, by device and memory",
-    },
-    Binding {
-        keys: &[key('3'), (PLAIN, KeyCode::Enter)],
-        action: Action::Show(View::Detail),
-        label: "3",
-        word: "detail",
-        help: "all about the selected process, or a device (also Enter)",
-    },
-    Binding {
-        keys: &[(PLAIN, KeyCode::Right), key(']')],
-        action: Action::Next,
-        label: "right",
-        word: "next",
-        help: "details of the next device or process (also ])",
-    },
-    Binding {
-        keys: &[(PLAIN, KeyCode::Left), key('[')],
-        action: Action::Previous,
-        label: "left",
-        word: "",
-        help: "details of the one before (also [)",
-    },
-    Binding {
-        keys: &[key('s'), (PLAIN, KeyCode::F(6))],
-        action: Action::Sort,
-        label: "s",
-        word: "sort",
-        help: "sort by the next column",
-    },
-    Binding { keys: &[key('r')], action: Action::Reverse, label: "r", word: "reverse", help: "turn the order round" },
-    Binding {
-        keys: &[key(' ')],
-        action: Action::Pause,
-        label: "space",
-        word: "pause",
-        help: "hold the figures, and go on",
-    },
-    Binding {
-        keys: &[(PLAIN, KeyCode::Tab)],
-        action: Action::NextBox,
-        label: "tab",
-        word: "focus",
-        help: "move the keys to the next box",
-    },
-    Binding {
-        keys: &[key('+'), key('=')],
-        action: Action::Slower,
-        label: "+",
-        word: "slower",
-        help: "look less often",
-    },
-    Binding { keys: &[key('-')], action: Action::Faster, label: "-", word: "faster", help: "look more often" },
-    Binding {
-        keys: &[(PLAIN, KeyCode::Up), key('k')],
-        action: Action::Up,
-        label: "up",
-        word: "",
-        help: "one up (also k)",
-    },
-    Binding {
-        keys: &[(PLAIN, KeyCode::Down), key('j')],
-        action: Action::Down,
-        label: "down",
-        word: "",
-        help: "one down (also j)",
-    },
-    Binding { keys: &[(PLAIN, KeyCode::PageUp)], action: Action::PageUp, label: "PgUp", word: "", help: "one page up" },
-    Binding {
-        keys: &[(PLAIN, KeyCode::PageDown)],
-        action: Action::PageDown,
-        label: "PgDn",
-        word: "",
-        help: "one page down",
-    },
-    Binding {
-        keys: &[(PLAIN, KeyCode::Home), key('g')],
-        action: Action::First,
-        label: "Home",
-        word: "",
-        help: "to the first (also g)",
-    },
-    Binding {
-        keys: &[(PLAIN, KeyCode::End), key('G')],
-        action: Action::Last,
-        label: "End",
-        word: "",
-        help: "to the last (also G)",
-    },
-    Binding {
-        keys: &[(PLAIN, KeyCode::Esc)],
-        action: Action::Back,
-        label: "Esc",
-        word: "",
-        help: "close the help; back to the table; let the selection go",
-    },
-    Binding {
-        keys: &[(CTRL, KeyCode::Char('z'))],
-        action: Action::Suspend,
-        label: "Ctrl-Z",
-        word: "",
-        help: "suspend; fg comes back",
-    },
-    Binding {
-        keys: &[(CTRL, KeyCode::Char('l'))],
-        action: Action::Redraw,
-        label: "Ctrl-L",
-        word: "",
-        help: "draw everything again",
-    },
+    bind(&[key('q'), ctrl('c')], Action::Quit, "q", "quit", "quit (also Ctrl-C)"),
+    bind(&[key('?'), key('h'), plain(KeyCode::F(1))], Action::Help, "?", "help", "this help (also h, F1)"),
+    bind(&[key('1')], Action::Show(View::Overview), "1", "", "overview: devices, processes and events"),
+    bind(&[key('2')], Action::Show(View::Charts), "2", "", "charts of the past, by device and memory"),
+    bind(&[key('3')], Action::Show(View::Detail), "3", "", "detail: all about the selected process, or a device"),
+    bind(&[key('4')], Action::Show(View::Processes), "4", "", "processes: every column, as a list or a tree"),
+    bind(&[key('5')], Action::Show(View::Map), "5", "", "map: what lies where in a device's memory"),
+    bind(&[key('6')], Action::Show(View::Programs), "6", "", "programs: their circular buffers and kernels"),
+    bind(&[key('7')], Action::Show(View::Leaks), "7", "", "leaks: what has grown, what is old, what is left"),
+    bind(&[key('8')], Action::Show(View::Events), "8", "", "events: what has happened"),
+    bind(&[key('9')], Action::Show(View::Health), "9", "", "health: how the figures come about"),
+    bind(&[plain(KeyCode::Enter)], Action::Show(View::Detail), "Enter", "detail", "details of what is selected"),
+    bind(&[plain(KeyCode::Right)], Action::Next, "right", "next", "the next device or process"),
+    bind(&[plain(KeyCode::Left)], Action::Previous, "left", "", "the one before"),
+    bind(&[key('/')], Action::Filter, "/", "filter", "filter: words, or mem>1G user:ann dev:0"),
+    bind(
+        &[key('s'), key('>'), plain(KeyCode::F(6))],
+        Action::Sort,
+        "s",
+        "sort",
+        "sort by the next column (also >, F6)",
+    ),
+    bind(&[key('<')], Action::SortBack, "<", "", "sort by the column before"),
+    bind(&[key('r'), key('I')], Action::Reverse, "r", "reverse", "turn the order round (also I)"),
+    bind(
+        &[key('t'), plain(KeyCode::F(5))],
+        Action::Tree,
+        "t",
+        "tree",
+        "processes under those that started them (also F5)",
+    ),
+    bind(&[key('z')], Action::Window, "z", "window", "more or less of the past in charts"),
+    bind(&[key('p')], Action::Peaks, "p", "peaks", "peaks instead of what is there now"),
+    bind(&[key(' ')], Action::Pause, "space", "pause", "hold the figures, and go on"),
+    bind(&[plain(KeyCode::Tab)], Action::NextBox, "tab", "focus", "move the keys to the next box"),
+    bind(&[key('+'), key('=')], Action::Slower, "+", "slower", "look less often"),
+    bind(&[key('-')], Action::Faster, "-", "faster", "look more often"),
+    bind(&[key('b')], Action::Baseline, "b", "baseline", "set a baseline for what is selected; asks first"),
+    bind(&[key('R')], Action::Reset, "R", "", "begin peaks anew for what is selected; asks first"),
+    bind(&[key('F')], Action::Follow, "F", "", "keep the selected process in sight"),
+    bind(&[key('u')], Action::Units, "u", "", "bytes in powers of 1024, of 1000, or exact"),
+    bind(&[key('w')], Action::Record, "w", "", "begin or end a recording"),
+    bind(&[key('[')], Action::StepBack, "[", "", "in a recording: one look back"),
+    bind(&[key(']')], Action::StepOn, "]", "", "in a recording: one look on"),
+    bind(&[key('{')], Action::JumpBack, "{", "", "in a recording: a minute back"),
+    bind(&[key('}')], Action::JumpOn, "}", "", "in a recording: a minute on"),
+    bind(&[key('W')], Action::Save, "W", "", "write view, sort, filter and the like into the configuration file"),
+    bind(&[plain(KeyCode::Up), key('k')], Action::Up, "up", "", "one up (also k)"),
+    bind(&[plain(KeyCode::Down), key('j')], Action::Down, "down", "", "one down (also j)"),
+    bind(&[plain(KeyCode::PageUp)], Action::PageUp, "PgUp", "", "one page up"),
+    bind(&[plain(KeyCode::PageDown)], Action::PageDown, "PgDn", "", "one page down"),
+    bind(&[plain(KeyCode::Home), key('g')], Action::First, "Home", "", "to the first (also g)"),
+    bind(&[plain(KeyCode::End), key('G')], Action::Last, "End", "", "to the last (also G)"),
+    bind(
+        &[plain(KeyCode::Esc)],
+        Action::Back,
+        "Esc",
+        "",
+        "close what lies on top; back to the overview; let the selection go",
+    ),
+    bind(&[ctrl('z')], Action::Suspend, "Ctrl-Z", "", "suspend; fg comes back"),
+    bind(&[ctrl('l')], Action::Redraw, "Ctrl-L", "", "draw everything again"),
 ];
 
 impl Action {
     /// Whether it does something in this view that the footer may tell of.
     pub fn is_of(self, view: View) -> bool {
         match self {
-            Self::Show(other) => other != view,
-            Self::Next | Self::Previous => view == View::Detail,
-            Self::Sort | Self::Reverse | Self::NextBox => view == View::Table,
+            Self::Show(View::Detail) => matches!(view, View::Overview | View::Processes),
+            Self::Next | Self::Previous => matches!(view, View::Detail | View::Map | View::Programs | View::Leaks),
+            Self::Sort | Self::Reverse => matches!(view, View::Overview | View::Processes | View::Programs),
+            Self::SortBack | Self::NextBox => view == View::Overview,
+            Self::Tree | Self::Peaks => view == View::Processes,
+            Self::Window => matches!(view, View::Overview | View::Charts),
+            Self::Filter => matches!(view, View::Overview | View::Processes | View::Events),
+            Self::Baseline => matches!(view, View::Leaks | View::Detail | View::Processes),
             _ => true,
         }
     }

@@ -5,8 +5,9 @@
 //! | [`dashboard`] | what was seen, what the keys changed |
 //! | [`viewport`] | what of a list is visible |
 //! | [`keys`] | the table of keys |
-//! | [`view`] | which of the views is shown, and whom details are of |
-//! | [`charts`]; [`detail`], [`page`] | the other views: the recent past; one device or process |
+//! | [`view`], [`tabs`] | which of the views is shown, and whom details are of; the line that names them |
+//! | [`prompt`] | what is typed in the last line |
+//! | [`charts`]; [`detail`], [`page`]; [`views`] | the other views: the recent past; one device or process; and those on further keys |
 //! | [`mod@arrange`] | where everything stands, by the terminal's size |
 //! | [`order`] | what the processes are sorted by |
 //! | [`theme`] | glyphs and styles |
@@ -33,9 +34,12 @@ pub mod notice;
 pub mod order;
 pub mod page;
 pub mod processes;
+pub mod prompt;
+pub mod tabs;
 pub mod theme;
 pub mod view;
 pub mod viewport;
+pub mod views;
 
 use arrange::{LEAST, Wants, arrange};
 use dashboard::Dashboard;
@@ -50,6 +54,10 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
         notice::draw_tiny(buffer, area, dashboard);
         return;
     }
+    // The line of views is the second one: everything else stands below it.
+    let tabs = area.height >= tabs::FROM_HEIGHT;
+    let first = Rect { height: 1, ..area };
+    let rest = if tabs { Rect { y: area.y + 1, height: area.height - 1, ..area } } else { area };
     let seen = dashboard.seen.as_ref();
     let chips = seen.map_or(&[][..], |seen| &seen.snapshot.chips);
     let kinds = crate::table::shown_memories(chips);
@@ -60,37 +68,38 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
         events: seen.map_or(0, |seen| seen.snapshot.lines.len()),
         health: seen.is_some_and(health::is_needed),
     };
-    let places = arrange(area, wants);
+    let places = arrange(rest, wants);
+    let top = places.health.bottom().max(places.header.bottom());
+    let body = Rect { y: top, height: area.bottom().saturating_sub(top + places.footer.height), ..area };
     match seen {
-        None => {
-            let body = Rect { y: places.header.bottom(), height: area.height - 1 - places.footer.height, ..area };
-            notice::draw(buffer, body, dashboard);
-        }
-        Some(seen) if dashboard.view != View::Table => {
-            let top = places.health.bottom().max(places.header.bottom());
-            let body = Rect { y: top, height: area.bottom().saturating_sub(top + places.footer.height), ..area };
+        None => notice::draw(buffer, body, dashboard),
+        Some(seen) => {
             match dashboard.view {
+                View::Overview => {
+                    devices::draw(buffer, &places, dashboard, seen, &kinds);
+                    processes::draw(buffer, &places, dashboard);
+                    events::draw(buffer, &places, dashboard, seen);
+                }
+                View::Charts => charts::draw(buffer, body, dashboard, seen),
                 View::Detail => detail::draw(buffer, body, dashboard, seen),
-                _ => charts::draw(buffer, body, dashboard, seen),
+                _ => views::draw(buffer, body, dashboard, seen),
             }
             if dashboard.is_old() {
                 buffer.set_style(body, Style::new().add_modifier(Modifier::DIM));
             }
         }
-        Some(seen) => {
-            devices::draw(buffer, &places, dashboard, seen, &kinds);
-            processes::draw(buffer, &places, dashboard);
-            events::draw(buffer, &places, dashboard, seen);
-            if dashboard.is_old() {
-                for part in [places.devices, places.processes, places.events] {
-                    buffer.set_style(part, Style::new().add_modifier(Modifier::DIM));
-                }
-            }
-        }
     }
-    header::draw(buffer, places.header, dashboard);
+    header::draw(buffer, first, dashboard);
+    if tabs {
+        tabs::draw(buffer, places.header, dashboard);
+    }
     health::draw(buffer, places.health, dashboard);
-    footer::draw(buffer, places.footer, dashboard);
+    if dashboard.prompt.is_some() {
+        let last = Rect { y: area.bottom() - 1, height: 1, ..area };
+        prompt::draw(buffer, last, dashboard);
+    } else {
+        footer::draw(buffer, places.footer, dashboard);
+    }
     if dashboard.help {
         help::draw(buffer, area, dashboard);
     }

@@ -30,6 +30,12 @@ impl SortColumn {
     pub const ALL: [Self; 9] =
         [Self::Total, Self::Dram, Self::L1, Self::Cb, Self::Other, Self::Events, Self::Pid, Self::User, Self::Name];
 
+    /// The one so many columns further on; after the last comes the first.
+    pub fn step(self, columns: usize) -> Self {
+        let at = Self::ALL.iter().position(|column| *column == self).unwrap_or(0);
+        Self::ALL[(at + columns) % Self::ALL.len()]
+    }
+
     /// As the column is headed.
     pub const fn title(self) -> &'static str {
         match self {

@@ -353,7 +353,7 @@ fn a_thousand_processes_scroll() {
 fn help_shows_every_key() {
     let mut dashboard = live(4);
     dashboard.act(Action::Help);
-    let shown = picture(&frame(100, 36, &dashboard));
+    let shown = picture(&frame(100, 70, &dashboard));
     for binding in super::keys::BINDINGS {
         assert!(shown.contains(binding.help), "{}", binding.help);
     }

@@ -5,15 +5,74 @@ use crate::roster::ProcessKey;
 use crate::source::trusted_owners;
 use shm_layout::stats::{Chip, Process};
 
-/// The views, as the original's viewer has them on the keys 1, 2 and 3.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The views, in the order of their keys; the first three are those of the original's viewer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum View {
     /// Devices, processes and events.
-    Table,
+    #[default]
+    Overview,
     /// The recent past of every memory kind of every device.
     Charts,
     /// Everything that is known of one device or process.
     Detail,
+    /// Every process, with more columns than the overview has room for, as a list or a tree.
+    Processes,
+    /// The address space of a memory kind: what is occupied, by whom, and what is free.
+    Map,
+    /// Programs, their circular buffers and kernels.
+    Programs,
+    /// What has grown, what is old, what is left.
+    Leaks,
+    /// What has happened.
+    Events,
+    /// How the figures come about, and what is wrong with them.
+    Health,
+}
+
+impl View {
+    /// All of them, in order: the first is on the key `1`.
+    pub const ALL: [Self; 9] = [
+        Self::Overview,
+        Self::Charts,
+        Self::Detail,
+        Self::Processes,
+        Self::Map,
+        Self::Programs,
+        Self::Leaks,
+        Self::Events,
+        Self::Health,
+    ];
+
+    /// Its name, one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Overview => "overview",
+            Self::Charts => "charts",
+            Self::Detail => "detail",
+            Self::Processes => "processes",
+            Self::Map => "map",
+            Self::Programs => "programs",
+            Self::Leaks => "leaks",
+            Self::Events => "events",
+            Self::Health => "health",
+        }
+    }
+
+    /// The same in at most six columns.
+    pub const fn short_name(self) -> &'static str {
+        match self {
+            Self::Overview => "over",
+            Self::Charts => "chart",
+            Self::Processes => "procs",
+            Self::Programs => "progs",
+            _ => self.name(),
+        }
+    }
+
+    /// Whether it shows single allocations, so that the ledgers have to be read for it.
+    pub const fn needs_ledgers(self) -> bool {
+        matches!(self, Self::Map | Self::Programs | Self::Leaks)
+    }
 }
 
 /// Whom the detail view is about.
@@ -40,7 +99,7 @@ impl From<&Process> for Subject {
 impl Dashboard {
     /// Shows this view, from its beginning. Details are those of the selected process, where one is selected in the table.
     pub fn turn_to(&mut self, view: View) {
-        if self.view == View::Table && view == View::Detail {
+        if self.view == View::Overview && view == View::Detail {
             self.subject = self.selected.map(Subject::Process).or(self.subject);
         }
         if self.view != view {

@@ -73,10 +73,10 @@ macro_rules! pictures {
 }
 
 pictures! {
-    baselines_160x45: 160 x 45, colourful(View::Table);
-    baselines_80x24: 80 x 24, colourful(View::Table);
-    baselines_60x20: 60 x 20, colourful(View::Table);
-    baselines_40x10: 40 x 10, colourful(View::Table);
+    baselines_160x45: 160 x 45, colourful(View::Overview);
+    baselines_80x24: 80 x 24, colourful(View::Overview);
+    baselines_60x20: 60 x 20, colourful(View::Overview);
+    baselines_40x10: 40 x 10, colourful(View::Overview);
     charts_160x45: 160 x 45, colourful(View::Charts);
     charts_80x24: 80 x 24, colourful(View::Charts);
     charts_40x10: 40 x 10, colourful(View::Charts);
@@ -91,7 +91,7 @@ pictures! {
 
 /// Every view, of a host and of a process.
 fn every_view(theme: Theme, seen: &Observation) -> Vec<Dashboard> {
-    let views = [View::Table, View::Charts, View::Detail].map(|view| shown(theme, seen.clone(), view));
+    let views = [View::Overview, View::Charts, View::Detail].map(|view| shown(theme, seen.clone(), view));
     views.into_iter().chain([of_process(theme, seen.clone())]).collect()
 }
 
@@ -141,7 +141,7 @@ fn wide_and_long_names_stay_in_their_places() {
         for dashboard in every_view(Theme::new(true, false), &seen) {
             let buffer = frame(width, height, &dashboard);
             if dashboard.view == View::Detail {
-                for line in 2..height - 2 {
+                for line in 3..height - 2 {
                     let edges = [0, width - 1].map(|x| buffer[(x, line)].symbol().to_owned());
                     assert_eq!(edges, ["│", "│"], "{width}x{height}, line {line}: {}", picture(&buffer));
                 }
@@ -213,7 +213,7 @@ fn a_chart_has_an_axis_for_bytes_and_one_for_time() {
 #[test]
 fn what_has_come_since_a_baseline_is_in_every_view_and_width() {
     for width in [40, 60, 80, 120, 160] {
-        for view in [View::Table, View::Charts, View::Detail] {
+        for view in [View::Overview, View::Charts, View::Detail] {
             let mut dashboard = colourful(view);
             // To where the memory of the first device is.
             if view == View::Detail {
@@ -229,7 +229,7 @@ fn what_has_come_since_a_baseline_is_in_every_view_and_width() {
 #[test]
 fn keys_go_from_view_to_view() {
     let mut dashboard = dashboard(Theme::new(true, false), Connection::Live, Some(full(2)));
-    for view in [View::Charts, View::Detail, View::Table, View::Detail] {
+    for view in [View::Charts, View::Detail, View::Overview, View::Detail] {
         dashboard.act(Action::Show(view));
         assert_eq!(dashboard.view, view);
     }
@@ -248,7 +248,7 @@ fn keys_go_from_view_to_view() {
     assert_eq!(dashboard.shown_subject(), Some(met[4]));
     // Esc never leaves the program: the table, then the selection.
     dashboard.act(Action::Back);
-    assert_eq!(dashboard.view, View::Table);
+    assert_eq!(dashboard.view, View::Overview);
     dashboard.act(Action::Last);
     dashboard.act(Action::Show(View::Detail));
     assert_eq!(dashboard.shown_subject().map(|(_, subject)| subject), dashboard.selected.map(Subject::Process));
@@ -315,15 +315,23 @@ fn the_help_scrolls_where_it_does_not_fit() {
 }
 
 #[test]
-fn the_footer_names_the_other_views() {
+fn the_views_are_named_and_the_footer_has_the_keys_of_this_one() {
     for (view, there, not) in [
-        (View::Table, ["2 charts", "3 detail"], "1 table"),
-        (View::Charts, ["1 table", "3 detail"], "2 charts"),
-        (View::Detail, ["1 table", "right next"], "3 detail"),
+        (View::Overview, "Enter detail", "right next"),
+        (View::Charts, "z window", "Enter detail"),
+        (View::Detail, "right next", "z window"),
     ] {
         let shown = picture(&frame(120, 30, &colourful(view)));
         let footer = shown.lines().last().unwrap();
-        assert!(there.iter().all(|words| footer.contains(words)) && !footer.contains(not), "{view:?}: {footer}");
+        assert!(footer.contains(there) && !footer.contains(not), "{view:?}: {footer}");
+        let named = |width: u16, name: fn(View) -> &'static str| {
+            let tabs = picture(&frame(width, 30, &colourful(view))).lines().nth(1).unwrap().to_owned();
+            assert!((1..).zip(View::ALL).all(|(n, view)| tabs.contains(&format!("{n} {}", name(view)))), "{tabs}");
+        };
+        named(120, View::name);
+        named(80, View::short_name);
+        // Where there is no line for their names, the footer says how to turn to them.
+        assert!(picture(&frame(40, 10, &colourful(view))).lines().last().unwrap().contains("1-9 views"));
     }
 }
 

@@ -1,0 +1,211 @@
+//! Every live allocation of every process, for the views that show single ones: read from the ledgers by a thread of its own, so that
+//! the screen waits for nothing.
+
+use crate::ledger::{Allocation, Ledger, LedgerError, ledgers};
+use crate::source::trusted_owners;
+use shm_layout::event::Memory;
+use shm_layout::ledger::Device;
+use shm_layout::names::Prefix;
+use shm_layout::stats::Process;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+/// Read again after this time, ns.
+const EVERY_NS: u64 = 1_000_000_000;
+/// Allocations that are kept of all processes together; of more, whole processes are left out, and said to be.
+pub const MOST: usize = 2_000_000;
+
+/// What one process holds.
+#[derive(Clone, Debug, Default)]
+pub struct Holder {
+    /// Process id, as the aggregator sees it.
+    pub pid: u32,
+    /// Process id in the name of its ring, and what else is there: with it a process of a snapshot is found.
+    pub ring_pid: u32,
+    /// See `ring_pid`.
+    pub nonce: u64,
+    /// Its devices, with the capacities that it told.
+    pub devices: Vec<Device>,
+    /// What is live, in no order.
+    pub allocations: Vec<Allocation>,
+}
+
+impl Holder {
+    /// Whether it is this process of a snapshot.
+    pub const fn is(&self, process: &Process) -> bool {
+        self.ring_pid == process.ring_pid && self.nonce == process.nonce
+    }
+
+    /// The device that it knows by this logical number.
+    pub fn device(&self, number: u32) -> Option<&Device> {
+        self.devices.iter().find(|device| device.device == number)
+    }
+
+    /// What it holds on a chip: of this id, of this kind of id.
+    pub fn on_chip(&self, chip_id: u64, is_logical: u32) -> impl Iterator<Item = &Allocation> {
+        self.allocations.iter().filter(move |allocation| {
+            self.device(allocation.event.device)
+                .is_some_and(|device| (device.chip_id, device.id_is_logical) == (chip_id, is_logical))
+        })
+    }
+}
+
+/// What was read at one time.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// The processes whose ledgers could be read.
+    pub holders: Vec<Holder>,
+    /// What is not in it, in words.
+    pub missing: Vec<String>,
+    /// When it was read, `CLOCK_MONOTONIC` ns.
+    pub read_ns: u64,
+}
+
+impl Inventory {
+    /// Reads every ledger of this prefix that these users own.
+    pub fn read(prefix: &Prefix, owners: &[u32]) -> Self {
+        let (readable, refused) = ledgers(prefix, owners);
+        let mut missing: Vec<String> = refused.iter().map(LedgerError::to_string).collect();
+        let mut holders = Vec::with_capacity(readable.len());
+        let mut room = MOST;
+        for ledger in readable {
+            let pid = ledger.identity().pid;
+            let holder = holder(&ledger);
+            if ledger.was_cut_short() {
+                missing
+                    .push(format!("the ledger of process {pid} was cut short while it was read: its list is not all"));
+            }
+            if holder.allocations.len() > room {
+                let count = crate::units::count(holder.allocations.len() as u64);
+                missing.push(format!("{count} allocations of process {pid}: too many to show here"));
+                continue;
+            }
+            room -= holder.allocations.len();
+            holders.push(holder);
+        }
+        Self { holders, missing, read_ns: crate::clock::monotonic_ns() }
+    }
+
+    /// Whose this is.
+    pub fn of(&self, process: &Process) -> Option<&Holder> {
+        self.holders.iter().find(|holder| holder.is(process))
+    }
+
+    /// Allocations of this memory kind on a chip, and who has each.
+    pub fn on_chip(&self, chip_id: u64, is_logical: u32, memory: Memory) -> Vec<(&Holder, &Allocation)> {
+        let of = |holder| Holder::on_chip(holder, chip_id, is_logical).map(move |allocation| (holder, allocation));
+        self.holders.iter().flat_map(of).filter(|(_, allocation)| allocation.memory == memory).collect()
+    }
+}
+
+fn holder(ledger: &Ledger) -> Holder {
+    let allocations = ledger.allocations();
+    let identity = ledger.identity();
+    Holder {
+        pid: identity.pid,
+        ring_pid: identity.ring_pid,
+        nonce: identity.nonce,
+        devices: ledger.state().devices,
+        allocations,
+    }
+}
+
+/// The newest inventory, and the thread that makes the next one.
+#[derive(Debug, Default)]
+pub struct Inventories {
+    newest: Option<Arc<Inventory>>,
+    asked_ns: Option<u64>,
+    thread: Option<(Sender<Prefix>, Receiver<Arc<Inventory>>)>,
+}
+
+impl Inventories {
+    /// With one that never changes: of a recording, or of a test.
+    pub fn fixed(inventory: Inventory) -> Self {
+        Self { newest: Some(Arc::new(inventory)), asked_ns: Some(u64::MAX), thread: None }
+    }
+
+    /// The newest one; none before the first is read.
+    pub const fn newest(&self) -> Option<&Arc<Inventory>> {
+        self.newest.as_ref()
+    }
+
+    /// Takes what has been read, and asks for the next one if it is time. True: there is a new one.
+    pub fn look(&mut self, prefix: &Prefix, now_ns: u64) -> bool {
+        let arrived = self.thread.as_ref().and_then(|(_, answers)| answers.try_iter().last());
+        let is_new = arrived.is_some();
+        if let Some(arrived) = arrived {
+            self.newest = Some(arrived);
+        }
+        if self.asked_ns.is_none_or(|asked| now_ns.saturating_sub(asked) >= EVERY_NS && self.has_answered(asked)) {
+            let (asks, _) = self.thread.get_or_insert_with(start);
+            // A thread that is gone is not asked again: what was read last stays, with its age.
+            let _gone = asks.send(prefix.clone());
+            self.asked_ns = Some(now_ns);
+        }
+        is_new
+    }
+
+    /// One question at a time: a host with very many allocations takes its time.
+    fn has_answered(&self, asked_ns: u64) -> bool {
+        self.newest.as_ref().is_some_and(|newest| newest.read_ns >= asked_ns)
+    }
+}
+
+fn start() -> (Sender<Prefix>, Receiver<Arc<Inventory>>) {
+    let (asks, questions) = channel::<Prefix>();
+    let (answers, inventories) = channel();
+    let read = move || {
+        for prefix in questions {
+            if answers.send(Arc::new(Inventory::read(&prefix, &trusted_owners()))).is_err() {
+                return;
+            }
+        }
+    };
+    // Where there is no thread to be had, nobody takes the questions, and the views say that nothing was read.
+    let _handle = std::thread::Builder::new().name("ledgers".into()).spawn(read);
+    (asks, inventories)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    use super::*;
+    use crate::ledger::fixture::{self, alloc};
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn what_is_live_is_found_by_chip_and_by_process() {
+        let entries =
+            [alloc(1, 0, Memory::Dram, 4096, 10), alloc(2, 0, Memory::L1, 64, 20), alloc(3, 1, Memory::Dram, 77, 30)];
+        let written = fixture::write("inventory", &entries);
+        let me = [nix::unistd::geteuid().as_raw()];
+        let inventory = Inventory::read(&written.prefix, &me);
+        assert_eq!((inventory.holders.len(), inventory.missing.len()), (1, 0));
+        let ids = |id, logical, memory| {
+            inventory.on_chip(id, logical, memory).iter().map(|(_, a)| a.event.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(0x1c, 0, Memory::Dram), [1]);
+        assert_eq!(ids(0x1c, 0, Memory::L1), [2]);
+        assert_eq!(ids(1, 1, Memory::Dram), [3], "a chip without an id of its own");
+        let mut process = crate::sample::host(1).processes[0];
+        assert!(inventory.of(&process).is_none());
+        (process.ring_pid, process.nonce) = (written.file.pid, written.file.nonce);
+        assert_eq!(inventory.of(&process).unwrap().allocations.len(), 3);
+        let nobody = Inventory::read(&written.prefix, &[4_123_456_789]);
+        assert_eq!((nobody.holders.len(), nobody.missing.len()), (0, 1), "a stranger's is not believed, and said");
+    }
+
+    #[test]
+    fn the_screen_never_waits_and_the_newest_arrives() {
+        let written = fixture::write("inventories", &[alloc(1, 0, Memory::Dram, 4096, 10)]);
+        let mut inventories = Inventories::default();
+        let until = Instant::now() + Duration::from_secs(20);
+        while !inventories.look(&written.prefix, crate::clock::monotonic_ns()) {
+            assert!(Instant::now() < until, "nothing was read");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(inventories.newest().unwrap().holders.len(), 1);
+        let fixed = Inventories::fixed(Inventory::default());
+        assert!(fixed.newest().unwrap().holders.is_empty());
+    }
+}

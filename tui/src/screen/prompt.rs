@@ -1,0 +1,71 @@
+//! What is typed or answered in the last line: the filter, or whether something is to be done.
+
+use super::canvas::{put, span};
+use super::dashboard::Dashboard;
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+
+/// Characters of a filter, at most.
+const MOST: usize = 200;
+
+/// What stands in the last line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prompt {
+    /// The filter, as typed so far, and why it is not understood.
+    Filter(String, Option<String>),
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It goes on.
+    Typing,
+    /// Closed, and nothing is to be done.
+    Cancelled,
+    /// This filter is to be used; the prompt stays open while it is typed.
+    Filter(String),
+    /// The same, and it is typed to its end.
+    Done(String),
+}
+
+impl Prompt {
+    /// Takes one key.
+    pub fn key(&mut self, key: KeyEvent) -> Outcome {
+        if key.kind == KeyEventKind::Release {
+            return Outcome::Typing;
+        }
+        let Self::Filter(text, _) = self;
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        match key.code {
+            KeyCode::Esc => return Outcome::Cancelled,
+            KeyCode::Char('c' | 'g') if control => return Outcome::Cancelled,
+            KeyCode::Enter => return Outcome::Done(text.clone()),
+            KeyCode::Char('u') if control => text.clear(),
+            KeyCode::Char('w') if control => {
+                let kept = text.trim_end().rfind(' ').map_or(0, |at| at + 1);
+                text.truncate(kept);
+            }
+            KeyCode::Backspace => {
+                text.pop();
+            }
+            KeyCode::Char(c) if !control && !c.is_control() && text.chars().count() < MOST => text.push(c),
+            _ => return Outcome::Typing,
+        }
+        Outcome::Filter(text.clone())
+    }
+}
+
+/// Draws it in the last line, if there is one.
+pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
+    let Some(Prompt::Filter(text, wrong)) = &dashboard.prompt else { return };
+    let theme = dashboard.theme;
+    let mut spans =
+        vec![span(" filter ", theme.title()), span(text.clone(), theme.strong()), span(" ", theme.selected())];
+    spans.push(match wrong {
+        Some(wrong) => span(format!("  {wrong}"), theme.error()),
+        None => span("  Enter keeps it, Esc clears it".to_owned(), theme.dim()),
+    });
+    put(buffer, area, 0, &Line::from(spans));
+}
