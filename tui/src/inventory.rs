@@ -64,10 +64,15 @@ pub struct Inventory {
 impl Inventory {
     /// Reads every ledger of this prefix that these users own.
     pub fn read(prefix: &Prefix, owners: &[u32]) -> Self {
+        Self::read_most(prefix, owners, MOST)
+    }
+
+    /// The same, with at most so many allocations.
+    pub fn read_most(prefix: &Prefix, owners: &[u32], most: usize) -> Self {
         let (readable, refused) = ledgers(prefix, owners);
         let mut missing: Vec<String> = refused.iter().map(LedgerError::to_string).collect();
         let mut holders = Vec::with_capacity(readable.len());
-        let mut room = MOST;
+        let mut room = most;
         for ledger in readable {
             let pid = ledger.identity().pid;
             let holder = holder(&ledger);

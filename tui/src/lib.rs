@@ -22,6 +22,7 @@
 //! | [`leaks`] | who leaks, with the evidence |
 //! | [`unseen`] | what lists of single allocations do not show |
 //! | [`stacks`] | call stacks of allocations, and their names |
+//! | [`recording`] | what was seen, kept in a file, and seen again |
 //! | [`screen`] | the dashboard: its state, and how it is drawn |
 //! | [`demo`] | a recorded workload, replayed by real producer processes |
 //! | [`terminal`] | raw mode, and the way back from it |
@@ -50,6 +51,7 @@ pub mod leaks;
 pub mod ledger;
 pub mod once;
 pub mod output;
+pub mod recording;
 pub mod roster;
 #[cfg(test)]
 mod sample;

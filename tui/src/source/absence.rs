@@ -23,6 +23,12 @@ pub enum SourceError {
         /// File name.
         name: String,
     },
+    /// In a recording: why there were none then.
+    #[error("{why}")]
+    Recorded {
+        /// In words.
+        why: String,
+    },
     /// It was cut short under this viewer.
     #[error(
         "disconnected: {DIRECTORY}/{name} was cut short while it was read; a running aggregator makes it again within a second, otherwise start one with `aggregator &`"

@@ -1,0 +1,242 @@
+//! Single allocations: an inventory, written whole, or by what has come and gone since one that was.
+//!
+//! ```text
+//!   full     serial  { section } ...
+//!   change   serial of its full one  { section } ...
+//!   1        when it was read, CLOCK_MONOTONIC ns
+//!   2        a sentence on what is not in it
+//!   3        a process: { pid  ring pid  nonce  devices (a list)  tags  { tag } x tags  pieces  { kept  gone  new  { record  tag } x new } x pieces }
+//! ```
+//!
+//! A full one is a change since nothing. The allocations of a process are in the order of their records, so that what is still there is a run.
+
+use super::element::{Element, put_list, put_record, take_list, take_record};
+use super::wire::{Malformed, Wire, put_number, put_section, put_text};
+use crate::inventory::{Holder, Inventory};
+use crate::ledger::Allocation;
+use shm_layout::event::{Event, Memory};
+use shm_layout::ledger::{Device, MAX_DEVICES};
+use shm_layout::stats::MAX_PROCESSES;
+use shm_layout::text;
+use std::sync::Arc;
+
+/// Allocations of one inventory, at most.
+pub const MOST: usize = 100_000;
+/// Sentences on what is missing, at most.
+const MOST_MISSING: usize = 64;
+/// Names of phases of one process, at most.
+const MOST_TAGS: usize = 256;
+
+/// Puts an inventory into the order in which it is written, and leaves out what it says is missing beyond a bound.
+pub fn in_order(mut inventory: Inventory) -> Inventory {
+    inventory.missing.truncate(MOST_MISSING);
+    inventory.holders.truncate(MAX_PROCESSES);
+    for holder in &mut inventory.holders {
+        holder.allocations.sort_unstable_by_key(key);
+    }
+    inventory
+}
+
+fn key(allocation: &Allocation) -> (u64, u64, u32, u64, u64) {
+    let event = &allocation.event;
+    (event.stamp, event.id, event.device, event.time, event.address)
+}
+
+/// Content of a frame: `serial` is the full one's, this one or the one before.
+pub fn content(serial: u64, before: Option<&Inventory>, now: &Inventory) -> Vec<u8> {
+    let mut content = Vec::new();
+    put_number(&mut content, serial);
+    let mut piece = Vec::new();
+    put_number(&mut piece, now.read_ns);
+    put_section(&mut content, 1, &piece);
+    for sentence in &now.missing {
+        put_section(&mut content, 2, sentence.as_bytes());
+    }
+    for holder in &now.holders {
+        piece.clear();
+        let same = |other: &&Holder| (other.pid, other.ring_pid, other.nonce) == (holder.pid, holder.ring_pid, holder.nonce);
+        let before = before.and_then(|before| before.holders.iter().find(same));
+        put_holder(&mut piece, before.map_or(&[], |before| &before.allocations), holder);
+        put_section(&mut content, 3, &piece);
+    }
+    content
+}
+
+fn put_holder(to: &mut Vec<u8>, before: &[Allocation], holder: &Holder) {
+    put_number(to, u64::from(holder.pid));
+    put_number(to, u64::from(holder.ring_pid));
+    put_number(to, holder.nonce);
+    put_list(to, &[], 0, &holder.devices[..holder.devices.len().min(MAX_DEVICES)]);
+    let mut tags: Vec<&str> = Vec::new();
+    for tag in holder.allocations.iter().filter_map(Allocation::tag) {
+        if tags.len() < MOST_TAGS && !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    put_number(to, tags.len() as u64);
+    for tag in &tags {
+        put_text(to, tag.as_bytes());
+    }
+    let mut pieces = 0;
+    let mut written = Vec::new();
+    let (mut old, mut new) = (before, &holder.allocations[..]);
+    while !(old.is_empty() && new.is_empty()) {
+        let kept = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+        (old, new) = (&old[kept..], &new[kept..]);
+        // Then those that are in one of them alone, up to the next that is in both.
+        let (mut gone, mut come) = (0, 0);
+        while let (Some(a), Some(b)) = (old.get(gone), new.get(come)) {
+            match key(a).cmp(&key(b)) {
+                _ if a == b => break,
+                std::cmp::Ordering::Less => gone += 1,
+                std::cmp::Ordering::Greater => come += 1,
+                std::cmp::Ordering::Equal => (gone, come) = (gone + 1, come + 1),
+            }
+        }
+        if gone == old.len() || come == new.len() {
+            (gone, come) = (old.len(), new.len());
+        }
+        put_number(&mut written, kept as u64);
+        put_number(&mut written, gone as u64);
+        put_number(&mut written, come as u64);
+        let mut last = Event::empty();
+        for one in &new[..come] {
+            put_record(&mut written, &last, &one.event);
+            let tag = one.tag().and_then(|tag| tags.iter().position(|known| *known == tag));
+            put_number(&mut written, tag.map_or(0, |at| at as u64 + 1));
+            last = one.event;
+        }
+        (old, new) = (&old[gone..], &new[come..]);
+        pieces += 1;
+    }
+    put_number(to, pieces);
+    to.extend(written);
+}
+
+/// The serial number of a frame's full inventory.
+///
+/// # Errors
+/// When there is none.
+pub fn serial(content: &[u8]) -> Result<u64, Malformed> {
+    Wire::new(content).number()
+}
+
+/// The inventory of a frame; `before`: its full one, if it is none.
+///
+/// # Errors
+/// When its content contradicts itself.
+pub fn take(content: &[u8], before: Option<&Inventory>) -> Result<Inventory, Malformed> {
+    let mut wire = Wire::new(content);
+    let _serial = wire.number()?;
+    let mut inventory = Inventory::default();
+    let mut room = MOST;
+    while let Some((number, mut content)) = wire.section()? {
+        match number {
+            1 => inventory.read_ns = content.number()?,
+            2 if inventory.missing.len() < MOST_MISSING => {
+                let told = content.rest();
+                inventory.missing.push(text::clean(&told[..told.len().min(512)]));
+            }
+            3 if inventory.holders.len() < MAX_PROCESSES => {
+                let holder = take_holder(&mut content, before, room)?;
+                room -= holder.allocations.len();
+                inventory.holders.push(holder);
+            }
+            _ => {}
+        }
+    }
+    Ok(inventory)
+}
+
+fn take_holder(wire: &mut Wire<'_>, before: Option<&Inventory>, room: usize) -> Result<Holder, Malformed> {
+    let short = |wire: &mut Wire<'_>| u32::try_from(wire.number()?).map_err(|_| Malformed);
+    let (pid, ring_pid, nonce) = (short(wire)?, short(wire)?, wire.number()?);
+    let devices: Vec<Device> = take_list(wire, &[], MAX_DEVICES)?;
+    let mut tags: Vec<Arc<str>> = Vec::new();
+    for _ in 0..wire.count(MOST_TAGS)? {
+        tags.push(text::clean(wire.text()?).into());
+    }
+    let same = |other: &&Holder| (other.pid, other.ring_pid, other.nonce) == (pid, ring_pid, nonce);
+    let mut old = before.and_then(|before| before.holders.iter().find(same)).map_or(&[][..], |it| &it.allocations);
+    let mut allocations = Vec::new();
+    for _ in 0..wire.count(2 * MOST)? {
+        let kept = wire.count(old.len())?;
+        allocations.extend_from_slice(&old[..kept]);
+        let gone = wire.count(old.len() - kept)?;
+        old = &old[kept + gone..];
+        let mut last = Event::empty();
+        for _ in 0..wire.count(room.saturating_sub(allocations.len()))? {
+            take_record(wire, &mut last)?;
+            let tag = match wire.count(tags.len())? {
+                0 => None,
+                at => Some(Arc::clone(&tags[at - 1])),
+            };
+            let memory = Memory::from_u8(last.memory).ok_or(Malformed)?;
+            allocations.push(Allocation { event: last, memory, chip_id: None, tag });
+        }
+    }
+    if allocations.len() > room {
+        return Err(Malformed);
+    }
+    for one in &mut allocations {
+        let device = devices.iter().find(|device| device.device == one.event.device && device.id_is_logical == 0);
+        one.chip_id = device.map(|device| device.chip_id);
+    }
+    Ok(Holder { pid, ring_pid, nonce, devices, allocations })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    use super::*;
+    use crate::ledger::fixture::alloc;
+
+    fn inventory(ids: &[u64]) -> Inventory {
+        let device = Device { device: 0, chip_id: 0x1c, tensix_cores: 140, open: 1, ..Device::empty() };
+        let one = |id: &u64| Allocation {
+            event: Event { stamp: id + 1, flags: 0x100, ..alloc(*id, (*id % 2) as u32, Memory::L1, 64 * id, *id) },
+            memory: Memory::L1,
+            chip_id: (*id % 2 == 0).then_some(0x1c),
+            tag: (*id % 3 == 0).then(|| Arc::from(format!("phase {}", id % 9))),
+        };
+        let allocations = ids.iter().rev().map(one).collect();
+        let holder = Holder { pid: 7, ring_pid: 7, nonce: 0xfeed, devices: vec![device], allocations };
+        let missing = vec!["much".to_owned()];
+        in_order(Inventory { holders: vec![holder], missing, read_ns: 77 })
+    }
+
+    fn same(a: &Inventory, b: &Inventory) -> bool {
+        let holder = |one: &Holder| (one.pid, one.ring_pid, one.nonce, one.devices.clone(), one.allocations.clone());
+        a.holders.iter().map(holder).eq(b.holders.iter().map(holder)) && (&a.missing, a.read_ns) == (&b.missing, b.read_ns)
+    }
+
+    #[test]
+    fn allocations_come_back_and_only_changes_are_written() {
+        let first = inventory(&(0..1000).collect::<Vec<_>>());
+        let full = content(3, None, &first);
+        assert_eq!(serial(&full), Ok(3));
+        assert!(same(&take(&full, None).unwrap(), &first));
+        let ids: Vec<u64> = (0..1100).filter(|id| ![5, 500, 999].contains(id)).collect();
+        for ids in [&ids[..], &ids[3..], &[], &[5000], &(0..1000).collect::<Vec<_>>()[..]] {
+            let second = inventory(ids);
+            let change = content(3, Some(&first), &second);
+            assert!(same(&take(&change, Some(&first)).unwrap(), &second), "{}", ids.len());
+            assert!(change.len() < full.len() / 5, "{} of {}", change.len(), full.len());
+        }
+        for end in 1..full.len() {
+            // Between two sections it is merely less.
+            if let Ok(read) = take(&full[..end], None) {
+                assert!(read.holders.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn more_than_there_may_be_is_refused() {
+        let mut content = vec![1];
+        let mut holder = vec![7, 7, 7, 0, 0, 0, 0, 1, 0, 0];
+        put_number(&mut holder, MOST as u64 + 1);
+        put_section(&mut content, 3, &holder);
+        assert_eq!(take(&content, None).unwrap_err(), Malformed);
+    }
+}

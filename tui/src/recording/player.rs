@@ -1,0 +1,375 @@
+//! A recording while it is played: where one is in it, how fast it goes, and what was seen there.
+
+use super::allocations;
+use super::frame::{Header, VERSION, kind};
+use super::look::Look;
+use super::reader::{Mark, Reader};
+use super::session::Session;
+use super::writer::RecordingError;
+use crate::inventory::Inventory;
+use crate::source::{Connection, Feed, SourceError};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Speeds, in quarters of the speed at which it was recorded.
+const SPEEDS: [u64; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+/// The speed at which it was recorded.
+const AS_RECORDED: usize = 2;
+/// A jump, ns.
+const JUMP_NS: u64 = 60_000_000_000;
+
+/// What somebody wants of a replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// One look back.
+    StepBack,
+    /// One look on.
+    StepOn,
+    /// A minute back.
+    JumpBack,
+    /// A minute on.
+    JumpOn,
+    /// The next slower speed.
+    Slower,
+    /// The next faster speed.
+    Faster,
+}
+
+/// The look that is shown.
+#[derive(Clone, Debug)]
+struct Shown {
+    offset: u64,
+    at_ns: u64,
+    header: Header,
+    session: usize,
+    /// What was seen, or why nothing was.
+    what: Result<Look, String>,
+}
+
+/// A recording that is played.
+#[derive(Debug)]
+pub struct Player {
+    reader: Reader,
+    /// Of the recorded time, ns.
+    position_ns: u64,
+    speed: usize,
+    shown: Option<Shown>,
+    /// The key frame that what follows is based on, and how many deltas have followed it.
+    key: Option<Mark>,
+    number: u64,
+    /// Where the next frame is looked for.
+    next: u64,
+    /// A frame was not what it should be: nothing is believed up to the next whole look.
+    lost: bool,
+    /// Frames that were left out for that.
+    skipped: u64,
+    full: Option<(u64, Arc<Inventory>)>,
+    inventory: Option<(u64, Arc<Inventory>)>,
+}
+
+impl Player {
+    /// Opens one, at its beginning.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no recording, or holds nothing.
+    pub fn open(path: &Path) -> Result<Self, RecordingError> {
+        let reader = Reader::open(path)?;
+        let mut player = Self {
+            reader,
+            position_ns: 0,
+            speed: AS_RECORDED,
+            shown: None,
+            key: None,
+            number: 0,
+            next: 0,
+            lost: false,
+            skipped: 0,
+            full: None,
+            inventory: None,
+        };
+        player.seek(0).map_err(|error| RecordingError::system(path, error))?;
+        Ok(player)
+    }
+
+    /// Where it is, of the recorded time, ns.
+    pub const fn position_ns(&self) -> u64 {
+        self.position_ns
+    }
+
+    /// How long it is, ns.
+    pub const fn length_ns(&self) -> u64 {
+        self.reader.length_ns
+    }
+
+    /// Whether nothing comes any more.
+    pub const fn is_at_end(&self) -> bool {
+        self.position_ns >= self.reader.length_ns
+    }
+
+    /// Quarters of the speed at which it was recorded.
+    pub fn speed_quarters(&self) -> u64 {
+        SPEEDS[self.speed]
+    }
+
+    /// Who recorded what is shown.
+    pub fn session(&self) -> Option<&Session> {
+        let at = self.shown.as_ref().map_or(1, |shown| shown.session);
+        self.reader.sessions.get(at.checked_sub(1)?)
+    }
+
+    /// What is wrong with the file, in words.
+    pub fn damage(&self) -> Option<String> {
+        let damage = self.reader.damage;
+        let mut told = Vec::new();
+        if damage.places > 0 {
+            told.push(format!("damaged in {} places: {} bytes are left out", damage.places, damage.bytes));
+        }
+        if self.skipped > 0 {
+            told.push(format!("{} damaged frames are left out, and what follows them for up to a minute", self.skipped));
+        }
+        if damage.torn > 0 {
+            told.push(format!("it ends in the middle of a frame: its last {} bytes are left out", damage.torn));
+        }
+        (!told.is_empty()).then(|| told.join("; "))
+    }
+
+    /// Time goes on: so much as it passes here. Whether something else is shown.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn pass(&mut self, time: Duration) -> io::Result<bool> {
+        let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let ns = ns.saturating_mul(SPEEDS[self.speed]) / 4;
+        self.go_on_to(self.position_ns.saturating_add(ns))
+    }
+
+    /// Does what somebody wants. True: another moment is shown, and not the one that follows.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn go(&mut self, wanted: Move) -> io::Result<bool> {
+        match wanted {
+            Move::Slower => self.speed = self.speed.saturating_sub(1),
+            Move::Faster => self.speed = (self.speed + 1).min(SPEEDS.len() - 1),
+            Move::StepOn => {
+                self.step()?;
+                self.position_ns = self.shown.as_ref().map_or(self.position_ns, |shown| shown.at_ns);
+            }
+            Move::StepBack => return self.step_back().map(|()| true),
+            Move::JumpBack => return self.seek(self.position_ns.saturating_sub(JUMP_NS)).map(|()| true),
+            Move::JumpOn => return self.seek(self.position_ns.saturating_add(JUMP_NS)).map(|()| true),
+        }
+        Ok(false)
+    }
+
+    /// Goes to a moment of the recorded time, ns.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn seek(&mut self, to_ns: u64) -> io::Result<()> {
+        let to_ns = to_ns.min(self.reader.length_ns);
+        let behind = self.reader.looks.partition_point(|mark| mark.at_ns <= to_ns);
+        self.begin_at(behind.saturating_sub(1));
+        self.position_ns = to_ns;
+        self.go_on_to(to_ns)?;
+        // Before the first look, or in a damaged place: what comes next.
+        while self.shown.is_none() && self.step()? {}
+        Ok(())
+    }
+
+    /// Goes to the last look up to this Unix time in ns; false: it begins later.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn seek_unix(&mut self, unix_ns: u64) -> io::Result<bool> {
+        // Clocks are set: the marks need not be in order.
+        let Some(at) = self.reader.looks.iter().rposition(|mark| mark.header.unix_ns <= unix_ns) else {
+            self.seek(0)?;
+            return Ok(false);
+        };
+        self.begin_at(at);
+        self.position_ns = self.reader.looks[at].at_ns;
+        self.step()?;
+        while let Some((_, header, mark)) = self.peek()? {
+            if header.unix_ns > unix_ns || mark.is_some() {
+                break;
+            }
+            self.step()?;
+        }
+        self.position_ns = self.shown.as_ref().map_or(self.position_ns, |shown| shown.at_ns);
+        Ok(true)
+    }
+
+    fn begin_at(&mut self, mark: usize) {
+        self.next = self.reader.looks.get(mark).map_or(u64::MAX, |mark| mark.offset);
+        (self.shown, self.key, self.number, self.lost) = (None, None, 0, false);
+    }
+
+    fn step_back(&mut self) -> io::Result<()> {
+        let Some(now) = self.shown.as_ref().map(|shown| shown.offset) else { return Ok(()) };
+        let behind = self.reader.looks.partition_point(|mark| mark.offset < now);
+        let Some(mark) = behind.checked_sub(1) else { return Ok(()) };
+        self.begin_at(mark);
+        while let Some((offset, ..)) = self.peek()? {
+            if offset >= now || !self.step()? {
+                break;
+            }
+        }
+        self.position_ns = self.shown.as_ref().map_or(self.position_ns, |shown| shown.at_ns);
+        Ok(())
+    }
+
+    fn go_on_to(&mut self, to_ns: u64) -> io::Result<bool> {
+        let to_ns = to_ns.min(self.reader.length_ns);
+        let mut changed = false;
+        while let Some((_, header, mark)) = self.peek()? {
+            if self.at_ns(&header, mark.as_ref()) > to_ns {
+                break;
+            }
+            changed |= self.step()?;
+        }
+        self.position_ns = to_ns;
+        Ok(changed)
+    }
+
+    /// The recorded time of a frame that may come next.
+    fn at_ns(&self, header: &Header, mark: Option<&Mark>) -> u64 {
+        let since = |key: &Mark| key.at_ns.saturating_add(header.monotonic_ns.saturating_sub(key.header.monotonic_ns));
+        let before = self.shown.as_ref().map_or(0, |shown| shown.at_ns);
+        mark.map_or_else(|| self.key.as_ref().map_or(before, since).max(before), |mark| mark.at_ns)
+    }
+
+    /// The next frame that may be a look, and its mark if it is a whole one.
+    fn peek(&mut self) -> io::Result<Option<(u64, Header, Option<Mark>)>> {
+        while let Some((offset, header)) = self.reader.next(self.next)? {
+            if header.end(offset) > self.reader.bytes_in_all() {
+                return Ok(None);
+            }
+            if matches!(header.kind, kind::KEY | kind::DELTA | kind::ABSENCE) && header.version <= VERSION {
+                let looks = &self.reader.looks;
+                let mark = looks.binary_search_by_key(&offset, |mark| mark.offset).ok().map(|at| looks[at]);
+                self.next = offset;
+                return Ok(Some((offset, header, mark)));
+            }
+            self.next = header.end(offset);
+        }
+        Ok(None)
+    }
+
+    /// Shows the next look that can be shown. False: there is none.
+    fn step(&mut self) -> io::Result<bool> {
+        while let Some((offset, header, mark)) = self.peek()? {
+            self.next = header.end(offset);
+            if self.lost && mark.is_none() {
+                continue;
+            }
+            let at_ns = self.at_ns(&header, mark.as_ref());
+            let session = mark.or(self.key).map_or(0, |mark| mark.session);
+            let what = self.reader.content(offset, &header)?.and_then(|content| self.look(&content, &header));
+            let Some(what) = what else {
+                self.skipped += 1;
+                self.lost = true;
+                continue;
+            };
+            self.lost = false;
+            if mark.is_some() {
+                (self.key, self.number) = (mark, 0);
+            } else {
+                self.number += 1;
+            }
+            self.shown = Some(Shown { offset, at_ns, header, session, what });
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// What this frame shows; `None`: it is not what it should be.
+    fn look(&mut self, content: &[u8], header: &Header) -> Option<Result<Look, String>> {
+        let (now_ns, unix_ns) = (header.monotonic_ns, header.unix_ns);
+        match header.kind {
+            kind::KEY => Look::of_key(content, now_ns, unix_ns).ok().map(Ok),
+            kind::DELTA => {
+                let before = self.shown.as_ref()?.what.as_ref().ok()?.clone();
+                before.of_delta(content, self.number + 1, now_ns, unix_ns).ok().map(Ok)
+            }
+            _ => Some(Err(shm_layout::text::clean(&content[..content.len().min(1024)]))),
+        }
+    }
+
+    /// What was seen at the moment that is shown.
+    pub fn feed(&self) -> Feed {
+        match self.shown.as_ref().map(|shown| &shown.what) {
+            Some(Ok(look)) => Feed { connection: look.connection(), seen: Some(look.seen.clone()) },
+            Some(Err(why)) => {
+                let why = format!("when this was recorded: {why}");
+                Feed { connection: Connection::Unavailable(SourceError::Recorded { why }), seen: None }
+            }
+            None => {
+                let why = "nothing of this recording is whole".to_owned();
+                Feed { connection: Connection::Unavailable(SourceError::Recorded { why }), seen: None }
+            }
+        }
+    }
+
+    /// The moment that is shown, Unix time in ns.
+    pub fn unix_ns(&self) -> u64 {
+        self.shown.as_ref().map_or(0, |shown| shown.header.unix_ns)
+    }
+
+    /// Names of the users whose processes are shown.
+    pub fn names(&self) -> &[(u32, String)] {
+        match self.shown.as_ref().map(|shown| &shown.what) {
+            Some(Ok(look)) => &look.names,
+            _ => &[],
+        }
+    }
+
+    /// The single allocations that were recorded last before the moment that is shown; none of another session.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn inventory(&mut self) -> io::Result<Option<Arc<Inventory>>> {
+        let Some(shown) = &self.shown else { return Ok(None) };
+        let (session, at_ns) = (shown.session, shown.at_ns.max(self.position_ns));
+        let marks = &self.reader.inventories;
+        let behind = marks.partition_point(|mark| mark.at_ns <= at_ns);
+        let Some(mark) = marks[..behind].last().copied().filter(|mark| mark.session == session) else { return Ok(None) };
+        if self.inventory.as_ref().is_none_or(|(offset, _)| *offset != mark.offset) {
+            let read = self.read_inventory(&mark, behind - 1)?;
+            // One that is damaged is not tried again and again: the one before stays out, too.
+            self.inventory = Some((mark.offset, read.unwrap_or_else(|| Arc::new(unreadable()))));
+        }
+        Ok(self.inventory.as_ref().map(|(_, inventory)| Arc::clone(inventory)))
+    }
+
+    fn read_inventory(&mut self, mark: &Mark, at: usize) -> io::Result<Option<Arc<Inventory>>> {
+        let Some(content) = self.reader.content(mark.offset, &mark.header)? else { return Ok(None) };
+        if mark.header.version > VERSION {
+            return Ok(None);
+        }
+        let Ok(serial) = allocations::serial(&content) else { return Ok(None) };
+        if mark.header.kind == kind::INVENTORY {
+            let read = allocations::take(&content, None).ok().map(Arc::new);
+            self.full = read.clone().map(|read| (serial, read));
+            return Ok(read);
+        }
+        if self.full.as_ref().is_none_or(|(held, _)| *held != serial) {
+            self.full = None;
+            let before = self.reader.inventories[..at].iter().rfind(|mark| mark.header.kind == kind::INVENTORY).copied();
+            let Some(before) = before else { return Ok(None) };
+            let Some(full) = self.reader.content(before.offset, &before.header)? else { return Ok(None) };
+            if allocations::serial(&full) != Ok(serial) {
+                return Ok(None);
+            }
+            self.full = allocations::take(&full, None).ok().map(|full| (serial, Arc::new(full)));
+        }
+        let full = self.full.as_ref().map(|(_, full)| full.as_ref());
+        Ok(full.and_then(|full| allocations::take(&content, Some(full)).ok()).map(Arc::new))
+    }
+}
+
+fn unreadable() -> Inventory {
+    Inventory { missing: vec!["the single allocations of this moment are damaged".to_owned()], ..Inventory::default() }
+}
