@@ -30,6 +30,28 @@ impl Zone {
         Self(TimeZone::UTC)
     }
 
+    /// `YYYY-MM-DD HH:MM:SS` of a Unix time in ns; as wide also when it is out of every calendar.
+    pub fn date_and_time(&self, unix_ns: u64) -> String {
+        let seconds = i64::try_from(unix_ns / 1_000_000_000).unwrap_or(i64::MAX);
+        let date = jiff::Timestamp::from_second(seconds).map_or_else(
+            |_| "----------".to_owned(),
+            |moment| {
+                let t = moment.to_zoned(self.0.clone());
+                format!("{:04}-{:02}-{:02}", t.year(), t.month(), t.day())
+            },
+        );
+        format!("{date} {}", self.time_of_day(unix_ns))
+    }
+
+    /// The same for the name of a file: `20261121-173005`.
+    pub fn stamp(&self, unix_ns: u64) -> String {
+        self.date_and_time(unix_ns)
+            .chars()
+            .filter(|c| !matches!(c, '-' | ':'))
+            .map(|c| if c == ' ' { '-' } else { c })
+            .collect()
+    }
+
     /// `HH:MM:SS` of a Unix time in ns; eight columns also when it is out of every calendar.
     pub fn time_of_day(&self, unix_ns: u64) -> String {
         let seconds = i64::try_from(unix_ns / 1_000_000_000).unwrap_or(i64::MAX);
@@ -91,6 +113,9 @@ mod tests {
         assert_eq!(Zone::utc().time_of_day(1_700_000_000_000_000_000), "22:13:20");
         assert_eq!(Zone::utc().time_of_day(0), "00:00:00");
         assert_eq!(Zone::utc().time_of_day(u64::MAX).len(), 8);
+        assert_eq!(Zone::utc().date_and_time(1_700_000_000_000_000_000), "2023-11-14 22:13:20");
+        assert_eq!(Zone::utc().date_and_time(u64::MAX).len(), 19);
+        assert_eq!(Zone::utc().stamp(1_700_000_000_000_000_000), "20231114-221320");
     }
 
     #[test]

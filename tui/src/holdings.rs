@@ -1,5 +1,6 @@
 //! The largest live allocations of one process, read from its ledger now and then.
 
+use crate::inventory::Inventory;
 use crate::ledger::{Allocation, Ledger, LedgerError};
 use crate::roster::ProcessKey;
 use shm_layout::event::Memory;
@@ -73,6 +74,23 @@ impl Holdings {
     }
 }
 
+impl Holdings {
+    /// The list of a process in a recording; `None`: single allocations were not recorded.
+    pub fn recall(&mut self, process: &Process, inventory: Option<&Inventory>) {
+        let key = ProcessKey::from(process);
+        let read_ns = inventory.map_or(0, |inventory| inventory.read_ns);
+        if (self.of, self.read_ns) == (Some(key), read_ns) {
+            return;
+        }
+        let holder = inventory.and_then(|inventory| inventory.of(process));
+        self.list = holder.map(|holder| list(holder.allocations.clone())).ok_or_else(|| {
+            let told = inventory.and_then(|inventory| inventory.missing.first());
+            told.cloned().unwrap_or_else(|| "not in this recording".to_owned())
+        });
+        (self.of, self.read_ns) = (Some(key), read_ns);
+    }
+}
+
 fn read(prefix: &Prefix, owners: &[u32], process: &Process) -> Result<List, String> {
     let mine =
         |file: &&ProcessFile| file.role == Role::Ledger && (file.pid, file.nonce) == (process.ring_pid, process.nonce);
@@ -84,10 +102,15 @@ fn read(prefix: &Prefix, owners: &[u32], process: &Process) -> Result<List, Stri
         }
         other => other.to_string(),
     })?;
-    let mut all = ledger.allocations();
+    let all = ledger.allocations();
     if ledger.was_cut_short() {
         return Err("its ledger was cut short while it was read".to_owned());
     }
+    Ok(list(all))
+}
+
+/// Of everything that is live.
+fn list(mut all: Vec<Allocation>) -> List {
     let programs = programs(&all);
     let by_size = |one: &Allocation| (Reverse(one.event.taken()), one.event.device, one.event.id);
     if all.len() > LISTED {
@@ -96,7 +119,7 @@ fn read(prefix: &Prefix, owners: &[u32], process: &Process) -> Result<List, Stri
     let more = all.len().saturating_sub(LISTED);
     all.truncate(LISTED);
     all.sort_by_key(by_size);
-    Ok(List { largest: all, more, programs })
+    List { largest: all, more, programs }
 }
 
 /// Those with the most, by device and number.

@@ -9,9 +9,17 @@ use shm_layout::report::{Context, Report};
 /// # Errors
 /// When it cannot be written as JSON (it always can).
 pub fn report(seen: &Observation, users: &Users) -> serde_json::Result<String> {
+    report_as(seen, matches!(seen.connection(), Connection::Live), users)
+}
+
+/// The same of an aggregator that was told to live, or not: of a recording.
+///
+/// # Errors
+/// As of [`report`].
+pub fn report_as(seen: &Observation, live: bool, users: &Users) -> serde_json::Result<String> {
     let context = Context {
         prefix: &seen.prefix,
-        live: matches!(seen.connection(), Connection::Live),
+        live,
         now_unix_ns: seen.unix_ns,
         pid: seen.identity.pid,
         started_monotonic_ns: seen.identity.started_monotonic_ns,

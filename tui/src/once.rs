@@ -38,7 +38,14 @@ impl Once {
     /// # Errors
     /// When standard output cannot be written.
     pub fn show(&self, program: &str, source: &mut Source) -> anyhow::Result<Exit> {
-        let feed = self.look(source);
+        self.tell(program, self.look(source), &Users::default())
+    }
+
+    /// Prints what was seen, here and now or elsewhere.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn tell(&self, program: &str, feed: Feed, users: &Users) -> anyhow::Result<Exit> {
         let mut seen = match (feed.seen, feed.connection) {
             (Some(seen), connection) => {
                 for reason in degraded::reasons(&connection, &seen).into_iter().chain(degraded::past(&seen)) {
@@ -55,10 +62,9 @@ impl Once {
         let degraded = !degraded::reasons(&seen.0, &seen.1).is_empty();
         let there = seen.1.snapshot.chips.len();
         seen.1.snapshot = self.selection.apply(seen.1.snapshot).0;
-        let users = Users::default();
         let text = match self.format {
-            Format::Json => json::report(&seen.1, &users)?,
-            Format::Table => table::overview(&seen.1, &users, output::columns()),
+            Format::Json => json::report_as(&seen.1, matches!(seen.0, Connection::Live), users)?,
+            Format::Table => table::overview(&seen.1, users, output::columns()),
         };
         output::print(&text)?;
         if !self.selection.0.is_empty() && seen.1.snapshot.chips.is_empty() {

@@ -1,8 +1,11 @@
 //! The dashboard's run loop: look, draw, wait for a key.
 
+mod playback;
+
 use crate::clock::Zone;
 use crate::exit::Exit;
 use crate::once::{Format, Once};
+use crate::recording::{Begin, Move, Player, Recorder, Session};
 use crate::screen;
 use crate::screen::dashboard::{Dashboard, Request};
 use crate::screen::theme::{Colour, Theme};
@@ -14,6 +17,7 @@ use crossterm::event::Event;
 use shm_layout::names::Prefix;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM};
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +39,8 @@ pub enum Mode {
     Screen,
     /// One table or one JSON object.
     Once(Format),
+    /// Nothing is shown; a recording is made until somebody ends it.
+    Record,
 }
 
 /// How `alloc-top` runs.
@@ -58,6 +64,12 @@ pub struct TopOptions {
     pub colour: Colour,
     /// Old or incomplete figures are [`Exit::Degraded`] in one-shot output.
     pub strict: bool,
+    /// Record into this file.
+    pub record: Option<PathBuf>,
+    /// Play this recording instead of looking at the host.
+    pub replay: Option<PathBuf>,
+    /// Begin there in it: a duration behind its beginning, or a moment.
+    pub at: Option<String>,
     /// Ends the dashboard when it becomes true.
     pub stop: Option<Arc<AtomicBool>>,
 }
@@ -74,6 +86,9 @@ impl Default for TopOptions {
             ascii: false,
             colour: Colour::Auto,
             strict: false,
+            record: None,
+            replay: None,
+            at: None,
             stop: None,
         }
     }
@@ -84,6 +99,10 @@ impl Default for TopOptions {
 /// # Errors
 /// When the embedded aggregator does not start, or the terminal cannot be read or written.
 pub fn run(options: TopOptions) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &options.replay {
+        let player = playback::open(path, options.at.as_deref())?;
+        return playback::run(player, options).map(Into::into);
+    }
     let mut source = Source::new(&options.prefix);
     // An aggregator that runs already is as good, and there is one per host.
     let embed = options.embedded && !matches!(source.poll().connection, Connection::Live);
@@ -94,18 +113,84 @@ pub fn run(options: TopOptions) -> anyhow::Result<ExitCode> {
             let once = Once { format, selection: options.selection, strict: options.strict, patience };
             once.show("alloc-top", &mut source)?
         }
+        Mode::Record => record_alone(&options)?,
         Mode::Screen => {
-            let theme = Theme::from_environment(options.colour, options.ascii);
-            let refresh_ms = options.refresh_ms.max(LEAST_REFRESH_MS);
-            let mut dashboard = Dashboard::new(host_name(), Zone::system(), theme, options.selection, refresh_ms);
+            let mut dashboard = dashboard(&options);
             dashboard.embedded = embed;
+            if let Some(path) = &options.record {
+                // Before the screen is taken: somebody who asks for a recording does not want none.
+                dashboard.recorder = Some(record(path, &options)?);
+            }
             let stop = options.stop.unwrap_or_default();
-            watch(&mut dashboard, &mut source, &stop).context("the terminal")?;
-            Exit::Ok
+            let watched = watch(&mut dashboard, &mut Origin::Live(&mut source), &stop);
+            let exit = dashboard.recorder.take().map_or(Exit::Ok, told);
+            watched.context("the terminal")?;
+            exit
         }
     };
     drop(aggregator);
     Ok(exit.into())
+}
+
+fn dashboard(options: &TopOptions) -> Dashboard {
+    let theme = Theme::from_environment(options.colour, options.ascii);
+    let refresh_ms = options.refresh_ms.max(LEAST_REFRESH_MS);
+    let mut dashboard = Dashboard::new(host_name(), Zone::system(), theme, options.selection.clone(), refresh_ms);
+    dashboard.prefix = options.prefix.clone();
+    dashboard
+}
+
+fn record(path: &Path, options: &TopOptions) -> anyhow::Result<Recorder> {
+    let session = Session::here(host_name(), options.refresh_ms.max(LEAST_REFRESH_MS));
+    Ok(Recorder::start(path, Begin::Append, &options.prefix, &session)?)
+}
+
+/// Ends a recording, and says what became of it on standard error.
+fn told(recorder: Recorder) -> Exit {
+    let ended = recorder.end();
+    let exit = if ended.is_ok() { Exit::Ok } else { Exit::Failure };
+    let (Ok(said) | Err(said)) = ended;
+    crate::output::complain(format_args!("alloc-top: {said}"));
+    exit
+}
+
+fn record_alone(options: &TopOptions) -> anyhow::Result<Exit> {
+    let signals = Signals::register()?;
+    let path = options.record.as_deref().context("no file to record into")?;
+    let recorder = record(path, options)?;
+    let stop = options.stop.clone().unwrap_or_default();
+    while !(recorder.has_ended() || stop.load(Ordering::Relaxed) || signals.end.load(Ordering::Relaxed)) {
+        std::thread::sleep(ATTENTION);
+    }
+    Ok(told(recorder))
+}
+
+/// Where the figures come from.
+pub(crate) enum Origin<'a> {
+    /// From this host, now.
+    Live(&'a mut Source),
+    /// From a recording.
+    Recorded(Box<Player>),
+}
+
+impl Origin<'_> {
+    /// Looks, so long after the last look.
+    fn look(&mut self, dashboard: &mut Dashboard, passed: Duration) -> io::Result<()> {
+        match self {
+            Self::Live(source) => dashboard.look(source),
+            Self::Recorded(player) => {
+                player.pass(passed)?;
+                dashboard.play(player, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn go(&mut self, dashboard: &mut Dashboard, wanted: Move) -> io::Result<()> {
+        let Self::Recorded(player) = self else { return Ok(()) };
+        let jumped = player.go(wanted)?;
+        dashboard.play(player, jumped)
+    }
 }
 
 fn host_name() -> String {
@@ -140,11 +225,13 @@ impl Drop for Signals {
     }
 }
 
-fn watch(dashboard: &mut Dashboard, source: &mut Source, stop: &AtomicBool) -> io::Result<()> {
+fn watch(dashboard: &mut Dashboard, origin: &mut Origin<'_>, stop: &AtomicBool) -> io::Result<()> {
     let signals = Signals::register()?;
     let mut screen = Screen::enter()?;
     let ending = || stop.load(Ordering::Relaxed) || signals.end.load(Ordering::Relaxed);
     let mut look_at = Instant::now();
+    // Of a recording no time passes while it is held.
+    let mut passed_at = look_at;
     let mut changed = true;
     while !ending() {
         if signals.resumed.swap(false, Ordering::Relaxed) {
@@ -152,8 +239,13 @@ fn watch(dashboard: &mut Dashboard, source: &mut Source, stop: &AtomicBool) -> i
             changed = true;
         }
         let now = Instant::now();
+        if dashboard.paused {
+            passed_at = now;
+        }
+        changed |= dashboard.tend_recorder();
         if now >= look_at && !dashboard.paused {
-            dashboard.look(source);
+            origin.look(dashboard, now.saturating_duration_since(passed_at))?;
+            passed_at = now;
             look_at = now + Duration::from_millis(dashboard.refresh_ms);
             changed = true;
         }
@@ -177,6 +269,7 @@ fn watch(dashboard: &mut Dashboard, source: &mut Source, stop: &AtomicBool) -> i
                     signals.resumed.store(false, Ordering::Relaxed);
                 }
                 Request::Redraw => screen.redraw()?,
+                Request::Play(wanted) => origin.go(dashboard, wanted)?,
                 Request::None => {}
             }
             // A shorter interval counts from now on.

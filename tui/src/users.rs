@@ -6,16 +6,29 @@ use std::collections::HashMap;
 
 /// Looks names up once each: the user database may be a server.
 #[derive(Debug, Default)]
-pub struct Users(RefCell<HashMap<u32, Option<String>>>);
+pub struct Users {
+    known: RefCell<HashMap<u32, Option<String>>>,
+    // Those of another host, or of another time: nobody else is looked up.
+    fixed: bool,
+}
 
 impl Users {
+    /// These, and nobody else: of a recording.
+    pub fn fixed(names: &[(u32, String)]) -> Self {
+        let known = names.iter().map(|(uid, name)| (*uid, Some(name.clone()))).collect();
+        Self { known: RefCell::new(known), fixed: true }
+    }
+
     /// The user's name, where the system knows it.
     pub fn name(&self, uid: u32) -> Option<String> {
         let look_up = || {
             let user = User::from_uid(Uid::from_raw(uid)).ok().flatten()?;
             Some(shm_layout::text::clean(user.name.as_bytes()))
         };
-        self.0.borrow_mut().entry(uid).or_insert_with(look_up).clone()
+        if self.fixed {
+            return self.known.borrow().get(&uid).cloned().flatten();
+        }
+        self.known.borrow_mut().entry(uid).or_insert_with(look_up).clone()
     }
 
     /// The user's name, else the number.

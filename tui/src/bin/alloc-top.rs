@@ -5,6 +5,7 @@
 use clap::Parser;
 use shm_layout::names::Prefix;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tui::exit::finish;
 use tui::once::Format;
@@ -51,12 +52,34 @@ struct Arguments {
     /// count any more once what it touched has ended
     #[arg(long)]
     strict: bool,
+    /// Record what is seen into this file, for --replay; goes on with a recording that is there. Where standard output is no terminal
+    /// nothing is shown: it records until SIGINT or SIGTERM
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["once", "json", "replay"])]
+    record: Option<PathBuf>,
+    /// Show a recording instead of this host; with --once or --json one look of it
+    #[arg(long, value_name = "FILE", conflicts_with = "embedded")]
+    replay: Option<PathBuf>,
+    /// Of the recording: so far behind its beginning (10m), or at this moment (17:30, 2026-11-21 17:30:05)
+    #[arg(long, value_name = "WHEN", requires = "replay", value_parser = when)]
+    at: Option<String>,
+}
+
+/// What may be behind `--at`; which moment `17:30` is depends on the recording.
+fn when(text: &str) -> Result<String, String> {
+    let moment = || tui::clock::moment(text, &tui::clock::Zone::system(), tui::clock::unix_ns());
+    if tui::amounts::duration(text).is_ok() || moment().is_some() {
+        return Ok(text.to_owned());
+    }
+    let shown = shm_layout::text::clean(text.as_bytes());
+    Err(format!("{shown:?} is neither a duration (10m) nor a moment (17:30, 2026-11-21 17:30:05)"))
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mode = if arguments.json {
         Mode::Once(Format::Json)
+    } else if arguments.record.is_some() && !std::io::stdout().is_terminal() {
+        Mode::Record
     } else if arguments.once || !std::io::stdout().is_terminal() {
         Mode::Once(Format::Table)
     } else {
@@ -73,6 +96,9 @@ fn main() -> ExitCode {
             ascii: arguments.ascii,
             colour: arguments.color,
             strict: arguments.strict,
+            record: arguments.record,
+            replay: arguments.replay,
+            at: arguments.at,
             stop: None,
         })
     });

@@ -54,7 +54,8 @@ pub fn content(serial: u64, before: Option<&Inventory>, now: &Inventory) -> Vec<
     }
     for holder in &now.holders {
         piece.clear();
-        let same = |other: &&Holder| (other.pid, other.ring_pid, other.nonce) == (holder.pid, holder.ring_pid, holder.nonce);
+        let same =
+            |other: &&Holder| (other.pid, other.ring_pid, other.nonce) == (holder.pid, holder.ring_pid, holder.nonce);
         let before = before.and_then(|before| before.holders.iter().find(same));
         put_holder(&mut piece, before.map_or(&[], |before| &before.allocations), holder);
         put_section(&mut content, 3, &piece);
@@ -207,7 +208,8 @@ mod tests {
 
     fn same(a: &Inventory, b: &Inventory) -> bool {
         let holder = |one: &Holder| (one.pid, one.ring_pid, one.nonce, one.devices.clone(), one.allocations.clone());
-        a.holders.iter().map(holder).eq(b.holders.iter().map(holder)) && (&a.missing, a.read_ns) == (&b.missing, b.read_ns)
+        a.holders.iter().map(holder).eq(b.holders.iter().map(holder))
+            && (&a.missing, a.read_ns) == (&b.missing, b.read_ns)
     }
 
     #[test]

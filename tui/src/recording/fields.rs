@@ -7,9 +7,7 @@ use super::element::{Element, Field};
 use bytemuck::Zeroable;
 use shm_layout::event::{Event, MEMORY_KINDS, Memory};
 use shm_layout::ledger::Device;
-use shm_layout::stats::{
-    Chip, Difference, Figures, Health, Identity, Line, Process, Refusal, Row, Telemetry,
-};
+use shm_layout::stats::{Chip, Difference, Figures, Health, Identity, Line, Process, Refusal, Row, Telemetry};
 
 macro_rules! fields {
     ($type:ty, $empty:expr, $($number:literal $kind:ident $($path:ident).+),+ $(,)?) => {

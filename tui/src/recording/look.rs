@@ -164,10 +164,8 @@ impl Look {
         if whole || now.differences != was.differences {
             section(9, &mut |to| put_list(to, &was.differences, 0, &now.differences));
         }
-        let (samples, sampled) = (
-            (&self.seen.history[..], self.seen.history_head),
-            (&before.seen.history[..], before.seen.history_head),
-        );
+        let (samples, sampled) =
+            ((&self.seen.history[..], self.seen.history_head), (&before.seen.history[..], before.seen.history_head));
         if whole {
             section(10, &mut |to| history::put_all(to, samples));
         } else if samples != sampled {

@@ -8,6 +8,7 @@ use super::session::Session;
 use super::writer::RecordingError;
 use crate::inventory::Inventory;
 use crate::source::{Connection, Feed, SourceError};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -64,7 +65,7 @@ pub struct Player {
     /// A frame was not what it should be: nothing is believed up to the next whole look.
     lost: bool,
     /// Frames that were left out for that.
-    skipped: u64,
+    skipped: BTreeSet<u64>,
     full: Option<(u64, Arc<Inventory>)>,
     inventory: Option<(u64, Arc<Inventory>)>,
 }
@@ -85,7 +86,7 @@ impl Player {
             number: 0,
             next: 0,
             lost: false,
-            skipped: 0,
+            skipped: BTreeSet::new(),
             full: None,
             inventory: None,
         };
@@ -126,8 +127,9 @@ impl Player {
         if damage.places > 0 {
             told.push(format!("damaged in {} places: {} bytes are left out", damage.places, damage.bytes));
         }
-        if self.skipped > 0 {
-            told.push(format!("{} damaged frames are left out, and what follows them for up to a minute", self.skipped));
+        if !self.skipped.is_empty() {
+            let count = self.skipped.len();
+            told.push(format!("{count} damaged frames are left out, and what follows each for up to a minute"));
         }
         if damage.torn > 0 {
             told.push(format!("it ends in the middle of a frame: its last {} bytes are left out", damage.torn));
@@ -192,11 +194,11 @@ impl Player {
         self.begin_at(at);
         self.position_ns = self.reader.looks[at].at_ns;
         self.step()?;
-        while let Some((_, header, mark)) = self.peek()? {
+        while let Some((offset, header, mark)) = self.peek()? {
             if header.unix_ns > unix_ns || mark.is_some() {
                 break;
             }
-            self.step()?;
+            self.take(offset, header, mark)?;
         }
         self.position_ns = self.shown.as_ref().map_or(self.position_ns, |shown| shown.at_ns);
         Ok(true)
@@ -212,10 +214,11 @@ impl Player {
         let behind = self.reader.looks.partition_point(|mark| mark.offset < now);
         let Some(mark) = behind.checked_sub(1) else { return Ok(()) };
         self.begin_at(mark);
-        while let Some((offset, ..)) = self.peek()? {
-            if offset >= now || !self.step()? {
+        while let Some((offset, header, frame)) = self.peek()? {
+            if offset >= now {
                 break;
             }
+            self.take(offset, header, frame)?;
         }
         self.position_ns = self.shown.as_ref().map_or(self.position_ns, |shown| shown.at_ns);
         Ok(())
@@ -224,11 +227,11 @@ impl Player {
     fn go_on_to(&mut self, to_ns: u64) -> io::Result<bool> {
         let to_ns = to_ns.min(self.reader.length_ns);
         let mut changed = false;
-        while let Some((_, header, mark)) = self.peek()? {
+        while let Some((offset, header, mark)) = self.peek()? {
             if self.at_ns(&header, mark.as_ref()) > to_ns {
                 break;
             }
-            changed |= self.step()?;
+            changed |= self.take(offset, header, mark)?;
         }
         self.position_ns = to_ns;
         Ok(changed)
@@ -261,28 +264,36 @@ impl Player {
     /// Shows the next look that can be shown. False: there is none.
     fn step(&mut self) -> io::Result<bool> {
         while let Some((offset, header, mark)) = self.peek()? {
-            self.next = header.end(offset);
-            if self.lost && mark.is_none() {
-                continue;
+            if self.take(offset, header, mark)? {
+                return Ok(true);
             }
-            let at_ns = self.at_ns(&header, mark.as_ref());
-            let session = mark.or(self.key).map_or(0, |mark| mark.session);
-            let what = self.reader.content(offset, &header)?.and_then(|content| self.look(&content, &header));
-            let Some(what) = what else {
-                self.skipped += 1;
-                self.lost = true;
-                continue;
-            };
-            self.lost = false;
-            if mark.is_some() {
-                (self.key, self.number) = (mark, 0);
-            } else {
-                self.number += 1;
-            }
-            self.shown = Some(Shown { offset, at_ns, header, session, what });
-            return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Goes past this frame, and shows it if it can be shown.
+    fn take(&mut self, offset: u64, header: Header, mark: Option<Mark>) -> io::Result<bool> {
+        self.next = header.end(offset);
+        if self.lost && mark.is_none() {
+            return Ok(false);
+        }
+        let at_ns = self.at_ns(&header, mark.as_ref());
+        let session = mark.or(self.key).map_or(0, |mark| mark.session);
+        let what = self.reader.content(offset, &header)?.and_then(|content| self.look(&content, &header));
+        let Some(what) = what else {
+            self.lost = true;
+            // Played twice it is no second one.
+            self.skipped.insert(offset);
+            return Ok(false);
+        };
+        self.lost = false;
+        if mark.is_some() {
+            (self.key, self.number) = (mark, 0);
+        } else {
+            self.number += 1;
+        }
+        self.shown = Some(Shown { offset, at_ns, header, session, what });
+        Ok(true)
     }
 
     /// What this frame shows; `None`: it is not what it should be.
@@ -335,7 +346,9 @@ impl Player {
         let (session, at_ns) = (shown.session, shown.at_ns.max(self.position_ns));
         let marks = &self.reader.inventories;
         let behind = marks.partition_point(|mark| mark.at_ns <= at_ns);
-        let Some(mark) = marks[..behind].last().copied().filter(|mark| mark.session == session) else { return Ok(None) };
+        let Some(mark) = marks[..behind].last().copied().filter(|mark| mark.session == session) else {
+            return Ok(None);
+        };
         if self.inventory.as_ref().is_none_or(|(offset, _)| *offset != mark.offset) {
             let read = self.read_inventory(&mark, behind - 1)?;
             // One that is damaged is not tried again and again: the one before stays out, too.
@@ -357,7 +370,8 @@ impl Player {
         }
         if self.full.as_ref().is_none_or(|(held, _)| *held != serial) {
             self.full = None;
-            let before = self.reader.inventories[..at].iter().rfind(|mark| mark.header.kind == kind::INVENTORY).copied();
+            let before =
+                self.reader.inventories[..at].iter().rfind(|mark| mark.header.kind == kind::INVENTORY).copied();
             let Some(before) = before else { return Ok(None) };
             let Some(full) = self.reader.content(before.offset, &before.header)? else { return Ok(None) };
             if allocations::serial(&full) != Ok(serial) {

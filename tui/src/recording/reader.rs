@@ -14,6 +14,8 @@ use std::path::Path;
 
 /// Points of one kind that are kept in the index; at one a minute they are two years.
 const MOST_MARKS: usize = 1 << 20;
+/// Recorded time between the last look of a session and the first of the next, ns: so that both can be gone to.
+const BETWEEN_NS: u64 = 1_000_000_000;
 /// Sessions that are kept.
 const MOST_SESSIONS: usize = 4096;
 /// Read at once while the headers are looked for.
@@ -113,7 +115,8 @@ impl Reader {
             offset = end;
             if header.kind == kind::SESSION {
                 session += 1;
-                (base_ns, first_ns) = (self.length_ns, None);
+                let between_ns = if self.looks.is_empty() { 0 } else { BETWEEN_NS };
+                (base_ns, first_ns) = (self.length_ns.saturating_add(between_ns), None);
                 if self.sessions.len() < MOST_SESSIONS {
                     let told = self.content(found, &header)?.and_then(|content| Session::of(&content).ok());
                     self.sessions.push(told.unwrap_or_default());

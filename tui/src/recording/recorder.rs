@@ -59,9 +59,7 @@ impl Recorder {
     pub fn start(path: &Path, begin: Begin, prefix: &Prefix, session: &Session) -> Result<Self, RecordingError> {
         let mut writer = Writer::open(path, begin)?;
         let system = |error| RecordingError::system(path, error);
-        writer
-            .write(kind::SESSION, clock::monotonic_ns(), clock::unix_ns(), &session.content())
-            .map_err(system)?;
+        writer.write(kind::SESSION, clock::monotonic_ns(), clock::unix_ns(), &session.content()).map_err(system)?;
         let progress = Arc::new(Mutex::new(Progress { bytes: writer.bytes(), ..Progress::default() }));
         let (stop, stopped) = channel();
         let every = Duration::from_millis(session.refresh_ms.max(1));
@@ -94,16 +92,26 @@ impl Recorder {
         &self.path
     }
 
+    /// Asks it to end, and does not wait.
+    pub fn stop(&self) {
+        let _asked = self.stop.send(());
+    }
+
+    /// Whether everything is written that will be.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Ends it, and waits until it is written. What is to be said of it.
+    ///
+    /// # Errors
+    /// Why it ended before.
     pub fn end(mut self) -> Result<String, String> {
         self.join();
         let Progress { looks, bytes, failed } = self.progress();
         let age = crate::units::age(u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX));
         let (age, bytes) = (age.trim().to_owned(), crate::units::bytes(bytes).trim().to_owned());
-        failed.map_or_else(
-            || Ok(format!("recorded {looks} looks in {age}, {bytes}, into {}", shown(&self.path))),
-            Err,
-        )
+        failed.map_or_else(|| Ok(format!("recorded {looks} looks in {age}, {bytes}, into {}", shown(&self.path))), Err)
     }
 
     fn join(&mut self) {
@@ -204,7 +212,8 @@ impl Making {
         };
         self.absent = None;
         let now_ns = seen.now_ns;
-        if same && self.before.as_ref().is_some_and(|before| now_ns.saturating_sub(before.seen.now_ns) < BEAT_EVERY_NS) {
+        if same && self.before.as_ref().is_some_and(|before| now_ns.saturating_sub(before.seen.now_ns) < BEAT_EVERY_NS)
+        {
             return Ok(false);
         }
         let live = seen.snapshot.health.live_allocations;

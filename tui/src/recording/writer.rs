@@ -39,7 +39,10 @@ pub enum RecordingError {
         path: String,
     },
     /// Of a later version.
-    #[error("{path} is a recording of format {found}, and this alloc-top knows format {}: use the one of its release", frame::FORMAT)]
+    #[error(
+        "{path} is a recording of format {found}, and this alloc-top knows format {}: use the one of its release",
+        frame::FORMAT
+    )]
     Format {
         /// The file.
         path: String,

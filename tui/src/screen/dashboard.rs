@@ -1,7 +1,10 @@
 //! The state behind the screen: what was seen last, and what the keys changed. Nothing here draws.
 
+mod replay;
 mod rows;
 
+pub use replay::Replay;
+pub(super) use replay::recorded;
 pub use rows::{GONE_FOR_NS, ProcessRow};
 
 use super::keys::{self, Action};
@@ -15,12 +18,14 @@ use crate::clock::Zone;
 use crate::filter::Filter;
 use crate::holdings::Holdings;
 use crate::inventory::Inventories;
+use crate::recording::{Move, Recorder};
 use crate::roster::{ProcessKey, Roster};
 use crate::selection::{Selection, chip_labels};
 use crate::source::{Connection, Feed, History, News, Observation, Pulse, Source, SourceError};
 use crate::totals;
 use crate::users::Users;
 use crossterm::event::KeyEvent;
+use shm_layout::names::Prefix;
 use std::rc::Rc;
 
 /// Refresh intervals that `+` and `-` step through, ms.
@@ -50,6 +55,8 @@ pub enum Request {
     Suspend,
     /// Draw every cell again.
     Redraw,
+    /// Go somewhere in the recording that is played.
+    Play(Move),
 }
 
 /// The state.
@@ -111,6 +118,14 @@ pub struct Dashboard {
     pub filter: Filter,
     /// What is being typed.
     pub prompt: Option<Prompt>,
+    /// Prefix of the files' names, for recordings.
+    pub prefix: Prefix,
+    /// The recording that is being made.
+    pub recorder: Option<Recorder>,
+    /// Where one is in a recording; none: this is what is there now.
+    pub replay: Option<Replay>,
+    /// What is said in the last line until the next key.
+    pub said: Option<String>,
     selection: Selection,
     users: Users,
     roster: Roster,
@@ -151,6 +166,10 @@ impl Dashboard {
             views: States::default(),
             filter: Filter::default(),
             prompt: None,
+            prefix: Prefix::default(),
+            recorder: None,
+            replay: None,
+            said: None,
             selection,
             users: Users::default(),
             roster: Roster::default(),
@@ -241,6 +260,7 @@ impl Dashboard {
 
     /// Takes one key: into what is being typed, else by the table of keys.
     pub fn key(&mut self, key: KeyEvent) -> Request {
+        self.said = None;
         match self.prompt.as_mut().map(|prompt| prompt.key(key)) {
             None => return keys::action(key).map_or(Request::None, |action| self.act(action)),
             Some(Outcome::Typing) => {}
@@ -280,6 +300,9 @@ impl Dashboard {
 
     /// Does what a key asks for.
     pub fn act(&mut self, action: Action) -> Request {
+        if let Some(request) = self.replay.is_some().then(|| self.act_in_replay(action)).flatten() {
+            return request;
+        }
         match action {
             Action::Quit => return Request::Quit,
             Action::Suspend => return Request::Suspend,
@@ -313,6 +336,10 @@ impl Dashboard {
             Action::Reverse => {
                 self.reversed = !self.reversed;
                 self.sort_rows();
+            }
+            Action::Record => self.toggle_recording(),
+            Action::StepBack | Action::StepOn | Action::JumpBack | Action::JumpOn => {
+                self.said = Some("this is no recording: alloc-top --replay FILE plays one".to_owned());
             }
             Action::Pause => self.paused = !self.paused,
             Action::Slower => {

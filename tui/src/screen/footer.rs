@@ -2,7 +2,7 @@
 
 use super::canvas::{joined, put, span};
 use super::dashboard::Dashboard;
-use super::keys::BINDINGS;
+use super::keys::{Action, BINDINGS, Binding};
 use super::tabs;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -10,10 +10,18 @@ use ratatui::layout::Rect;
 /// Draws it.
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     let theme = dashboard.theme;
-    let told = BINDINGS.iter().filter(|binding| !binding.word.is_empty() && binding.action.is_of(dashboard.view));
+    let replay = dashboard.replay.is_some();
+    let mut told: Vec<&Binding> = BINDINGS
+        .iter()
+        .filter(|binding| !binding.word(replay).is_empty() && binding.action.is_of(dashboard.view))
+        .collect();
+    if replay {
+        // Where one is matters more than the rest.
+        told.sort_by_key(|binding| !(binding.action == Action::Quit || binding.action.is_of_replays()));
+    }
     let piece =
         |label: &str, word: &str| vec![span(format!(" {label}"), theme.key()), span(format!(" {word}"), theme.dim())];
-    let mut pieces: Vec<_> = told.map(|binding| piece(binding.label, binding.word)).collect();
+    let mut pieces: Vec<_> = told.iter().map(|binding| piece(binding.label, binding.word(replay))).collect();
     if buffer.area.height < tabs::FROM_HEIGHT {
         pieces.insert(2, piece("1-9", "views"));
     }

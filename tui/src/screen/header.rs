@@ -2,6 +2,7 @@
 
 use super::canvas::{joined, put, put_right, span};
 use super::dashboard::Dashboard;
+use super::recording;
 use crate::source::{Connection, Observation};
 use crate::units;
 use ratatui::buffer::Buffer;
@@ -14,16 +15,19 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     let width = usize::from(area.width);
     let gap = || span("  ", theme.text());
     let mut left = vec![vec![span(" alloc-top", theme.title())], vec![span(dashboard.host.clone(), theme.strong())]];
-    if let Some(seen) = &dashboard.seen {
+    if let Some(seen) = dashboard.seen.as_ref().filter(|_| dashboard.replay.is_none()) {
         left.push(vec![span(dashboard.zone.time_of_day(seen.unix_ns), theme.text())]);
     }
-    if dashboard.paused {
+    if dashboard.paused && dashboard.replay.is_none() {
         left.insert(1, vec![span(format!("{} paused", dashboard.theme.glyphs.paused), theme.warning())]);
     }
+    left.splice(1..1, recording::marks(dashboard));
     let right = right(dashboard);
     // The aggregator's state is worth more than the time and the host's name.
     let state: usize = right.first().map_or(0, |piece| piece.iter().map(Span::width).sum());
-    let left = joined(left, gap(), width.saturating_sub(state + 3));
+    // Though not more than where one is in a recording.
+    let state = if dashboard.replay.is_some() { 0 } else { state + 2 };
+    let left = joined(left, gap(), width.saturating_sub(state + 1));
     let room = width.saturating_sub(left.width() + 2);
     let mut right = joined(right, gap(), room.saturating_sub(1));
     right.spans.push(span(" ", theme.text()));
@@ -70,6 +74,8 @@ fn figures(dashboard: &Dashboard, seen: &Observation) -> Vec<Vec<Span<'static>>>
     }
     pieces.push(figure("lag", units::count(health.lag_events)));
     pieces.push(figure("rings", units::count(health.rings)));
-    pieces.push(figure("every", format!("{} ms", dashboard.refresh_ms)));
+    if dashboard.replay.is_none() {
+        pieces.push(figure("every", format!("{} ms", dashboard.refresh_ms)));
+    }
     pieces
 }

@@ -15,7 +15,10 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     let mut lines: Vec<Line<'static>> = BINDINGS
         .iter()
         .map(|binding| {
-            Line::from(vec![span(format!("{:>8}  ", binding.label), theme.key()), span(binding.help, theme.text())])
+            Line::from(vec![
+                span(format!("{:>8}  ", binding.label), theme.key()),
+                span(binding.help(dashboard.replay.is_some()), theme.text()),
+            ])
         })
         .collect();
     lines.push(Line::default());

@@ -186,7 +186,41 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[ctrl('l')], Action::Redraw, "Ctrl-L", "", "draw everything again"),
 ];
 
+impl Binding {
+    /// The word for the footer, as it is while a recording is played or else.
+    pub const fn word(&self, replay: bool) -> &'static str {
+        match self.action {
+            _ if !replay => self.word,
+            Action::Slower => "faster",
+            Action::Faster => "slower",
+            Action::StepBack => "back",
+            Action::StepOn => "on",
+            Action::JumpBack => "-1m",
+            Action::JumpOn => "+1m",
+            Action::Record | Action::Baseline | Action::Reset => "",
+            _ => self.word,
+        }
+    }
+
+    /// The sentence for the help, likewise.
+    pub const fn help(&self, replay: bool) -> &'static str {
+        match self.action {
+            Action::Slower if replay => "play faster, up to 64 times",
+            Action::Faster if replay => "play slower, down to a quarter",
+            _ => self.help,
+        }
+    }
+}
+
 impl Action {
+    /// Whether it moves in a recording.
+    pub const fn is_of_replays(self) -> bool {
+        matches!(
+            self,
+            Self::Pause | Self::StepBack | Self::StepOn | Self::JumpBack | Self::JumpOn | Self::Slower | Self::Faster
+        )
+    }
+
     /// Whether it does something in this view that the footer may tell of.
     pub fn is_of(self, view: View) -> bool {
         match self {

@@ -7,6 +7,7 @@
 //! | [`keys`] | the table of keys |
 //! | [`view`], [`tabs`] | which of the views is shown, and whom details are of; the line that names them |
 //! | [`prompt`] | what is typed in the last line |
+//! | [`recording`] | what is told of recordings |
 //! | [`charts`]; [`detail`], [`page`]; [`views`] | the other views: the recent past; one device or process; and those on further keys |
 //! | [`mod@arrange`] | where everything stands, by the terminal's size |
 //! | [`order`] | what the processes are sorted by |
@@ -35,6 +36,7 @@ pub mod order;
 pub mod page;
 pub mod processes;
 pub mod prompt;
+pub mod recording;
 pub mod tabs;
 pub mod theme;
 pub mod view;
@@ -97,6 +99,9 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     if dashboard.prompt.is_some() {
         let last = Rect { y: area.bottom() - 1, height: 1, ..area };
         prompt::draw(buffer, last, dashboard);
+    } else if dashboard.said.is_some() {
+        let last = Rect { y: area.bottom() - 1, height: 1, ..area };
+        recording::draw_said(buffer, last, dashboard);
     } else {
         footer::draw(buffer, places.footer, dashboard);
     }

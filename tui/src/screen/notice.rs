@@ -80,6 +80,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
             retrying,
         ];
         centred(buffer, area, theme, "Waiting", &lines);
+    } else if dashboard.replay.is_some() {
+        centred(buffer, area, theme, "No figures", &[(error.to_string(), theme.text())]);
     } else {
         let style = if error.is_absence() { theme.text() } else { theme.error() };
         centred(buffer, area, theme, "No figures", &[(error.to_string(), style), blank(), retrying]);

@@ -31,6 +31,8 @@ pub struct Glyphs {
     pub trouble: &'static str,
     /// Updates are held.
     pub paused: &'static str,
+    /// A recording is played.
+    pub playing: &'static str,
     /// Sorted downwards, upwards.
     pub sorted: [&'static str; 2],
     /// Event lines by severity.
@@ -56,6 +58,7 @@ const UNICODE: Glyphs = Glyphs {
     alive: "●",
     trouble: "▲",
     paused: "‖",
+    playing: "▶",
     sorted: ["▼", "▲"],
     severity: ["·", "▲", "✖"],
     gone: "†",
@@ -85,6 +88,7 @@ const ASCII: Glyphs = Glyphs {
     alive: "*",
     trouble: "!",
     paused: "=",
+    playing: ">",
     sorted: ["v", "^"],
     severity: [" ", "!", "X"],
     gone: "x",

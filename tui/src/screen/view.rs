@@ -1,6 +1,6 @@
 //! Which view the screen shows, and whom the detail view is about.
 
-use super::dashboard::Dashboard;
+use super::dashboard::{Dashboard, recorded};
 use crate::roster::ProcessKey;
 use crate::source::trusted_owners;
 use shm_layout::stats::{Chip, Process};
@@ -115,6 +115,11 @@ impl Dashboard {
         let Some((_, subject @ Subject::Process(_))) = self.shown_subject() else { return };
         let processes = &seen.snapshot.processes;
         let Some(at) = processes.iter().position(|process| Subject::from(process) == subject) else { return };
+        if self.replay.is_some() {
+            let process = processes[at];
+            let inventory = recorded(self);
+            return self.holdings.recall(&process, inventory.as_deref());
+        }
         let live = seen.snapshot.rows_of(at).fold(0, |sum: u64, row| sum.saturating_add(row.figures.blocks));
         self.holdings.look(&seen.prefix, &trusted_owners(), &processes[at], live, seen.now_ns);
     }

@@ -96,6 +96,6 @@ impl SourceError {
 
     /// Whether there simply is nothing to show: no aggregator, or none that is ready.
     pub const fn is_absence(&self) -> bool {
-        matches!(self, Self::NoAggregator { .. } | Self::NotReady { .. } | Self::Lost { .. })
+        matches!(self, Self::NoAggregator { .. } | Self::NotReady { .. } | Self::Lost { .. } | Self::Recorded { .. })
     }
 }

@@ -1,0 +1,130 @@
+//! Recordings on the screen: what is being recorded, and where one is in one that is played.
+
+use super::{Dashboard, Request};
+use crate::inventory::{Inventories, Inventory};
+use crate::recording::{Begin, Move, Player, Recorder, Session};
+use crate::screen::keys::Action;
+use crate::users::Users;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where one is in a recording.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replay {
+    /// Of the recorded time, ns.
+    pub position_ns: u64,
+    /// The recorded time in all, ns.
+    pub length_ns: u64,
+    /// Quarters of the speed at which it was recorded.
+    pub speed_quarters: u64,
+    /// Nothing comes any more.
+    pub at_end: bool,
+    /// The moment that is shown, Unix time in ns.
+    pub unix_ns: u64,
+    /// What is wrong with the file.
+    pub damage: Option<String>,
+    /// When the single allocations that are shown were read; none: there are none.
+    inventory: Option<u64>,
+}
+
+impl Dashboard {
+    /// Shows what a recording has at the moment where it is. `jumped`: it is not what followed.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn play(&mut self, player: &mut Player, jumped: bool) -> io::Result<()> {
+        if jumped {
+            // Nobody has just gone, and nothing has happened since.
+            self.forget();
+        }
+        if let Some(session) = player.session() {
+            self.host.clone_from(&session.host);
+        }
+        let inventory = player.inventory()?;
+        let before = self.replay.take();
+        let damage = player.damage();
+        if before.as_ref().is_none_or(|before| before.damage != damage) {
+            self.said = damage.clone().or(self.said.take());
+        }
+        let read_ns = inventory.as_ref().map(|inventory| inventory.read_ns);
+        if before.is_none_or(|before| before.inventory != read_ns) {
+            self.inventories = Inventories::fixed(inventory.as_deref().cloned().unwrap_or_else(not_recorded));
+        }
+        self.users = Users::fixed(player.names());
+        self.update(player.feed());
+        self.replay = Some(Replay {
+            position_ns: player.position_ns(),
+            length_ns: player.length_ns(),
+            speed_quarters: player.speed_quarters(),
+            at_end: player.is_at_end(),
+            unix_ns: player.unix_ns(),
+            damage,
+            inventory: read_ns,
+        });
+        self.look_at_holdings();
+        Ok(())
+    }
+
+    /// What a key means in a replay, if something else than otherwise.
+    pub(super) fn act_in_replay(&mut self, action: Action) -> Option<Request> {
+        let wanted = match action {
+            Action::StepBack => Move::StepBack,
+            Action::StepOn => Move::StepOn,
+            Action::JumpBack => Move::JumpBack,
+            Action::JumpOn => Move::JumpOn,
+            // "Look less often" has the key `+`.
+            Action::Slower => Move::Faster,
+            Action::Faster => Move::Slower,
+            Action::Record | Action::Baseline | Action::Reset => {
+                self.said = Some("this is a recording: nothing can be asked of it, or recorded".to_owned());
+                return Some(Request::None);
+            }
+            _ => return None,
+        };
+        if matches!(wanted, Move::StepBack | Move::StepOn) {
+            self.paused = true;
+        }
+        Some(Request::Play(wanted))
+    }
+
+    /// Begins a recording, or ends it.
+    pub(super) fn toggle_recording(&mut self) {
+        if let Some(recorder) = &self.recorder {
+            recorder.stop();
+            return;
+        }
+        let name = format!("alloc-top-{}.rec", self.zone.stamp(crate::clock::unix_ns()));
+        self.record(&PathBuf::from(name), Begin::New);
+    }
+
+    /// Begins a recording into this file; if that is not possible, it is said.
+    pub fn record(&mut self, path: &Path, begin: Begin) {
+        let session = Session::here(self.host.clone(), self.refresh_ms);
+        match Recorder::start(path, begin, &self.prefix, &session) {
+            Ok(recorder) => {
+                self.said = Some(format!("recording into {}; w ends it", crate::recording::writer::shown(path)));
+                self.recorder = Some(recorder);
+            }
+            Err(error) => self.said = Some(format!("nothing is recorded: {error}")),
+        }
+    }
+
+    /// Says what became of a recording that has ended. True: one has.
+    pub fn tend_recorder(&mut self) -> bool {
+        let Some(recorder) = self.recorder.take_if(|recorder| recorder.has_ended()) else { return false };
+        let (Ok(said) | Err(said)) = recorder.end();
+        self.said = Some(said);
+        true
+    }
+}
+
+fn not_recorded() -> Inventory {
+    Inventory { missing: vec!["single allocations: not in this recording".to_owned()], ..Inventory::default() }
+}
+
+/// The inventory that a replay shows.
+pub(crate) fn recorded(dashboard: &Dashboard) -> Option<Arc<Inventory>> {
+    dashboard.replay.as_ref()?.inventory?;
+    dashboard.inventories.newest().map(Arc::clone)
+}
