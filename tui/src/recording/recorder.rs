@@ -234,7 +234,7 @@ impl Making {
         self.before = Some(look);
         if self.inventory_ns.is_none_or(|last| now_ns.saturating_sub(last) >= INVENTORY_EVERY_NS) {
             self.inventory_ns = Some(now_ns);
-            self.inventory(live)?;
+            self.inventory(live, now_ns, unix_ns)?;
         }
         Ok(true)
     }
@@ -252,7 +252,8 @@ impl Making {
         Ok(true)
     }
 
-    fn inventory(&mut self, live: u64) -> io::Result<()> {
+    /// At the moment of the look that it belongs to; when it was read is in it.
+    fn inventory(&mut self, live: u64, now_ns: u64, unix_ns: u64) -> io::Result<()> {
         let inventory = if live > MOST_READ {
             let count = crate::units::count(live);
             let missing = vec![format!("{count} allocations are live: too many to record")];
@@ -261,7 +262,6 @@ impl Making {
             Inventory::read_most(&self.prefix, &trusted_owners(), allocations::MOST)
         };
         let inventory = allocations::in_order(inventory);
-        let (now_ns, unix_ns) = (clock::monotonic_ns(), clock::unix_ns());
         if let Some(full) = self.full.as_ref().filter(|_| self.changes < CHANGES) {
             self.changes += 1;
             let content = allocations::content(self.serial, Some(full), &inventory);

@@ -474,7 +474,7 @@ fn a_recording_of_format_1_is_played() {
         (0, 24_654_118_912, 3, 8_845_356, "PID 52011 (ttnn_bench) attached: 1 chip"),
         (30, 26_522_681_344, 3, 8_875_356, "line 3"),
         (60, 25_899_827_200, 3, 8_905_356, "line 7"),
-        (89, 25_214_685_184, 2, 8_934_356, "line 11"),
+        (89, 25_214_687_232, 2, 8_934_356, "line 11"),
     ] {
         player.seek(second * SECOND).unwrap();
         let seen = player.feed().seen.unwrap();

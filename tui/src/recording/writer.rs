@@ -17,7 +17,6 @@ pub enum RecordingError {
         /// The file.
         path: String,
         /// The answer.
-        #[source]
         error: io::Error,
     },
     /// Neither a file nor anything else that frames could be in.
