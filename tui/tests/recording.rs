@@ -112,7 +112,8 @@ fn a_full_disk_ends_it_with_a_message_and_a_whole_last_frame() {
     let error = tui::recording::reader::Reader::open(&path).unwrap_err();
     assert!(matches!(error, tui::recording::RecordingError::Empty { .. }), "{error}");
     // Nothing torn is left behind the session.
-    assert_eq!(&bytes[before as usize..before as usize + 4], &tui::recording::frame::MARKER);
+    let session = tui::recording::frame::Header::of(bytes[before as usize..].first_chunk().unwrap()).unwrap();
+    assert_eq!(session.end(before), bytes.len() as u64);
 }
 
 #[test]

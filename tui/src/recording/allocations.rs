@@ -197,8 +197,8 @@ mod tests {
         let one = |id: &u64| Allocation {
             event: Event { stamp: id + 1, flags: 0x100, ..alloc(*id, (*id % 2) as u32, Memory::L1, 64 * id, *id) },
             memory: Memory::L1,
-            chip_id: (*id % 2 == 0).then_some(0x1c),
-            tag: (*id % 3 == 0).then(|| Arc::from(format!("phase {}", id % 9))),
+            chip_id: id.is_multiple_of(2).then_some(0x1c),
+            tag: id.is_multiple_of(3).then(|| Arc::from(format!("phase {}", id % 9))),
         };
         let allocations = ids.iter().rev().map(one).collect();
         let holder = Holder { pid: 7, ring_pid: 7, nonce: 0xfeed, devices: vec![device], allocations };

@@ -68,7 +68,7 @@ fn inventory(second: u64) -> Inventory {
         event: Event { stamp: id + 1, ..alloc(id, 0, Memory::Dram, 64 * id, id) },
         memory: Memory::Dram,
         chip_id: Some(0x1c),
-        tag: (id % 2 == 0).then(|| "forward".into()),
+        tag: id.is_multiple_of(2).then(|| "forward".into()),
     };
     let allocations = (second..second + 50).map(one).collect();
     let holder =
