@@ -101,6 +101,7 @@ fn no_file_takes_more_memory_than_its_bound() {
         section(7, numbers(&[64, 0, u64::MAX])),
         section(10, numbers(&[0, 1, 65])),
         section(10, numbers(&[0, 1, 1, u64::MAX])),
+        section(10, numbers(&[0, 1, 1, 1 << 28, 0, 1 << 28])),
         section(12, numbers(&[u64::MAX])),
         vec![4, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
     ];
