@@ -65,4 +65,10 @@ mod tests {
         assert_eq!(users.name(4_123_456_789), None);
         assert_eq!(users.label(4_123_456_789), "4123456789");
     }
+
+    #[test]
+    fn in_a_recording_nobody_of_this_host_is_looked_up() {
+        let users = Users::fixed(&[(5, "ann".to_owned())]);
+        assert_eq!((users.label(5), users.label(0)), ("ann".to_owned(), "0".to_owned()));
+    }
 }

@@ -63,7 +63,7 @@ fn without_a_terminal_it_records_until_a_signal_and_says_one_line() {
         let output = child.wait_with_output().unwrap();
         assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b""[..]));
         let said = text(&output.stderr);
-        assert!(said.starts_with("alloc-top: recorded 1 looks in ") && said.lines().count() == 1, "{said}");
+        assert!(said.starts_with("alloc-top: recorded 1 look in ") && said.lines().count() == 1, "{said}");
         let reader = tui::recording::reader::Reader::open(&path).unwrap();
         assert_eq!((reader.sessions.len(), reader.looks.len()), (sessions, sessions));
     }

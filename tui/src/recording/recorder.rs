@@ -110,8 +110,9 @@ impl Recorder {
         self.join();
         let Progress { looks, bytes, failed } = self.progress();
         let age = crate::units::age(u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX));
-        let (age, bytes) = (age.trim().to_owned(), crate::units::bytes(bytes).trim().to_owned());
-        failed.map_or_else(|| Ok(format!("recorded {looks} looks in {age}, {bytes}, into {}", shown(&self.path))), Err)
+        let bytes = crate::units::bytes(bytes).split_whitespace().collect::<Vec<_>>().join(" ");
+        let looks = if looks == 1 { "1 look".to_owned() } else { format!("{looks} looks") };
+        failed.map_or_else(|| Ok(format!("recorded {looks} in {age}, {bytes}, into {}", shown(&self.path))), Err)
     }
 
     fn join(&mut self) {

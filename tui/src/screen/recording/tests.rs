@@ -165,8 +165,8 @@ fn a_recording_begins_and_ends_on_the_screen() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     let said = dashboard.said.clone().unwrap();
-    assert!(said.starts_with("recorded 1 looks in ") && said.ends_with("screen.rec"), "{said}");
-    assert!(picture(80, 24, &dashboard).lines().last().unwrap().contains("recorded 1 looks"));
+    assert!(said.starts_with("recorded 1 look in ") && said.ends_with("screen.rec"), "{said}");
+    assert!(picture(80, 24, &dashboard).lines().last().unwrap().contains("recorded 1 look in "));
     // Nobody publishes under that prefix: this is what was recorded.
     let player = Player::open(&path).unwrap();
     assert!(player.feed().connection.to_string().starts_with("when this was recorded: no aggregator"));
