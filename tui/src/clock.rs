@@ -30,6 +30,13 @@ impl Zone {
         Self(TimeZone::UTC)
     }
 
+    /// `2026-11-21` of a Unix time in ns.
+    pub fn date(&self, unix_ns: u64) -> String {
+        let seconds = i64::try_from(unix_ns / 1_000_000_000).unwrap_or(i64::MAX);
+        let date = |moment: jiff::Timestamp| moment.to_zoned(self.0.clone()).date().to_string();
+        jiff::Timestamp::from_second(seconds).map_or_else(|_| "----------".to_owned(), date)
+    }
+
     /// `HH:MM:SS` of a Unix time in ns; eight columns also when it is out of every calendar.
     pub fn time_of_day(&self, unix_ns: u64) -> String {
         let seconds = i64::try_from(unix_ns / 1_000_000_000).unwrap_or(i64::MAX);

@@ -27,6 +27,11 @@ impl Filter {
         self.text.is_empty()
     }
 
+    /// Whether this event line is meant.
+    pub fn has_line(&self, line: &shm_layout::stats::Line) -> bool {
+        crate::table::line_text(line).contains(&self.text) || line.pid.to_string() == self.text
+    }
+
     /// Whether this process is meant. `labels`: of the chips of its snapshot.
     pub fn has(&self, process: &ProcessTotals, _labels: &[String]) -> bool {
         [&process.who.name, &process.who.user, &process.who.command_line].iter().any(|text| text.contains(&self.text))

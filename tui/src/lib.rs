@@ -11,7 +11,7 @@
 //! | [`filter`] | which processes and events are meant |
 //! | [`baseline`] | what has come since a baseline, as text |
 //! | [`totals`] | what the figures of a snapshot add up to, per process |
-//! | [`roster`] | who the processes are, as text |
+//! | [`roster`], [`container`], [`lineage`] | who the processes are, as text; what they run in; who started them |
 //! | [`telemetry`] | what the driver tells of a device, in few words |
 //! | [`selection`] | the chips that the user asked for |
 //! | [`degraded`] | whether what is shown may be incomplete |
@@ -36,6 +36,7 @@ pub mod amounts;
 pub mod baseline;
 pub mod buffers;
 pub mod clock;
+pub mod container;
 pub mod control;
 pub mod degraded;
 pub mod demo;
@@ -48,6 +49,7 @@ pub mod inventory;
 pub mod json;
 pub mod leaks;
 pub mod ledger;
+pub mod lineage;
 pub mod once;
 pub mod output;
 pub mod roster;

@@ -188,6 +188,8 @@ pub fn host_at(chips: usize, swing: f64) -> Snapshot {
             live_allocations: 24_311,
             cpu_ns: 62_000_000_000,
             deaths_total: 1,
+            places: 2048,
+            open_files_limit: 65_536,
             ..Health::default()
         },
     }

@@ -52,6 +52,8 @@ pub struct TopOptions {
     pub embedded: bool,
     /// In that one baselines set themselves when a device has been opened.
     pub auto_baseline: bool,
+    /// The mouse is ours; else it selects text, as ever.
+    pub mouse: bool,
     /// Only ASCII, whatever the terminal can.
     pub ascii: bool,
     /// When to use colours.
@@ -71,6 +73,7 @@ impl Default for TopOptions {
             refresh_ms: DEFAULT_REFRESH_MS,
             embedded: false,
             auto_baseline: false,
+            mouse: true,
             ascii: false,
             colour: Colour::Auto,
             strict: false,
@@ -100,7 +103,7 @@ pub fn run(options: TopOptions) -> anyhow::Result<ExitCode> {
             let mut dashboard = Dashboard::new(host_name(), Zone::system(), theme, options.selection, refresh_ms);
             dashboard.embedded = embed;
             let stop = options.stop.unwrap_or_default();
-            watch(&mut dashboard, &mut source, &stop).context("the terminal")?;
+            watch(&mut dashboard, &mut source, &stop, options.mouse).context("the terminal")?;
             Exit::Ok
         }
     };
@@ -140,9 +143,9 @@ impl Drop for Signals {
     }
 }
 
-fn watch(dashboard: &mut Dashboard, source: &mut Source, stop: &AtomicBool) -> io::Result<()> {
+fn watch(dashboard: &mut Dashboard, source: &mut Source, stop: &AtomicBool, mouse: bool) -> io::Result<()> {
     let signals = Signals::register()?;
-    let mut screen = Screen::enter()?;
+    let mut screen = Screen::enter(mouse)?;
     let ending = || stop.load(Ordering::Relaxed) || signals.end.load(Ordering::Relaxed);
     let mut look_at = Instant::now();
     let mut changed = true;
@@ -168,7 +171,14 @@ fn watch(dashboard: &mut Dashboard, source: &mut Source, stop: &AtomicBool) -> i
         };
         for event in typed {
             changed = true;
-            let Event::Key(key) = event else { continue };
+            let key = match event {
+                Event::Key(key) => key,
+                Event::Mouse(event) => {
+                    dashboard.mouse(event);
+                    continue;
+                }
+                _ => continue,
+            };
             match dashboard.key(key) {
                 Request::Quit => return Ok(()),
                 Request::Suspend => {

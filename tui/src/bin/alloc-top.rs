@@ -40,6 +40,9 @@ struct Arguments {
     /// With --embedded: set a baseline for each process and device once the device has been opened
     #[arg(long, requires = "embedded")]
     auto_baseline: bool,
+    /// Leave the mouse to the terminal
+    #[arg(long)]
+    no_mouse: bool,
     /// Draw with ASCII only
     #[arg(long)]
     ascii: bool,
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
             refresh_ms: arguments.refresh,
             embedded: arguments.embedded,
             auto_baseline: arguments.auto_baseline,
+            mouse: !arguments.no_mouse,
             ascii: arguments.ascii,
             colour: arguments.color,
             strict: arguments.strict,

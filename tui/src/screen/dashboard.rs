@@ -5,6 +5,7 @@ mod rows;
 pub use rows::{GONE_FOR_NS, ProcessRow};
 
 use super::keys::{self, Action};
+use super::mouse::Drawn;
 use super::order::SortColumn;
 use super::prompt::{Outcome, Prompt};
 use super::theme::Theme;
@@ -21,7 +22,9 @@ use crate::source::{Connection, Feed, History, News, Observation, Pulse, Source,
 use crate::totals;
 use crate::users::Users;
 use crossterm::event::KeyEvent;
+use shm_layout::control::Action as Asked;
 use std::rc::Rc;
+use std::sync::mpsc::Receiver;
 
 /// Refresh intervals that `+` and `-` step through, ms.
 pub const INTERVALS_MS: [u64; 8] = [50, 100, 250, 500, 1000, 2000, 5000, 10_000];
@@ -79,6 +82,10 @@ pub struct Dashboard {
     pub sort: SortColumn,
     /// The other way round.
     pub reversed: bool,
+    /// Processes stand under those that started them.
+    pub tree: bool,
+    /// The processes' peaks are shown instead of what they hold.
+    pub peaks: bool,
     /// The aggregator's state at the last look.
     pub connection: Connection,
     /// What was seen last, without the chips that were not asked for.
@@ -109,8 +116,14 @@ pub struct Dashboard {
     pub views: States,
     /// What is meant by it is shown, in the tables of processes and of events.
     pub filter: Filter,
+    /// Where things were drawn that can be clicked.
+    pub drawn: Drawn,
     /// What is being typed.
     pub prompt: Option<Prompt>,
+    /// What is said in the last line, and until when, `CLOCK_MONOTONIC` ns.
+    pub message: Option<(String, u64)>,
+    /// What the aggregator will have answered.
+    pub(super) asked: Option<Receiver<String>>,
     selection: Selection,
     users: Users,
     roster: Roster,
@@ -135,6 +148,8 @@ impl Dashboard {
             focus: Focus::Processes,
             sort: SortColumn::Total,
             reversed: false,
+            tree: false,
+            peaks: false,
             connection: Connection::Unavailable(SourceError::NoAggregator { name: String::new() }),
             seen: None,
             labels: Vec::new(),
@@ -150,7 +165,10 @@ impl Dashboard {
             inventories: Inventories::default(),
             views: States::default(),
             filter: Filter::default(),
+            drawn: Drawn::default(),
             prompt: None,
+            message: None,
+            asked: None,
             selection,
             users: Users::default(),
             roster: Roster::default(),
@@ -179,7 +197,13 @@ impl Dashboard {
         let moved = self.roster.update(&seen.snapshot.processes, &self.users);
         let labels = chip_labels(&seen.snapshot.chips);
         self.take_rows(totals::processes(&seen.snapshot, &self.roster), moved, labels, seen.now_ns);
+        self.views.events.take(&seen.snapshot.lines);
         self.seen = Some(seen);
+    }
+
+    /// Names of users.
+    pub const fn users(&self) -> &Users {
+        &self.users
     }
 
     /// Looks again, and takes in what is new.
@@ -192,6 +216,10 @@ impl Dashboard {
         if let Some(seen) = self.seen.as_ref().filter(|_| self.view.needs_ledgers()) {
             self.inventories.look(&seen.prefix, seen.now_ns);
         }
+        if self.view == View::Health {
+            self.views.health.look();
+        }
+        self.hear(crate::clock::monotonic_ns());
     }
 
     /// The figures are those of the last look; time went on.
@@ -245,8 +273,13 @@ impl Dashboard {
             None => return keys::action(key).map_or(Request::None, |action| self.act(action)),
             Some(Outcome::Typing) => {}
             Some(Outcome::Cancelled) => {
+                if let Some(Prompt::Filter(..)) = self.prompt.take() {
+                    self.meant(Filter::default());
+                }
+            }
+            Some(Outcome::Ask(request)) => {
                 self.prompt = None;
-                self.meant(Filter::default());
+                self.ask(request);
             }
             Some(outcome @ (Outcome::Filter(_) | Outcome::Done(_))) => self.typed(outcome),
         }
@@ -312,6 +345,16 @@ impl Dashboard {
             }
             Action::Reverse => {
                 self.reversed = !self.reversed;
+                self.sort_rows();
+            }
+            Action::Baseline => self.confirm(Asked::SetBaseline),
+            Action::Reset => self.confirm(Asked::Reset),
+            Action::Tree => {
+                self.tree = !self.tree;
+                self.sort_rows();
+            }
+            Action::Peaks => {
+                self.peaks = !self.peaks;
                 self.sort_rows();
             }
             Action::Pause => self.paused = !self.paused,

@@ -46,8 +46,6 @@ pub enum Action {
     Units,
     /// Peaks instead of what is there now.
     Peaks,
-    /// Keep the selected process in sight wherever it goes.
-    Follow,
     /// Set a baseline for what is selected; asks first.
     Baseline,
     /// Begin peaks anew for what is selected; asks first.
@@ -161,7 +159,6 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[key('-')], Action::Faster, "-", "faster", "look more often"),
     bind(&[key('b')], Action::Baseline, "b", "baseline", "set a baseline for what is selected; asks first"),
     bind(&[key('R')], Action::Reset, "R", "", "begin peaks anew for what is selected; asks first"),
-    bind(&[key('F')], Action::Follow, "F", "", "keep the selected process in sight"),
     bind(&[key('u')], Action::Units, "u", "", "bytes in powers of 1024, of 1000, or exact"),
     bind(&[key('w')], Action::Record, "w", "", "begin or end a recording"),
     bind(&[key('[')], Action::StepBack, "[", "", "in a recording: one look back"),
@@ -194,7 +191,7 @@ impl Action {
             Self::Next | Self::Previous => matches!(view, View::Detail | View::Map | View::Programs | View::Leaks),
             Self::Sort | Self::Reverse => matches!(view, View::Overview | View::Processes | View::Programs),
             Self::SortBack | Self::NextBox => view == View::Overview,
-            Self::Tree | Self::Peaks => view == View::Processes,
+            Self::Tree | Self::Peaks => matches!(view, View::Overview | View::Processes),
             Self::Window => matches!(view, View::Overview | View::Charts),
             Self::Filter => matches!(view, View::Overview | View::Processes | View::Events),
             Self::Baseline => matches!(view, View::Leaks | View::Detail | View::Processes),

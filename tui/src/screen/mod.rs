@@ -6,7 +6,8 @@
 //! | [`viewport`] | what of a list is visible |
 //! | [`keys`] | the table of keys |
 //! | [`view`], [`tabs`] | which of the views is shown, and whom details are of; the line that names them |
-//! | [`prompt`] | what is typed in the last line |
+//! | [`mouse`] | what was drawn where, and what a click there does |
+//! | [`prompt`], [`request`] | what is typed in the last line; what is asked of the aggregator |
 //! | [`charts`]; [`detail`], [`page`]; [`views`] | the other views: the recent past; one device or process; and those on further keys |
 //! | [`mod@arrange`] | where everything stands, by the terminal's size |
 //! | [`order`] | what the processes are sorted by |
@@ -30,11 +31,13 @@ pub mod health;
 pub mod help;
 pub mod keys;
 pub mod meter;
+pub mod mouse;
 pub mod notice;
 pub mod order;
 pub mod page;
 pub mod processes;
 pub mod prompt;
+pub mod request;
 pub mod tabs;
 pub mod theme;
 pub mod view;
@@ -42,7 +45,7 @@ pub mod viewport;
 pub mod views;
 
 use arrange::{LEAST, Wants, arrange};
-use dashboard::Dashboard;
+use dashboard::{Dashboard, Focus};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
@@ -50,6 +53,7 @@ use view::View;
 
 /// Draws the dashboard. Any size will do.
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
+    dashboard.drawn.clear();
     if area.width < LEAST.0 || area.height < LEAST.1 {
         notice::draw_tiny(buffer, area, dashboard);
         return;
@@ -76,6 +80,12 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
         Some(seen) => {
             match dashboard.view {
                 View::Overview => {
+                    let boxes = [
+                        (places.devices, Focus::Devices),
+                        (places.processes, Focus::Processes),
+                        (places.events, Focus::Events),
+                    ];
+                    dashboard.drawn.boxes.replace(boxes.to_vec());
                     devices::draw(buffer, &places, dashboard, seen, &kinds);
                     processes::draw(buffer, &places, dashboard);
                     events::draw(buffer, &places, dashboard, seen);

@@ -51,9 +51,14 @@ impl SortColumn {
         }
     }
 
-    /// The number in the column; 0 where it is text.
-    pub(super) fn amount(self, p: &ProcessTotals) -> u64 {
+    /// The number in the column; 0 where it is text. `peaks`: the largest that it was.
+    pub(super) fn amount(self, p: &ProcessTotals, peaks: bool) -> u64 {
         match self {
+            Self::Total if peaks => p.peak.total,
+            Self::Dram if peaks => p.peak.dram,
+            Self::L1 if peaks => p.peak.l1,
+            Self::Cb if peaks => p.peak.cb,
+            Self::Other if peaks => p.peak.other,
             Self::Total => p.total,
             Self::Dram => p.dram,
             Self::L1 => p.l1,

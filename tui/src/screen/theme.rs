@@ -37,6 +37,8 @@ pub struct Glyphs {
     pub severity: [&'static str; 3],
     /// A process that is gone.
     pub gone: &'static str,
+    /// Before the name of a process under the one that started it.
+    pub branch: &'static str,
     /// Something is cut off here.
     pub more: &'static str,
     /// The selected row.
@@ -59,6 +61,7 @@ const UNICODE: Glyphs = Glyphs {
     sorted: ["▼", "▲"],
     severity: ["·", "▲", "✖"],
     gone: "†",
+    branch: "└ ",
     more: "…",
     cursor: "▌",
 };
@@ -88,6 +91,7 @@ const ASCII: Glyphs = Glyphs {
     sorted: ["v", "^"],
     severity: [" ", "!", "X"],
     gone: "x",
+    branch: "`-",
     more: "~",
     cursor: ">",
 };

@@ -99,7 +99,7 @@ impl From<&Process> for Subject {
 impl Dashboard {
     /// Shows this view, from its beginning. Details are those of the selected process, where one is selected in the table.
     pub fn turn_to(&mut self, view: View) {
-        if self.view == View::Overview && view == View::Detail {
+        if matches!(self.view, View::Overview | View::Processes) && view == View::Detail {
             self.subject = self.selected.map(Subject::Process).or(self.subject);
         }
         if self.view != view {
