@@ -1,5 +1,9 @@
 //! The largest live allocations of one process, read from its ledger now and then.
 
+mod spread;
+
+pub use spread::Spread;
+
 use crate::ledger::{Allocation, Ledger, LedgerError};
 use crate::roster::ProcessKey;
 use shm_layout::event::Memory;
@@ -39,6 +43,8 @@ pub struct List {
     pub more: usize,
     /// The largest programs.
     pub programs: Vec<Program>,
+    /// How all of them are spread.
+    pub spread: Spread,
 }
 
 /// The list of one process, and when it was read.
@@ -67,13 +73,13 @@ impl Holdings {
             let count = crate::units::count(live);
             Err(format!("{count} are live, too many to list here: tt-alloc buffers --pid {} does", process.pid))
         } else {
-            read(prefix, owners, process)
+            read(prefix, owners, process, now_ns)
         };
         (self.of, self.read_ns) = (Some(key), now_ns);
     }
 }
 
-fn read(prefix: &Prefix, owners: &[u32], process: &Process) -> Result<List, String> {
+fn read(prefix: &Prefix, owners: &[u32], process: &Process, now_ns: u64) -> Result<List, String> {
     let mine =
         |file: &&ProcessFile| file.role == Role::Ledger && (file.pid, file.nonce) == (process.ring_pid, process.nonce);
     let files = procfs::process_files(prefix);
@@ -88,7 +94,7 @@ fn read(prefix: &Prefix, owners: &[u32], process: &Process) -> Result<List, Stri
     if ledger.was_cut_short() {
         return Err("its ledger was cut short while it was read".to_owned());
     }
-    let programs = programs(&all);
+    let (programs, spread) = (programs(&all), Spread::of(&all, now_ns));
     let by_size = |one: &Allocation| (Reverse(one.event.taken()), one.event.device, one.event.id);
     if all.len() > LISTED {
         all.select_nth_unstable_by_key(LISTED, by_size);
@@ -96,7 +102,7 @@ fn read(prefix: &Prefix, owners: &[u32], process: &Process) -> Result<List, Stri
     let more = all.len().saturating_sub(LISTED);
     all.truncate(LISTED);
     all.sort_by_key(by_size);
-    Ok(List { largest: all, more, programs })
+    Ok(List { largest: all, more, programs, spread })
 }
 
 /// Those with the most, by device and number.

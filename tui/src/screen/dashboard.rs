@@ -1,7 +1,9 @@
 //! The state behind the screen: what was seen last, and what the keys changed. Nothing here draws.
 
+mod rates;
 mod rows;
 
+use rates::Rates;
 pub use rows::{GONE_FOR_NS, ProcessRow};
 
 use super::keys::{self, Action};
@@ -130,6 +132,7 @@ pub struct Dashboard {
     /// Which of the aggregator's chips are shown.
     kept: Vec<usize>,
     counted: Vec<(u64, u64)>,
+    rates: Rates,
 }
 
 impl Dashboard {
@@ -174,6 +177,7 @@ impl Dashboard {
             roster: Roster::default(),
             kept: Vec::new(),
             counted: Vec::new(),
+            rates: Rates::default(),
         }
     }
 
@@ -197,6 +201,7 @@ impl Dashboard {
         let moved = self.roster.update(&seen.snapshot.processes, &self.users);
         let labels = chip_labels(&seen.snapshot.chips);
         self.take_rows(totals::processes(&seen.snapshot, &self.roster), moved, labels, seen.now_ns);
+        self.rates.count(seen.heartbeat_ns, &seen.snapshot.processes);
         self.views.events.take(&seen.snapshot.lines);
         self.seen = Some(seen);
     }
@@ -227,6 +232,7 @@ impl Dashboard {
         let Some(mut seen) = self.seen.take() else { return };
         self.connection = connection;
         self.count(pulse.heartbeat_ns, seen.snapshot.health.events_total);
+        self.rates.count(pulse.heartbeat_ns, &seen.snapshot.processes);
         seen.history = self.shown(&pulse.history);
         (seen.history_head, seen.heartbeat_ns) = (pulse.history_head, pulse.heartbeat_ns);
         (seen.now_ns, seen.unix_ns) = (pulse.now_ns, pulse.unix_ns);
