@@ -107,7 +107,9 @@ impl Screen {
     /// # Errors
     /// When the terminal cannot be written.
     pub fn redraw(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // Not `clear`, which asks the terminal where its cursor is, and fails where there is no answer in time.
+        let area = self.terminal.size()?;
+        self.terminal.resize(Rect::new(0, 0, area.width, area.height))
     }
 
     /// Gives the terminal back, stops as a shell's job, and takes it again when the job continues.
