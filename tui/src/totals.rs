@@ -53,7 +53,7 @@ pub struct Peaks {
     pub cb: u64,
     /// `L1_SMALL`, `TRACE` and kernels.
     pub other: u64,
-    /// DRAM, TRACE, L1 and `L1_SMALL`.
+    /// DRAM, TRACE, L1 and `L1_SMALL`, and the circular buffers that are resident now: of these no peak is told.
     pub total: u64,
 }
 
@@ -198,7 +198,7 @@ impl Sums {
             l1: sum(&[Memory::L1]),
             cb: sum(&[Memory::Cb]),
             other: sum(&[Memory::L1Small, Memory::Trace, Memory::Kernel]),
-            total: sum(&COMPARED),
+            total: sum(&COMPARED).saturating_add(self.cb_resident),
         }
     }
 
@@ -260,6 +260,17 @@ mod tests {
         }
         let sums = totals(&snapshot);
         assert_eq!((sums[0].since, sums[1].since), (Some(expected), None));
+    }
+
+    #[test]
+    fn no_peak_is_below_what_is_there() {
+        for sum in totals(&sample::host(4)) {
+            let ProcessTotals { peak, total, dram, l1, cb, other, .. } = sum;
+            let now = Peaks { dram, l1, cb, other, total };
+            let at_least = |peak: u64, now: u64| peak >= now && now > 0;
+            assert!(at_least(peak.dram, now.dram) && at_least(peak.l1, now.l1) && at_least(peak.total, now.total));
+            assert!(at_least(peak.cb, now.cb) && at_least(peak.other, now.other));
+        }
     }
 
     #[test]

@@ -105,7 +105,7 @@ fn allocations(page: &mut Page, holdings: &Holdings, seen: &Observation) {
         let mut facts = vec![
             format!("{:<8}", allocation.memory.name()),
             format!("device {}", event.device),
-            format!("at {:#x}", event.address),
+            format!("at {:<#12x}", event.address),
             format!("{:>6} old", units::age(allocation.age_ns(seen.now_ns))),
         ];
         // Of buffers it may be a mesh or a tag.
