@@ -1,5 +1,7 @@
 //! The past of a chip's memory in a stats segment: both rings beside a list of everything that was ever recorded.
 
+mod support;
+
 use shm_layout::event::{MEMORY_KINDS, Memory};
 use shm_layout::stats::{
     HISTORY_SAMPLES, HISTORY_SAMPLES_PER_SPAN, HISTORY_SPANS, StatsHeader, StatsView, UNKNOWN, stats_bytes,
@@ -7,6 +9,7 @@ use shm_layout::stats::{
 };
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use support::heap::Heap;
 
 const L1: usize = Memory::L1 as usize;
 const CHIP: usize = 2;
@@ -14,15 +17,15 @@ const PER_SPAN: usize = HISTORY_SAMPLES_PER_SPAN as usize;
 
 /// The words of a segment.
 struct Words {
-    header: Box<StatsHeader<AtomicU64>>,
+    header: Heap<StatsHeader<AtomicU64>, AtomicU64>,
     rest: Vec<AtomicU64>,
 }
 
 impl Words {
     fn new() -> Self {
         let words = || AtomicU64::new(0);
-        // SAFETY: repr(C) and made of atomic words only, for which zeros are a value.
-        let header = unsafe { Box::<StatsHeader<AtomicU64>>::new_zeroed().assume_init() };
+        // SAFETY: repr(C) and made of its words only.
+        let header = unsafe { Heap::new(|_| AtomicU64::new(0)) };
         Self { header, rest: (0..(stats_bytes() - size_of::<StatsHeader<AtomicU64>>()) / 8).map(|_| words()).collect() }
     }
 
@@ -66,7 +69,7 @@ fn both_rings_tell_what_was_recorded_over_gaps_and_restarts() {
     let mut words = Words::new();
     let mut all: Vec<u64> = Vec::new();
     let mut seed = 6;
-    let mut take = |words: &Words, all: &mut Vec<u64>, count: u64, seed: &mut u64| {
+    let take = |words: &Words, all: &mut Vec<u64>, count: u64, seed: &mut u64| {
         for _ in 0..count {
             let footprint = dice(seed) % 1000;
             words.view().record_sample(CHIP, L1, all.len() as u64, footprint);
