@@ -152,4 +152,8 @@ fn a_sample_that_is_recorded_twice_counts_once_and_grows_its_span() {
     view.advance_history(25);
     assert_eq!((view.history(0, 0).len(), view.history(0, 0)[25]), (26, 20));
     assert_eq!(view.spans_below(0, 0, 26), [10, 30]);
+    // Nobody took the next one: what is known of the span stays.
+    view.record_sample(0, 0, 26, UNKNOWN);
+    view.advance_history(26);
+    assert_eq!((view.history(0, 0)[26], view.spans_below(0, 0, 27)), (UNKNOWN, vec![10, 30]));
 }
