@@ -234,10 +234,14 @@ fn one_graph(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obse
     let place = Rect { x: area.x + LABEL as u16, width: area.width.saturating_sub(LABEL as u16), ..area };
     let past = seen.past(chip, memory, dashboard.window, graph::columns(place.width, theme));
     let drawn = graph::graph(&past, usize::from(area.height), theme);
+    let (name, window) = (short_name(memory), dashboard.window.name());
+    // The time is told in any height: a key changes it.
+    let (first, third) =
+        if area.height < 3 { (format!("{name} {window}"), String::new()) } else { (name.to_owned(), window) };
     let caption = [
-        span(short_name(memory).to_owned(), theme.graph(l1)),
+        span(first, theme.graph(l1)),
         span(format!("max {}", units::short_bytes(drawn.top).trim_start()), theme.dim()),
-        span(dashboard.window.name(), theme.dim()),
+        span(third, theme.dim()),
     ];
     for (at, line) in (0..area.height).zip(&drawn.lines) {
         put(buffer, place, at, &Line::from(span(line.clone(), theme.graph(l1))));
