@@ -17,6 +17,7 @@ use shm_layout::stats::{
     StatsHeader, StatsView, UNKNOWN, stats_bytes,
 };
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use tui::clock::{self, Zone};
@@ -95,13 +96,14 @@ pub fn input(counts: u8, ops: &[Op]) -> Vec<u8> {
 /// The segment, made once: it is large, and only a little of it changes at a time.
 struct Segment {
     created: Created,
-    samples: Vec<(u8, u16)>,
+    /// Chips that have some.
+    samples: BTreeSet<u8>,
 }
 
 impl Segment {
     fn make() -> Self {
         let name = ground::prefix().stats();
-        Self { created: create(&name, stats_bytes()).expect("room in /dev/shm"), samples: Vec::new() }
+        Self { created: create(&name, stats_bytes()).expect("room in /dev/shm"), samples: BTreeSet::new() }
     }
 
     fn view(&self) -> StatsView<'_, AtomicU64> {
@@ -126,8 +128,8 @@ impl Segment {
         view.header.history_head.store(0, Relaxed);
         view.header.since.store(0, Relaxed);
         view.header.gone.as_flattened().iter().for_each(|word| word.store(0, Relaxed));
-        for (chip, at) in &self.samples {
-            view.record_sample(usize::from(*chip), 0, u64::from(*at), 0);
+        for chip in &self.samples {
+            view.clear_history(usize::from(*chip));
         }
         for buffer in 0..2 {
             self.buffer(buffer).iter().for_each(|word| word.store(0, Relaxed));
@@ -250,7 +252,7 @@ fn play(segment: &mut Segment, data: &[u8]) {
             }
             Op::Sample(chip, at, value) => {
                 segment.view().record_sample(usize::from(*chip), 0, u64::from(*at), *value);
-                segment.samples.push((*chip, *at));
+                segment.samples.insert(*chip);
             }
             Op::LookAgain => {
                 looks += 1;

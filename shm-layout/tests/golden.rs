@@ -439,8 +439,11 @@ fn stats_segment() {
         view.record_sample(0, Memory::Cb as usize, head, if head < 298 { 0 } else { head });
         view.advance_history(head);
     }
+    // Nobody took those from 301 to 324.
+    assert_eq!(view.skip_samples(1, 301, 24), 325);
     view.record_sample(64, 0, 0, 1);
-    let kept = golden("stats.txt", "a stats segment: two snapshots published, 301 samples taken", &file.listing());
+    let kept =
+        golden("stats.txt", "a stats segment: two snapshots published, 325 samples, 24 not taken", &file.listing());
 
     let file = File::from_listing(&kept, stats_bytes());
     let header = file.one::<StatsHeader<AtomicU64>>(0);
@@ -450,7 +453,9 @@ fn stats_segment() {
     assert!(view.snapshots().read(&mut encoded));
     assert_eq!(Snapshot::decode(&encoded), Ok(snapshot()));
     let history = view.history(0, Memory::Cb as usize);
-    assert_eq!((history.len(), &history[296..]), (300, &[0, 298, 299, 300][..]));
+    assert_eq!((history.len(), &history[272..277]), (300, &[0, 298, 299, 300, UNKNOWN][..]));
+    let spans = view.spans_below(0, Memory::Cb as usize, view.history_head());
+    assert_eq!((spans.len(), &spans[13..]), (17, &[0, 299, 300, UNKNOWN][..]));
     assert!(view.history(64, 0).is_empty(), "no such chip");
 }
 

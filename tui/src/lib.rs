@@ -14,6 +14,7 @@
 //! | [`roster`], [`container`], [`lineage`] | who the processes are, as text; what they run in; who started them |
 //! | [`telemetry`] | what the driver tells of a device, in few words |
 //! | [`selection`] | the chips that the user asked for |
+//! | [`history`] | the past of the chips' memory, and windows on it |
 //! | [`degraded`] | whether what is shown may be incomplete |
 //! | [`diagnosis`] | what is wrong, what that means, what to do next: for `tt-alloc doctor` |
 //! | [`units`], [`clock`], [`users`] | bytes, ages, moments and user names as text |
@@ -44,6 +45,7 @@ pub mod diagnosis;
 pub mod embedded;
 pub mod exit;
 pub mod filter;
+pub mod history;
 pub mod holdings;
 pub mod inventory;
 pub mod json;

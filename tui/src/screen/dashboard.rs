@@ -16,6 +16,7 @@ use super::viewport::Viewport;
 use super::views::States;
 use crate::clock::Zone;
 use crate::filter::Filter;
+use crate::history::Window;
 use crate::holdings::Holdings;
 use crate::inventory::Inventories;
 use crate::roster::{ProcessKey, Roster};
@@ -78,6 +79,8 @@ pub struct Dashboard {
     pub view: View,
     /// Whom the details are of; none: of the first.
     pub subject: Option<Subject>,
+    /// How much of the past charts show.
+    pub window: Window,
     /// Where the keys move.
     pub focus: Focus,
     /// What the processes are sorted by.
@@ -148,6 +151,7 @@ impl Dashboard {
             help: false,
             view: View::Overview,
             subject: None,
+            window: Window::default(),
             focus: Focus::Processes,
             sort: SortColumn::Total,
             reversed: false,
@@ -363,6 +367,8 @@ impl Dashboard {
                 self.peaks = !self.peaks;
                 self.sort_rows();
             }
+            Action::Window => self.window = self.window.longer(),
+            Action::WindowBack => self.window = self.window.shorter(),
             Action::Pause => self.paused = !self.paused,
             Action::Slower => {
                 self.refresh_ms = INTERVALS_MS.into_iter().find(|ms| *ms > self.refresh_ms).unwrap_or(self.refresh_ms);

@@ -38,8 +38,10 @@ pub enum Action {
     SortBack,
     /// Show or hide what processes started what.
     Tree,
-    /// Show less, or more, of the past.
+    /// Show more of the past; after the most the least.
     Window,
+    /// Show less of the past; after the least the most.
+    WindowBack,
     /// Write the filter.
     Filter,
     /// The other units of bytes.
@@ -151,7 +153,8 @@ pub const BINDINGS: &[Binding] = &[
         "tree",
         "processes under those that started them (also F5)",
     ),
-    bind(&[key('z')], Action::Window, "z", "window", "more or less of the past in charts"),
+    bind(&[key('z')], Action::Window, "z", "window", "more of the past in charts, up to four hours; then the least"),
+    bind(&[key('Z')], Action::WindowBack, "Z", "", "less of the past in charts, down to 30 seconds; then the most"),
     bind(&[key('p')], Action::Peaks, "p", "peaks", "peaks instead of what is there now"),
     bind(&[key(' ')], Action::Pause, "space", "pause", "hold the figures, and go on"),
     bind(&[plain(KeyCode::Tab)], Action::NextBox, "tab", "focus", "move the keys to the next box"),
@@ -192,7 +195,7 @@ impl Action {
             Self::Sort | Self::Reverse => matches!(view, View::Overview | View::Processes | View::Programs),
             Self::SortBack | Self::NextBox => view == View::Overview,
             Self::Tree | Self::Peaks => matches!(view, View::Overview | View::Processes),
-            Self::Window => matches!(view, View::Overview | View::Charts),
+            Self::Window | Self::WindowBack => matches!(view, View::Overview | View::Charts),
             Self::Filter => matches!(view, View::Overview | View::Processes | View::Events),
             Self::Baseline => matches!(view, View::Leaks | View::Detail | View::Processes),
             _ => true,

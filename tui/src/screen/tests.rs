@@ -19,6 +19,7 @@ use shm_layout::text;
 
 mod asking;
 mod lists;
+mod charts;
 mod views;
 
 fn unnamed_users(mut seen: Observation) -> Observation {

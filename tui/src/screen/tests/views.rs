@@ -188,30 +188,6 @@ fn charts_scroll_to_every_kind_of_every_device() {
 }
 
 #[test]
-fn a_chart_has_an_axis_for_bytes_and_one_for_time() {
-    let mut seen = sample::observation(1);
-    // 24 GiB a minute ago, nothing before and since.
-    let mut samples = vec![0; 300];
-    samples[239] = 24 << 30;
-    let mut history = (*seen.history[0]).clone();
-    history.0[Memory::Dram as usize] = samples;
-    seen.history[0] = std::rc::Rc::new(history);
-    let shown = picture(&frame(162, 12, &shown(Theme::new(false, true), seen, View::Charts)));
-    let lines: Vec<&str> = shown.lines().skip(1).map(|line| &line[..80.min(line.len())]).collect();
-    assert!(lines[1].starts_with("24.0G|") && lines[8].starts_with("   0B|"), "{shown}");
-    // The peak is where a minute ago is, by what the axis says of its beginning.
-    let (axis, peak) = (lines[9], lines[1].find('#').unwrap());
-    let (begin, end) = (axis.find('+').unwrap() + 1, axis.find("now").unwrap() + 3);
-    let (minutes, rest) = axis[begin..].split_once('m').unwrap();
-    let seconds = rest.split_once("s ago").unwrap().0;
-    let across = minutes.parse::<f64>().unwrap() * 60.0 + seconds.parse::<f64>().unwrap();
-    assert!((240.0..=300.0).contains(&across), "about all that is kept\n{shown}");
-    let column = across / (end - begin) as f64;
-    let ago = (end - peak) as f64 * column;
-    assert!((ago - 60.0).abs() <= 2.0 * column, "{ago} s ago by the axis\n{shown}");
-}
-
-#[test]
 fn what_has_come_since_a_baseline_is_in_every_view_and_width() {
     for width in [40, 60, 80, 120, 160] {
         for view in [View::Overview, View::Charts, View::Detail] {
@@ -288,8 +264,9 @@ fn hostile_figures_and_words_are_drawn_as_such() {
             raw(&mut process.command_line);
             (process.start_unix_ns, process.last_event_unix_ns, process.incomplete) = (u64::MAX, u64::MAX, u32::MAX);
         }
-        let samples = || (0..300).map(|n| u64::MAX - n % 3).collect::<Vec<u64>>();
-        seen.history.fill(std::rc::Rc::new(crate::source::History(std::array::from_fn(|_| samples()))));
+        let figures = |count: u64| std::array::from_fn(|_| (0..count).map(|n| u64::MAX - n % 3).collect());
+        seen.history.fill(std::rc::Rc::new(crate::source::History { samples: figures(300), spans: figures(720) }));
+        seen.history_head = u64::MAX;
         for (width, height) in [(160, 45), (80, 24), (40, 10)] {
             for dashboard in every_view(Theme::new(true, false), &seen) {
                 let shown = picture(&frame(width, height, &dashboard));
