@@ -7,6 +7,7 @@ pub use rows::{GONE_FOR_NS, ProcessRow};
 use super::keys::{self, Action};
 use super::order::SortColumn;
 use super::prompt::{Outcome, Prompt};
+use super::settings::{Kept, Message};
 use super::theme::Theme;
 use super::view::{Subject, View};
 use super::viewport::Viewport;
@@ -19,6 +20,7 @@ use crate::roster::{ProcessKey, Roster};
 use crate::selection::{Selection, chip_labels};
 use crate::source::{Connection, Feed, History, News, Observation, Pulse, Source, SourceError};
 use crate::totals;
+use crate::units::Units;
 use crate::users::Users;
 use crossterm::event::KeyEvent;
 use std::rc::Rc;
@@ -109,8 +111,16 @@ pub struct Dashboard {
     pub views: States,
     /// What is meant by it is shown, in the tables of processes and of events.
     pub filter: Filter,
+    /// Processes that are there, whether they are meant by the filter or not.
+    pub processes: usize,
     /// What is being typed.
     pub prompt: Option<Prompt>,
+    /// What bytes are counted in.
+    pub units: Units,
+    /// What is said in the last line.
+    pub message: Option<Message>,
+    /// Where settings are kept.
+    pub keeping: Kept,
     selection: Selection,
     users: Users,
     roster: Roster,
@@ -150,7 +160,11 @@ impl Dashboard {
             inventories: Inventories::default(),
             views: States::default(),
             filter: Filter::default(),
+            processes: 0,
             prompt: None,
+            units: Units::default(),
+            message: None,
+            keeping: Kept::default(),
             selection,
             users: Users::default(),
             roster: Roster::default(),
@@ -189,6 +203,7 @@ impl Dashboard {
             News::Same { connection, pulse } => self.stay(connection, pulse),
         }
         self.look_at_holdings();
+        self.drop_old_message();
         if let Some(seen) = self.seen.as_ref().filter(|_| self.view.needs_ledgers()) {
             self.inventories.look(&seen.prefix, seen.now_ns);
         }
@@ -211,6 +226,7 @@ impl Dashboard {
         self.seen = None;
         self.labels.clear();
         self.rows.clear();
+        self.processes = 0;
         self.counted.clear();
         self.events_per_second = None;
     }
@@ -241,6 +257,7 @@ impl Dashboard {
 
     /// Takes one key: into what is being typed, else by the table of keys.
     pub fn key(&mut self, key: KeyEvent) -> Request {
+        self.message = None;
         match self.prompt.as_mut().map(|prompt| prompt.key(key)) {
             None => return keys::action(key).map_or(Request::None, |action| self.act(action)),
             Some(Outcome::Typing) => {}
@@ -285,6 +302,8 @@ impl Dashboard {
             Action::Suspend => return Request::Suspend,
             Action::Redraw => return Request::Redraw,
             Action::Help => self.help = !self.help,
+            Action::Units => self.turn_units(),
+            Action::Save => self.save(),
             Action::Filter => self.prompt = Some(Prompt::Filter(self.filter.text().to_owned(), None)),
             action if !self.help && self.views.act(self.view, action) => {}
             Action::Back if self.help => self.help = false,

@@ -6,10 +6,16 @@ use super::keys::BINDINGS;
 use super::tabs;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::text::Line;
 
 /// Draws it.
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     let theme = dashboard.theme;
+    if let Some(message) = &dashboard.message {
+        let style = if message.failed { theme.error() } else { theme.strong() };
+        put(buffer, area, 0, &Line::from(span(format!(" {}", message.text), style)));
+        return;
+    }
     let told = BINDINGS.iter().filter(|binding| !binding.word.is_empty() && binding.action.is_of(dashboard.view));
     let piece =
         |label: &str, word: &str| vec![span(format!(" {label}"), theme.key()), span(format!(" {word}"), theme.dim())];

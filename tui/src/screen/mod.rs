@@ -7,6 +7,7 @@
 //! | [`keys`] | the table of keys |
 //! | [`view`], [`tabs`] | which of the views is shown, and whom details are of; the line that names them |
 //! | [`prompt`] | what is typed in the last line |
+//! | [`settings`] | what it begins with, what of it is kept, and what is said in the last line |
 //! | [`charts`]; [`detail`], [`page`]; [`views`] | the other views: the recent past; one device or process; and those on further keys |
 //! | [`mod@arrange`] | where everything stands, by the terminal's size |
 //! | [`order`] | what the processes are sorted by |
@@ -35,12 +36,14 @@ pub mod order;
 pub mod page;
 pub mod processes;
 pub mod prompt;
+pub mod settings;
 pub mod tabs;
 pub mod theme;
 pub mod view;
 pub mod viewport;
 pub mod views;
 
+use crate::units;
 use arrange::{LEAST, Wants, arrange};
 use dashboard::Dashboard;
 use ratatui::buffer::Buffer;
@@ -50,6 +53,7 @@ use view::View;
 
 /// Draws the dashboard. Any size will do.
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
+    units::count_in(dashboard.units.on_screen());
     if area.width < LEAST.0 || area.height < LEAST.1 {
         notice::draw_tiny(buffer, area, dashboard);
         return;

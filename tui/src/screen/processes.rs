@@ -98,7 +98,14 @@ pub fn draw(buffer: &mut Buffer, places: &Arrangement, dashboard: &Dashboard) {
     let focused = dashboard.focus == Focus::Processes;
     let inside = if places.framed {
         let count = dashboard.rows.iter().filter(|row| row.gone_since_ns.is_none()).count();
-        let title = Line::from(vec![span(" Processes ", theme.title()), span(format!("{count} "), theme.text())]);
+        let mut title = Line::from(vec![span(" Processes ", theme.title()), span(format!("{count} "), theme.text())]);
+        if !dashboard.filter.is_empty() {
+            title.push_span(span(format!("of {} ", dashboard.processes), theme.text()));
+            let room = usize::from(area.width).saturating_sub(title.width() + dashboard.sort.title().len() + 14);
+            let text = shm_layout::text::clean(dashboard.filter.text().as_bytes());
+            let text = fitted(&text, room.min(crate::table::width(&text)), false, theme);
+            title.push_span(span(format!("{} {text} ", theme.glyphs.dot), theme.key()));
+        }
         let arrow = theme.glyphs.sorted[usize::from(dashboard.sort.downwards() == dashboard.reversed)];
         let order = Line::from(span(format!(" by {} {arrow} ", dashboard.sort.title()), theme.dim()));
         let inside = frame(buffer, area, theme, focused, title, order);
@@ -110,6 +117,11 @@ pub fn draw(buffer: &mut Buffer, places: &Arrangement, dashboard: &Dashboard) {
     let columns = chosen(usize::from(inside.width), compared);
     put(buffer, inside, 0, &titles(dashboard, &columns));
     let body = Rect { y: inside.y + 1, height: inside.height.saturating_sub(1), ..inside };
+    if dashboard.rows.is_empty() && dashboard.processes > 0 {
+        let text = format!("none of {} is meant by the filter; / and Esc clear it", dashboard.processes);
+        put(buffer, body, 0, &Line::from(span(text, theme.dim())));
+        return;
+    }
     if dashboard.rows.is_empty() {
         for (at, text) in (0..).zip(NO_PROCESS) {
             put(buffer, body, at, &Line::from(span(text, if at == 0 { theme.dim() } else { theme.key() })));
