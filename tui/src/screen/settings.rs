@@ -104,6 +104,3 @@ impl Dashboard {
         self.message = self.message.take().filter(|message| message.until_ns > clock::monotonic_ns());
     }
 }
-
-#[cfg(test)]
-mod tests;
