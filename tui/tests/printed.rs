@@ -201,6 +201,15 @@ fn looks_follow_one_another() {
 #[test]
 fn a_reader_that_goes_away_ends_it_quietly() {
     let host = Host::new("reader");
+    // One that has gone before anything was written.
+    for form in ["--once", "--json", "--csv", "--jsonl"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = host.command(&[form]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        let output = output.wait_with_output().unwrap();
+        let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), wrong.as_str()), (Some(0), ""), "{form}");
+    }
     // It is noticed while it waits, too.
     for refresh in ["50", "3600000"] {
         for form in ["--jsonl", "--csv", "--once"] {

@@ -73,9 +73,10 @@ struct Arguments {
     #[arg(short = 'n', long = "count", value_name = "COUNT", help_heading = "Printed output",
           value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Exit code 4 when figures are old or incomplete now: the aggregator has not run for two seconds, rings
-    /// are refused, single allocations are missing, rows did not fit. What was dropped, torn or not believed before does not
-    /// count any more once what it touched has ended
+    /// Exit code 4 when figures are old or incomplete now
+    ///
+    /// That is: the aggregator has not run for two seconds, rings are refused, single allocations are missing, rows did not
+    /// fit. What was dropped, torn or not believed before does not count any more once what it touched has ended.
     #[arg(long, help_heading = "Printed output")]
     strict: bool,
 

@@ -28,9 +28,10 @@ pub struct Stats {
     /// What the tables count bytes in
     #[arg(long, value_enum, default_value_t = Units::Iec, value_name = "UNITS")]
     units: Units,
-    /// Exit code 4 when figures are old or incomplete now: the aggregator has not run for two seconds, rings
-    /// are refused, single allocations are missing, rows did not fit. What was dropped, torn or not believed before does not
-    /// count any more once what it touched has ended
+    /// Exit code 4 when figures are old or incomplete now
+    ///
+    /// That is: the aggregator has not run for two seconds, rings are refused, single allocations are missing, rows did not
+    /// fit. What was dropped, torn or not believed before does not count any more once what it touched has ended.
     #[arg(long)]
     strict: bool,
     /// Only this device: a logical number or a chip id in hex; may be repeated
