@@ -6,10 +6,11 @@
 use crate::roster::Roster;
 use crate::selection::chip_labels;
 use crate::source::{Connection, Observation};
-use crate::table::{chip_name, shown_memories};
+use crate::table::shown_memories;
 use crate::totals::{self, ProcessTotals};
 use crate::users::Users;
 use shm_layout::event::{Arch, MEMORY_KINDS, Memory};
+use shm_layout::report::chip_id_text;
 use shm_layout::stats::{Chip, Figures, Source, State, UNKNOWN};
 use shm_layout::text;
 
@@ -143,7 +144,9 @@ pub fn rows(seen: &Observation, users: &Users) -> String {
 
 fn device(record: &mut Record, chip: &Chip, label: &str) {
     record.plain("device", if label == "-" { "" } else { label });
-    record.plain("chip_id", chip_name(chip));
+    if chip.id_is_logical == 0 {
+        record.plain("chip_id", chip_id_text(chip.chip_id));
+    }
     record.plain("arch", Arch::from_u32(chip.arch).name());
     record.text("board", &text::load(&chip.board));
     record.known("dram_capacity_bytes", chip.memory[Memory::Dram as usize].capacity());

@@ -67,6 +67,14 @@ impl Host {
         Self { prefix, folder, stop, publisher: Some(publisher) }
     }
 
+    /// As if the aggregator had ended, and removed its segment.
+    fn unpublish(&mut self) {
+        self.stop.store(true, Relaxed);
+        if let Some(publisher) = self.publisher.take() {
+            publisher.join().unwrap();
+        }
+    }
+
     fn configuration(&self) -> PathBuf {
         self.folder.join("tt-alloc/alloc-top.toml")
     }
@@ -95,13 +103,11 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        self.stop.store(true, Relaxed);
-        let ended = self.publisher.take().unwrap().join();
+        self.unpublish();
         std::fs::remove_dir_all(&self.folder).unwrap();
         if std::thread::panicking() {
             return;
         }
-        ended.unwrap();
         let left = std::fs::read_dir(shm_layout::names::DIRECTORY).unwrap().flatten();
         assert!(!left.into_iter().any(|file| file.file_name().to_string_lossy().starts_with(&self.prefix)));
     }
@@ -224,6 +230,22 @@ fn a_reader_that_goes_away_ends_it_quietly() {
             assert_eq!(wrong, "", "{arguments:?}");
         }
     }
+}
+
+#[test]
+fn an_aggregator_that_goes_away_is_said_once_and_waited_for() {
+    let mut host = Host::new("away");
+    let arguments = ["--jsonl", "-n", "40", "-r", "50"];
+    let mut child = host.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(json_pids(&lines.next().unwrap().unwrap()), ALL);
+    host.unpublish();
+    let more = lines.map(|line| json_pids(&line.unwrap())).inspect(|pids| assert_eq!(pids[..], ALL)).count();
+    assert!(more < 39, "{more}: the figures of nobody");
+    assert_eq!(ends(&mut child), Some(3), "nothing was there at the last of them");
+    let mut wrong = String::new();
+    child.stderr.unwrap().read_to_string(&mut wrong).unwrap();
+    assert_eq!(wrong.matches("no aggregator runs").count(), 1, "{wrong}");
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn devices_and_processes_are_told_to_the_byte() {
     assert_eq!(field(device, "dram_bytes"), dram.footprint_bytes.to_string());
     assert_eq!(field(device, "dram_capacity_bytes"), (32u64 << 30).to_string());
     assert_eq!(field(device, "dram_peak_bytes"), dram.peak_footprint_bytes.to_string());
+    assert_eq!(field(device, "chip_id"), format!("{:#x}", chip.chip_id));
     assert_eq!((field(device, "device"), field(device, "pid"), field(device, "stale")), ("0", "", "false"));
     assert_eq!(field(device, "unix_seconds"), "1700000000.000");
     let process = &all[3];
@@ -86,9 +87,10 @@ fn what_is_not_known_is_empty_and_not_zero() {
     seen.snapshot.processes[2].source = Source::Driver as u32;
     seen.snapshot.chips[1].memory = [Figures { capacity_bytes: UNKNOWN, ..Figures::default() }; MEMORY_KINDS];
     seen.snapshot.chips[1].telemetry.presence = Presence::Driver as u32;
+    seen.snapshot.chips[1].id_is_logical = 1;
     seen.heartbeat_ns = 0;
     let all = records(&seen);
-    for column in ["total_bytes", "dram_bytes", "blocks", "dram_capacity_bytes", "dram_peak_bytes"] {
+    for column in ["chip_id", "total_bytes", "dram_bytes", "blocks", "dram_capacity_bytes", "dram_peak_bytes"] {
         assert_eq!(field(&all[2], column), "", "{column}");
     }
     for column in ["total_bytes", "dram_bytes", "events", "detail_complete"] {

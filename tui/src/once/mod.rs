@@ -95,16 +95,19 @@ struct Looks<'a> {
     users: Users,
     zone: Zone,
     printed: u64,
-    /// What was complained of at the last look: it is not said again while it lasts.
+    /// What was complained of at the last look, without numbers: it is not said again while it lasts.
     complaints: Vec<String>,
 }
 
 impl Looks<'_> {
+    /// Says what is new. An age or a count that has grown is not.
     fn complain(&mut self, of: Vec<String>) {
-        for what in of.iter().filter(|what| !self.complaints.contains(what)) {
+        let apart = |what: &String| what.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+        let kinds: Vec<String> = of.iter().map(apart).collect();
+        for (what, _) in of.iter().zip(&kinds).filter(|(_, kind)| !self.complaints.contains(kind)) {
             complain(format_args!("{}: {what}", self.program));
         }
-        self.complaints = of;
+        self.complaints = kinds;
     }
 }
 
