@@ -100,7 +100,7 @@ fn units_change_every_figure_and_move_nothing() {
     };
     assert_eq!(columns(&before), columns(&after));
     press(&mut dashboard, 'u');
-    assert_eq!(picture(&frame(160, 45, &dashboard)).contains("bytes in powers of 1024"), true);
+    assert!(picture(&frame(160, 45, &dashboard)).contains("bytes in powers of 1024"));
     // The next key takes the message away.
     press(&mut dashboard, 'k');
     assert_eq!(dashboard.message, None);
