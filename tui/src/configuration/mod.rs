@@ -5,7 +5,7 @@
 //!
 //! | module | what lies there |
 //! |---|---|
-//! | [`file`] | where it lies, how it is read, and written without losing what others wrote into it |
+//! | [`mod@file`] | where it lies, how it is read, and written without losing what others wrote into it |
 
 pub mod file;
 
