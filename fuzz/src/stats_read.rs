@@ -26,7 +26,7 @@ use tui::screen::theme::Theme;
 use tui::selection::Selection;
 use tui::source::{Observation, Source};
 use tui::users::Users;
-use tui::{degraded, json, screen, table};
+use tui::{csv, degraded, json, screen, table};
 
 /// Steps that one input may take.
 const MOST_OPS: usize = 64;
@@ -342,6 +342,7 @@ fn render(seen: &Observation, columns: Option<usize>) {
     assert!(!text.contains("\\u00"), "an escaped control character is one again in whoever reads it: {text}");
     let listed: Listed = serde_json::from_str(&text).expect("JSON");
     assert_eq!((listed.processes.len(), listed.devices.len()), (snapshot.processes.len(), snapshot.chips.len()));
-    assert_harmless(&table::overview(seen, &users, columns));
+    assert_harmless(&table::overview(seen, &users, columns, "nobody"));
+    assert_harmless(&csv::rows(seen, &users).replace("\r\n", "\n"));
     snapshot.lines.iter().for_each(|line| assert_harmless(&table::line_text(line)));
 }

@@ -1,11 +1,13 @@
 //! The dashboard's run loop: look, draw, wait for a key.
 
 use crate::clock::Zone;
+use crate::configuration::{Settings, file};
 use crate::exit::Exit;
-use crate::once::{Format, Once};
+use crate::once::Once;
 use crate::screen;
 use crate::screen::dashboard::{Dashboard, Request};
-use crate::screen::theme::{Colour, Theme};
+use crate::screen::settings::Kept;
+use crate::screen::theme::Theme;
 use crate::selection::Selection;
 use crate::source::{Connection, Source};
 use crate::terminal::Screen;
@@ -21,6 +23,8 @@ use std::time::{Duration, Instant};
 
 /// Least time between two looks, ms.
 pub const LEAST_REFRESH_MS: u64 = 50;
+/// Most time between two looks, ms.
+pub const MOST_REFRESH_MS: u64 = 3_600_000;
 /// Time between two looks unless asked otherwise, ms.
 pub const DEFAULT_REFRESH_MS: u64 = 250;
 /// How soon a signal or the stop handle is noticed.
@@ -29,12 +33,12 @@ const ATTENTION: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What `alloc-top` does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Mode {
     /// The dashboard.
     Screen,
-    /// One table or one JSON object.
-    Once(Format),
+    /// Printed output.
+    Once(Box<Once>),
 }
 
 /// How `alloc-top` runs.
@@ -42,24 +46,18 @@ pub enum Mode {
 pub struct TopOptions {
     /// Prefix of the segments' names.
     pub prefix: Prefix,
-    /// Dashboard or one-shot output.
+    /// Dashboard or printed output.
     pub mode: Mode,
-    /// The devices asked for.
+    /// The devices that the dashboard shows.
     pub selection: Selection,
-    /// Time between two looks, ms; at least [`LEAST_REFRESH_MS`].
-    pub refresh_ms: u64,
+    /// What the dashboard begins with. What is not set may be in the configuration file.
+    pub settings: Settings,
+    /// The dashboard reads the configuration file, and may write it.
+    pub configured: bool,
     /// Run an aggregator in this process, if none runs on the host.
     pub embedded: bool,
     /// In that one baselines set themselves when a device has been opened.
     pub auto_baseline: bool,
-    /// The mouse is ours; else it selects text, as ever.
-    pub mouse: bool,
-    /// Only ASCII, whatever the terminal can.
-    pub ascii: bool,
-    /// When to use colours.
-    pub colour: Colour,
-    /// Old or incomplete figures are [`Exit::Degraded`] in one-shot output.
-    pub strict: bool,
     /// Ends the dashboard when it becomes true.
     pub stop: Option<Arc<AtomicBool>>,
 }
@@ -70,13 +68,10 @@ impl Default for TopOptions {
             prefix: Prefix::default(),
             mode: Mode::Screen,
             selection: Selection::default(),
-            refresh_ms: DEFAULT_REFRESH_MS,
+            settings: Settings::default(),
+            configured: false,
             embedded: false,
             auto_baseline: false,
-            mouse: true,
-            ascii: false,
-            colour: Colour::Auto,
-            strict: false,
             stop: None,
         }
     }
@@ -92,23 +87,41 @@ pub fn run(options: TopOptions) -> anyhow::Result<ExitCode> {
     let embed = options.embedded && !matches!(source.poll().connection, Connection::Live);
     let aggregator = if embed { Some(crate::embedded::start(&options.prefix, options.auto_baseline)?) } else { None };
     let exit = match options.mode {
-        Mode::Once(format) => {
-            let patience = if embed { PATIENCE } else { Duration::ZERO };
-            let once = Once { format, selection: options.selection, strict: options.strict, patience };
+        Mode::Once(mut once) => {
+            once.patience = if embed { PATIENCE } else { Duration::ZERO };
             once.show("alloc-top", &mut source)?
         }
         Mode::Screen => {
-            let theme = Theme::from_environment(options.colour, options.ascii);
-            let refresh_ms = options.refresh_ms.max(LEAST_REFRESH_MS);
-            let mut dashboard = Dashboard::new(host_name(), Zone::system(), theme, options.selection, refresh_ms);
+            let mut dashboard = begin(options.selection, options.settings, options.configured);
             dashboard.embedded = embed;
             let stop = options.stop.unwrap_or_default();
-            watch(&mut dashboard, &mut source, &stop, options.mouse).context("the terminal")?;
+            let mouse = dashboard.keeping.mouse.unwrap_or(true);
+            watch(&mut dashboard, &mut source, &stop, mouse).context("the terminal")?;
             Exit::Ok
         }
     };
     drop(aggregator);
     Ok(exit.into())
+}
+
+/// The dashboard as the command line and the configuration file want it.
+fn begin(selection: Selection, flags: Settings, configured: bool) -> Dashboard {
+    let path = if configured { file::path(|name| std::env::var_os(name)) } else { None };
+    let (kept, wrong) = path.as_deref().map(file::read).unwrap_or_default();
+    // Also behind the dashboard, when it has gone.
+    for wrong in &wrong {
+        crate::output::complain(format_args!("alloc-top: {wrong}"));
+    }
+    let settings = flags.or(kept);
+    let (ascii, color) = (settings.ascii, settings.color);
+    let theme = Theme::from_environment(color.unwrap_or_default(), ascii.unwrap_or(false));
+    let mut dashboard = Dashboard::new(host_name(), Zone::system(), theme, selection, DEFAULT_REFRESH_MS);
+    dashboard.keeping = Kept { path, mouse: settings.mouse, ascii, color };
+    dashboard.set(&settings);
+    if let Some(first) = wrong.first() {
+        dashboard.say(first, true);
+    }
+    dashboard
 }
 
 fn host_name() -> String {

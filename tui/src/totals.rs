@@ -33,6 +33,8 @@ pub struct ProcessTotals {
     pub since: Option<i64>,
     /// Events read from it.
     pub events: u64,
+    /// Time since it was started, ns; `None`: not known.
+    pub age_ns: Option<u64>,
     /// Who tells of it: [`Source`] as a number. What is not tracked is in no sum.
     pub source: u32,
     /// It is alive.
@@ -113,6 +115,7 @@ pub fn processes(snapshot: &Snapshot, roster: &Roster) -> Vec<ProcessTotals> {
             started_unix_ns: process.start_unix_ns,
             since: (sum.compared != ChipSet::default()).then_some(sum.since),
             events: process.events_total,
+            age_ns: (process.start_unix_ns != 0).then(|| snapshot.health.unix_ns.saturating_sub(process.start_unix_ns)),
             source: process.source,
             running: process.state == State::Running as u32,
             incomplete: Source::is_tracked(process.source) && (sum.incomplete || process.dropped_events_total > 0),
@@ -138,11 +141,15 @@ impl ChipSet {
         chip < u64::BITS as usize && self.0 >> chip & 1 == 1
     }
 
+    /// Their labels.
+    pub fn labels(self, labels: &[String]) -> impl Iterator<Item = &str> {
+        labels.iter().enumerate().filter(move |(at, _)| self.has(*at)).map(|(_, label)| label.as_str())
+    }
+
     /// `0-3`, `0,2`, `0a,0b`: their labels in order, three or more neighbours drawn together.
     pub fn list(self, labels: &[String]) -> String {
-        let chips = labels.iter().enumerate().filter(|(at, _)| self.has(*at));
         let mut numbers: Vec<(Option<u32>, &str)> =
-            chips.map(|(_, label)| (label.parse().ok(), label.as_str())).collect();
+            self.labels(labels).map(|label| (label.parse().ok(), label)).collect();
         numbers.sort_unstable();
         let follows =
             |a: &(Option<u32>, &str), b: &(Option<u32>, &str)| a.0.is_some() && a.0.map(|n| n.wrapping_add(1)) == b.0;

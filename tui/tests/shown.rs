@@ -208,7 +208,7 @@ impl Ground {
         String::from_utf8_lossy(&self.tool("alloc-top", &["--once"]).stderr).into_owned()
     }
 
-    /// The dashboard's first two lines.
+    /// The dashboard's lines above the boxes.
     fn screen(&self, width: u16) -> String {
         let theme = Theme::new(false, true);
         let mut dashboard = Dashboard::new("host".into(), Zone::utc(), theme, Selection::default(), 250);
@@ -216,7 +216,7 @@ impl Ground {
         let mut buffer = Buffer::empty(Rect::new(0, 0, width, 24));
         let area = buffer.area;
         tui::screen::draw(&mut buffer, area, &dashboard);
-        buffer.content[..2 * usize::from(width)].iter().map(|cell| cell.symbol()).collect()
+        buffer.content[..3 * usize::from(width)].iter().map(|cell| cell.symbol()).collect()
     }
 
     fn ends_clean(&self) {

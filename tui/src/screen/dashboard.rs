@@ -10,6 +10,7 @@ use super::keys::{self, Action};
 use super::mouse::Drawn;
 use super::order::SortColumn;
 use super::prompt::{Outcome, Prompt};
+use super::settings::{Kept, Message};
 use super::theme::Theme;
 use super::view::{Subject, View};
 use super::viewport::Viewport;
@@ -23,6 +24,7 @@ use crate::roster::{ProcessKey, Roster};
 use crate::selection::{Selection, chip_labels};
 use crate::source::{Connection, Feed, History, News, Observation, Pulse, Source, SourceError};
 use crate::totals;
+use crate::units::Units;
 use crate::users::Users;
 use crossterm::event::KeyEvent;
 use shm_layout::control::Action as Asked;
@@ -123,12 +125,18 @@ pub struct Dashboard {
     pub filter: Filter,
     /// Where things were drawn that can be clicked.
     pub drawn: Drawn,
+    /// What the aggregator will have answered.
+    pub(super) asked: Option<Receiver<(String, bool)>>,
+    /// Processes that are there, whether they are meant by the filter or not.
+    pub processes: usize,
     /// What is being typed.
     pub prompt: Option<Prompt>,
-    /// What is said in the last line, and until when, `CLOCK_MONOTONIC` ns.
-    pub message: Option<(String, u64)>,
-    /// What the aggregator will have answered.
-    pub(super) asked: Option<Receiver<String>>,
+    /// What bytes are counted in.
+    pub units: Units,
+    /// What is said in the last line.
+    pub message: Option<Message>,
+    /// Where settings are kept.
+    pub keeping: Kept,
     selection: Selection,
     users: Users,
     roster: Roster,
@@ -173,9 +181,12 @@ impl Dashboard {
             views: States::default(),
             filter: Filter::default(),
             drawn: Drawn::default(),
-            prompt: None,
-            message: None,
             asked: None,
+            processes: 0,
+            prompt: None,
+            units: Units::default(),
+            message: None,
+            keeping: Kept::default(),
             selection,
             users: Users::default(),
             roster: Roster::default(),
@@ -222,13 +233,14 @@ impl Dashboard {
             News::Same { connection, pulse } => self.stay(connection, pulse),
         }
         self.look_at_holdings();
+        self.drop_old_message();
         if let Some(seen) = self.seen.as_ref().filter(|_| self.view.needs_ledgers()) {
             self.inventories.look(&seen.prefix, seen.now_ns);
         }
         if self.view == View::Health {
             self.views.health.look();
         }
-        self.hear(crate::clock::monotonic_ns());
+        self.hear();
     }
 
     /// The figures are those of the last look; time went on.
@@ -249,6 +261,7 @@ impl Dashboard {
         self.seen = None;
         self.labels.clear();
         self.rows.clear();
+        self.processes = 0;
         self.counted.clear();
         self.events_per_second = None;
     }
@@ -279,6 +292,7 @@ impl Dashboard {
 
     /// Takes one key: into what is being typed, else by the table of keys.
     pub fn key(&mut self, key: KeyEvent) -> Request {
+        self.message = None;
         match self.prompt.as_mut().map(|prompt| prompt.key(key)) {
             None => return keys::action(key).map_or(Request::None, |action| self.act(action)),
             Some(Outcome::Typing) => {}
@@ -328,6 +342,8 @@ impl Dashboard {
             Action::Suspend => return Request::Suspend,
             Action::Redraw => return Request::Redraw,
             Action::Help => self.help = !self.help,
+            Action::Units => self.turn_units(),
+            Action::Save => self.save(),
             Action::Filter => self.prompt = Some(Prompt::Filter(self.filter.text().to_owned(), None)),
             action if !self.help && self.views.act(self.view, action) => {}
             Action::Back if self.help => self.help = false,

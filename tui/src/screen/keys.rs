@@ -162,7 +162,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[key('-')], Action::Faster, "-", "faster", "look more often"),
     bind(&[key('b')], Action::Baseline, "b", "baseline", "set a baseline for what is selected; asks first"),
     bind(&[key('R')], Action::Reset, "R", "", "begin peaks anew for what is selected; asks first"),
-    bind(&[key('u')], Action::Units, "u", "", "bytes in powers of 1024, of 1000, or exact"),
+    bind(&[key('u')], Action::Units, "u", "", "bytes in powers of 1024 or of 1000"),
     bind(&[key('w')], Action::Record, "w", "", "begin or end a recording"),
     bind(&[key('[')], Action::StepBack, "[", "", "in a recording: one look back"),
     bind(&[key(']')], Action::StepOn, "]", "", "in a recording: one look on"),

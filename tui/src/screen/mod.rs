@@ -8,6 +8,7 @@
 //! | [`view`], [`tabs`] | which of the views is shown, and whom details are of; the line that names them |
 //! | [`mouse`] | what was drawn where, and what a click there does |
 //! | [`prompt`], [`request`] | what is typed in the last line; what is asked of the aggregator |
+//! | [`settings`] | what it begins with, what of it is kept, and what is said in the last line |
 //! | [`charts`]; [`detail`], [`page`]; [`views`] | the other views: the recent past; one device or process; and those on further keys |
 //! | [`mod@arrange`] | where everything stands, by the terminal's size |
 //! | [`order`] | what the processes are sorted by |
@@ -38,12 +39,14 @@ pub mod page;
 pub mod processes;
 pub mod prompt;
 pub mod request;
+pub mod settings;
 pub mod tabs;
 pub mod theme;
 pub mod view;
 pub mod viewport;
 pub mod views;
 
+use crate::units;
 use arrange::{LEAST, Wants, arrange};
 use dashboard::{Dashboard, Focus};
 use ratatui::buffer::Buffer;
@@ -54,6 +57,7 @@ use view::View;
 /// Draws the dashboard. Any size will do.
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     dashboard.drawn.clear();
+    units::count_in(dashboard.units.on_screen());
     if area.width < LEAST.0 || area.height < LEAST.1 {
         notice::draw_tiny(buffer, area, dashboard);
         return;

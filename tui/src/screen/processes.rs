@@ -156,8 +156,12 @@ pub fn boxed(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, framed: boo
     let count = dashboard.rows.iter().filter(|row| row.gone_since_ns.is_none()).count();
     let mut title = vec![span(" Processes ", theme.title()), span(format!("{count} "), theme.text())];
     if !dashboard.filter.is_empty() {
-        let all = dashboard.seen.as_ref().map_or(0, |seen| seen.snapshot.processes.len());
-        title.push(span(format!("of {all}: {} ", dashboard.filter.text()), theme.warning()));
+        title.push(span(format!("of {} ", dashboard.processes), theme.text()));
+        let taken: usize = title.iter().map(Span::width).sum();
+        let room = usize::from(area.width).saturating_sub(taken + dashboard.sort.title().len() + 22);
+        let text = shm_layout::text::clean(dashboard.filter.text().as_bytes());
+        let text = fitted(&text, room.min(crate::table::width(&text)), false, theme);
+        title.push(span(format!("{} {text} ", theme.glyphs.dot), theme.key()));
     }
     let arrow = theme.glyphs.sorted[usize::from(dashboard.sort.downwards() == dashboard.reversed)];
     let peaks = if dashboard.peaks { " peaks," } else { "" };
@@ -180,11 +184,13 @@ pub fn table(buffer: &mut Buffer, inside: Rect, dashboard: &Dashboard, wanted: W
         x = x.saturating_add(head.width + 1);
     }
     let body = Rect { y: inside.y + 1, height: inside.height.saturating_sub(1), ..inside };
+    if dashboard.rows.is_empty() && dashboard.processes > 0 {
+        let text = format!("none of {} is meant by the filter; / and Esc clear it", dashboard.processes);
+        put(buffer, body, 0, &Line::from(span(text, theme.dim())));
+        return;
+    }
     if dashboard.rows.is_empty() {
-        let none_meant = ["no process is meant by the filter", "Esc after / clears it"];
-        let all = dashboard.seen.as_ref().map_or(0, |seen| seen.snapshot.processes.len());
-        let texts = if all > 0 && !dashboard.filter.is_empty() { none_meant } else { NO_PROCESS };
-        for (at, text) in (0..).zip(texts) {
+        for (at, text) in (0..).zip(NO_PROCESS) {
             put(buffer, body, at, &Line::from(span(text, if at == 0 { theme.dim() } else { theme.key() })));
         }
         return;

@@ -7,17 +7,14 @@ use crate::control::ask_one;
 use crate::source::Connection;
 use shm_layout::control::{Action, Request};
 use shm_layout::text;
-use std::sync::mpsc::{Receiver, channel};
-
-/// How long an answer stays in the last line, ns.
-pub const SHOWN_FOR_NS: u64 = 8_000_000_000;
+use std::sync::mpsc::channel;
 
 impl Dashboard {
     /// Asks whether this is meant: of the selected process, of what details are shown of, or of everything that one may act on.
     pub fn confirm(&mut self, action: Action) {
         let everything = Request { action, pid: None, chip: None };
         if !matches!(self.connection, Connection::Live) {
-            return self.say("no aggregator lives that could be asked".to_owned());
+            return self.say("no aggregator lives that could be asked", true);
         }
         let subject = match self.view {
             View::Detail => self.shown_subject().map(|(_, subject)| subject),
@@ -34,7 +31,7 @@ impl Dashboard {
             Some(Subject::Process(key)) => {
                 let processes = self.seen.iter().flat_map(|seen| &seen.snapshot.processes);
                 let Some(process) = processes.into_iter().find(|process| key == (*process).into()) else {
-                    return self.say("it is not there any more".to_owned());
+                    return self.say("it is not there any more", true);
                 };
                 let pid = Some(process.pid);
                 (Request { pid, ..everything }, format!("PID {} ({})", process.pid, text::load(&process.name)))
@@ -51,30 +48,24 @@ impl Dashboard {
         let (tell, answer) = channel();
         let ask = move || {
             let words = match ask_one(&prefix, aggregator, request) {
-                Ok(Ok(done)) => done,
-                Ok(Err(refused)) => format!("refused: {refused}"),
-                Err(error) => error.to_string(),
+                Ok(Ok(done)) => (done, false),
+                Ok(Err(refused)) => (format!("refused: {refused}"), true),
+                Err(error) => (error.to_string(), true),
             };
             // Nobody waits any more: the screen has been left.
             let _left = tell.send(words);
         };
         match std::thread::Builder::new().name("control".into()).spawn(ask) {
             Ok(_) => self.asked = Some(answer),
-            Err(error) => self.say(format!("nothing was asked: {error}")),
+            Err(error) => self.say(&format!("nothing was asked: {error}"), true),
         }
     }
 
-    /// Takes the answer, if it has come, and lets old words go.
-    pub fn hear(&mut self, now_ns: u64) {
-        if let Some(words) = self.asked.as_ref().and_then(|answer: &Receiver<String>| answer.try_recv().ok()) {
+    /// Takes the answer, if it has come.
+    pub fn hear(&mut self) {
+        if let Some((words, failed)) = self.asked.as_ref().and_then(|answer| answer.try_recv().ok()) {
             self.asked = None;
-            self.say(text::clean(words.as_bytes()));
+            self.say(&words, failed);
         }
-        self.message.take_if(|(_, until)| now_ns >= *until);
-    }
-
-    /// Says this in the last line for a while.
-    pub fn say(&mut self, words: String) {
-        self.message = Some((words, crate::clock::monotonic_ns().saturating_add(SHOWN_FOR_NS)));
     }
 }

@@ -18,8 +18,9 @@ use shm_layout::stats::{Figures, IdentityError, Process, Reason, Refusal, Row, i
 use shm_layout::text;
 
 mod asking;
-mod lists;
 mod charts;
+mod lists;
+mod settings;
 mod views;
 
 fn unnamed_users(mut seen: Observation) -> Observation {

@@ -108,6 +108,17 @@ pub enum Colour {
     Never,
 }
 
+impl Colour {
+    /// As it is called on the command line and in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
 /// How the screen looks.
 #[derive(Clone, Copy, Debug)]
 pub struct Theme {

@@ -3,8 +3,9 @@
 use super::Dashboard;
 use crate::roster::ProcessKey;
 use crate::screen::keys::Action;
-use crate::screen::order::SortColumn;
+use crate::screen::order::{Order, SortColumn};
 use crate::totals::ProcessTotals;
+use shm_layout::stats::Line;
 use std::collections::{HashMap, HashSet};
 
 /// How long a process that is gone is still shown, ns.
@@ -55,6 +56,7 @@ impl Dashboard {
         }
         gone.retain(|row| row.is_shown(now_ns));
         self.labels = labels;
+        self.processes = now_there.len();
         self.rows = now_there.into_iter().map(ProcessRow::new).chain(gone).collect();
         if !self.filter.is_empty() {
             self.rows.retain(|row| self.filter.has(&row.totals, &self.labels));
@@ -63,28 +65,22 @@ impl Dashboard {
         self.drop_stale_selection();
     }
 
+    /// Whether this event line is meant: by what it tells, or because it is of a process that is.
+    pub fn has_line(&self, line: &Line) -> bool {
+        self.filter.is_empty()
+            || self.filter.has_line(line)
+            || (line.pid != 0 && self.rows.iter().any(|row| row.totals.pid == line.pid))
+    }
+
     pub(super) fn drop_stale_selection(&mut self) {
         if self.selected.is_some() && self.selected_at().is_none() {
             self.selected = None;
         }
     }
 
-    pub(super) fn sort_rows(&mut self) {
-        let (sort, reversed, peaks) = (self.sort, self.reversed, self.peaks);
-        // The pid makes the order of equals the same at every look.
-        if matches!(sort, SortColumn::User | SortColumn::Name) {
-            self.rows.sort_by(|a, b| {
-                let order = sort.text(&a.totals).cmp(&sort.text(&b.totals));
-                let order = if reversed { order.reverse() } else { order };
-                order.then(a.totals.pid.cmp(&b.totals.pid))
-            });
-        } else {
-            // Small keys are sorted, and each row moves once.
-            self.rows.sort_by_cached_key(|row| {
-                let amount = sort.amount(&row.totals, peaks);
-                (if sort.downwards() == reversed { amount } else { !amount }, row.totals.pid)
-            });
-        }
+    pub(in crate::screen) fn sort_rows(&mut self) {
+        let order = Order { column: self.sort, reversed: self.reversed };
+        order.sort(&mut self.rows, self.peaks, |row| &row.totals);
         for row in &mut self.rows {
             row.depth = 0;
         }

@@ -83,7 +83,7 @@ fn a_filter_is_typed_changed_and_cleared() {
     // Keys of the table are letters now.
     typed(&mut dashboard, "mq\n");
     assert!(pids(&dashboard).is_empty() && dashboard.prompt.is_none());
-    assert!(picture(&frame(100, 30, &dashboard)).contains("no process is meant by the filter"));
+    assert!(picture(&frame(100, 30, &dashboard)).contains("none of 3 is meant by the filter"));
     dashboard.update(Feed { connection: Connection::Live, seen: Some(full(4)) });
     assert!(pids(&dashboard).is_empty(), "also of what is seen later");
     typed(&mut dashboard, "/");

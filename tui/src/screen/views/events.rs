@@ -64,7 +64,7 @@ impl State {
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observation) {
     let theme = dashboard.theme;
     let state = &dashboard.views.events;
-    let meant: Vec<&Told> = state.lines().filter(|line| dashboard.filter.has_line(line)).collect();
+    let meant: Vec<&Told> = state.lines().filter(|line| dashboard.has_line(line)).collect();
     let inside = if area.height >= FRAMED_FROM {
         let mut title = vec![span(" Events ", theme.title()), span(format!("{} ", meant.len()), theme.text())];
         if !dashboard.filter.is_empty() {
