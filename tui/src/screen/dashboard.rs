@@ -192,6 +192,7 @@ impl Dashboard {
         if let Some(seen) = self.seen.as_ref().filter(|_| self.view.needs_ledgers()) {
             self.inventories.look(&seen.prefix, seen.now_ns);
         }
+        self.look_at_inventory();
     }
 
     /// The figures are those of the last look; time went on.
