@@ -5,8 +5,17 @@ use crate::chips::{ChipIndex, Chips};
 use crate::clock;
 use crate::ledger::Batch;
 use shm_layout::event::{Event, MEMORY_KINDS, Memory, flags};
-use shm_layout::ledger::{Device, MAX_DEVICES};
+use shm_layout::ledger::{BANKED, Banks, Device, MAX_DEVICES};
 use shm_layout::stats::UNKNOWN;
+
+/// The banks that a record of a capacity tells of; what cannot be is not told.
+fn banks_told(event: &Event) -> Banks {
+    let count = u32::try_from(event.footprint).unwrap_or(0);
+    match u32::try_from(event.address) {
+        Ok(first) if count > 0 && event.id <= MOST_BYTES => Banks { count, first, bytes: event.id },
+        _ => Banks { count, first: 0, bytes: 0 },
+    }
+}
 
 impl Books {
     pub(super) fn introduce(&mut self, device: &Device, chips: &mut Chips) -> Option<ChipIndex> {
@@ -34,6 +43,7 @@ impl Books {
             capacity: [UNKNOWN; MEMORY_KINDS],
             opened_ns: clock::not_after_now(event.time),
             dispatched_ns: 0,
+            banks: [Banks::default(); BANKED.len()],
         };
         if let Some(known) = self.devices.iter_mut().find(|d| d.device == event.device) {
             *known = device;
@@ -72,6 +82,9 @@ impl Books {
             return;
         };
         device.capacity[memory as usize] = event.size.min(MOST_BYTES);
+        if let Some(at) = BANKED.iter().position(|banked| *banked == memory) {
+            device.banks[at] = banks_told(event);
+        }
         let device = *device;
         self.introduce(&device, chips);
     }

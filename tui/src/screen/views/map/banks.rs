@@ -16,8 +16,9 @@ pub struct Banks {
 
 impl Banks {
     /// As this process told them; `None` where it did not, or where there are none.
-    pub const fn of(_device: &Device, _memory: Memory) -> Option<Self> {
-        None
+    pub fn of(device: &Device, memory: Memory) -> Option<Self> {
+        let banks = device.banks(memory)?;
+        Some(Self { count: banks.count.into(), first: banks.first.into(), bytes: banks.bytes })
     }
 
     /// The first address and the first beyond, of each bank.
