@@ -25,7 +25,7 @@ pub const fn column<K>(of: K, title: &'static str, width: usize, right: bool, we
     Column { of, title, width, right, weight }
 }
 
-/// Those that fit into this width, in order; the widest of those aligned to the left takes what is left over.
+/// Those that fit into this width, in order.
 pub fn fitting<K: Copy + PartialEq>(
     all: &'static [Column<K>],
     width: usize,
@@ -45,9 +45,11 @@ pub fn fitting<K: Copy + PartialEq>(
     }
     kept.sort_unstable();
     let mut columns: Vec<Column<K>> = kept.into_iter().map(|at| all[at]).collect();
-    let widest = columns.iter_mut().filter(|column| !column.right).max_by_key(|column| column.width);
-    if let Some(widest) = widest {
-        widest.width += (width - used).min(24);
+    // Names and what stands last on the left take what is left over.
+    let left: Vec<usize> = (0..columns.len()).filter(|at| !columns[*at].right).collect();
+    let (spare, ends) = (width - used, [left.first(), left.last()]);
+    for at in ends.into_iter().flatten() {
+        columns[*at].width += (spare / 2).min(14);
     }
     columns
 }

@@ -14,6 +14,8 @@ pub mod columns;
 pub mod events;
 pub mod health;
 pub mod leaks;
+#[cfg(test)]
+mod ledger_fixture;
 pub mod ledgers;
 pub mod map;
 pub mod processes;

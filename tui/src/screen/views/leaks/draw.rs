@@ -50,7 +50,7 @@ const GROWN: [Column<Of>; 8] = [
     column(Of::Size, "NOW", 8, true, 50),
     column(Of::By, "GREW BY", 8, true, 99),
     column(Of::Since, "SINCE", 8, true, 70),
-    column(Of::Verdict, "VERDICT", 8, false, 85),
+    column(Of::Verdict, "VERDICT", 13, false, 85),
 ];
 
 const OLDEST: [Column<Of>; 7] = [

@@ -2,6 +2,13 @@
 
 use super::space::Space;
 
+/// Addresses in each of so many cells: a little more than needed where that makes a rounder number of it.
+pub fn each((first, end): (u64, u64), count: usize) -> u64 {
+    let each = end.saturating_sub(first).div_ceil(count.max(1) as u64).max(1);
+    let round = (each / 64).checked_next_power_of_two().unwrap_or(1).max(1);
+    each.checked_next_multiple_of(round).unwrap_or(each)
+}
+
 /// One cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
@@ -29,7 +36,7 @@ pub struct Cells {
 impl Cells {
     /// So many cells from one address to another.
     pub fn of(space: &Space, (first, end): (u64, u64), count: usize) -> Self {
-        let each = end.saturating_sub(first).div_ceil(count.max(1) as u64).max(1);
+        let each = each((first, end), count);
         let mut all = Self { first, each, cells: vec![Cell::default(); count] };
         let from = space.occupied.partition_point(|stretch| stretch.end <= first);
         for stretch in space.occupied[from..].iter().take_while(|stretch| stretch.begin < end) {

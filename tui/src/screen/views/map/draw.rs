@@ -1,7 +1,7 @@
 //! The map: rows of cells with a scale of addresses, who holds what, and the block under the cursor.
 
 use super::State;
-use super::cells::{Cell, Cells};
+use super::cells::{Cell, Cells, each};
 use super::space::Space;
 use super::words;
 use crate::screen::canvas::{frame, joined, put, put_right, span};
@@ -142,7 +142,7 @@ fn scale((_, end): (u64, u64)) -> u16 {
 fn cell_bytes((first, end): (u64, u64), area: Rect, others: usize) -> u64 {
     let rows = u64::from(area.height).saturating_sub(others as u64 + 1).max(1);
     let columns = u64::from(area.width.saturating_sub(scale((first, end)))).max(1);
-    (end - first).div_ceil(rows * columns).max(1)
+    each((first, end), (rows * columns) as usize)
 }
 
 fn draw_cells(buffer: &mut Buffer, area: Rect, state: &State, space: &Space, range: (u64, u64), theme: Theme) {

@@ -1,6 +1,5 @@
 //! The table of programs.
 
-use super::State;
 use super::rows::{Key, Row, Totals};
 use crate::screen::canvas::{frame, joined, put, put_right, span};
 use crate::screen::dashboard::Dashboard;
@@ -109,7 +108,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
 
 fn table(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observation) {
     let (theme, state) = (dashboard.theme, &dashboard.views.programs);
-    let width = usize::from(area.width);
+    // The last column is for the marks.
+    let width = usize::from(area.width.saturating_sub(2));
     let mut notes = Vec::new();
     if let Some(note) = cumulative(&seen.snapshot.chips, &dashboard.labels) {
         notes.push(note);
