@@ -222,9 +222,9 @@ fn start() -> (Sender<Prefix>, Receiver<Arc<Inventory>>) {
     let (asks, questions) = channel::<Prefix>();
     let (answers, inventories) = channel();
     let read = move || {
-        let mut watcher = Watcher::default();
+        let (mut watcher, zone) = (Watcher::default(), crate::clock::Zone::system());
         for prefix in questions {
-            let study = |look: &Look| Some(watcher.see(look, crate::clock::unix_ns()));
+            let study = |look: &Look| Some(watcher.see(look, crate::clock::unix_ns(), &zone));
             if answers.send(Arc::new(Inventory::read_and(&prefix, &trusted_owners(), study))).is_err() {
                 return;
             }

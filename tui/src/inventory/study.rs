@@ -79,8 +79,8 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// One more look, at this Unix time (ns).
-    pub fn see(&mut self, look: &Look, unix_ns: u64) -> Study {
+    /// One more look, at this Unix time (ns); marks are told in this zone.
+    pub fn see(&mut self, look: &Look, unix_ns: u64, zone: &Zone) -> Study {
         if self.looks == 0 {
             self.since_ns = look.at_ns;
         }
@@ -96,7 +96,7 @@ impl Watcher {
                 }
             }
         }
-        let now = Now { monotonic_ns: look.at_ns, unix_ns, zone: Zone::system(), grace_ns: None };
+        let now = Now { monotonic_ns: look.at_ns, unix_ns, zone: zone.clone(), grace_ns: None };
         let (outlived, baselines) = since_baselines(look, &now);
         findings.extend(outlived);
         findings.extend(closed::findings(look));
@@ -158,8 +158,8 @@ mod tests {
     fn watched(seconds: u64, leaks_until: u64) -> Study {
         let (mut watcher, mut study) = (Watcher::default(), Study::default());
         for second in 0..seconds {
-            let held = (0..=second.min(leaks_until) / 2).map(|n| made(n, Memory::Dram, n * 2));
-            study = watcher.see(&look(100 + second, held.collect()), 0);
+            let held = (0..=second.min(leaks_until) / 2).map(|n| made(n, Memory::Dram, 100 + n * 2));
+            study = watcher.see(&look(100 + second, held.collect()), 0, &Zone::utc());
         }
         study
     }
@@ -185,7 +185,7 @@ mod tests {
     fn watches_remember_no_more_than_they_look_at() {
         let mut watcher = Watcher::default();
         for second in 0..500 {
-            watcher.see(&look(second, vec![made(1, Memory::Dram, 1)]), 0);
+            watcher.see(&look(second, vec![made(1, Memory::Dram, 1)]), 0, &Zone::utc());
         }
         assert!(watcher.watches.iter().all(|timed| timed.looks <= MOST_LOOKS));
         assert_eq!(watcher.watches.each_ref().map(|timed| timed.looks), [10, 25, 3]);
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn the_oldest_of_the_application_come_first() {
         let many = (0..200).rev().map(|n| made(n, if n % 2 == 0 { Memory::L1 } else { Memory::Cb }, n));
-        let oldest = Watcher::default().see(&look(500, many.collect()), 0).oldest;
+        let oldest = Watcher::default().see(&look(500, many.collect()), 0, &Zone::utc()).oldest;
         assert_eq!(oldest.len(), OLDEST);
         assert_eq!(oldest.iter().take(3).map(|old| old.allocation.event.id).collect::<Vec<_>>(), [0, 2, 4]);
         assert_eq!(oldest.last().map(|old| old.allocation.event.id), Some(98));

@@ -54,6 +54,11 @@ pub fn fitting<K: Copy + PartialEq>(
     columns
 }
 
+/// Bytes without the blanks that make them as wide as others.
+pub fn tight(bytes: u64) -> String {
+    crate::units::bytes(bytes).split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// One line of cells, each with its style.
 pub fn line<K>(columns: &[Column<K>], theme: Theme, cell: impl Fn(&Column<K>) -> (String, Style)) -> Line<'static> {
     let mut line = Line::default();

@@ -175,7 +175,7 @@ pub fn studied(seen: &Observation) -> Inventory {
             leaking.sort();
         }
         let look = Look { at_ns: now, processes: inventory.holders.iter().map(held).collect() };
-        inventory.study = Some(watcher.see(&look, sample::UNIX_NS));
+        inventory.study = Some(watcher.see(&look, sample::UNIX_NS, &Zone::utc()));
     }
     inventory
 }

@@ -154,11 +154,14 @@ fn grown(dashboard: &Dashboard, seen: &Observation, width: usize, most: usize) -
     let (theme, state) = (dashboard.theme, &dashboard.views.leaks);
     let mut lines = Vec::new();
     let baselines = seen.snapshot.rows.iter().any(|row| row.figures.baseline_bytes().is_some());
-    let watched = units::age(state.first.since_ns.map_or(0, |since| seen.now_ns.saturating_sub(since)));
+    let watched = match state.first.since_ns.map_or(0, |since| seen.now_ns.saturating_sub(since)) {
+        0..1_000_000_000 => "just now".to_owned(),
+        ns => format!("{} ago", units::age(ns)),
+    };
     let note = if baselines {
-        format!("since the baseline; where there is none, since first seen ({watched} ago)")
+        format!("since the baseline; where there is none, since first seen ({watched})")
     } else {
-        format!("since first seen ({watched} ago); b sets a baseline to count from")
+        format!("since first seen ({watched}); b sets a baseline to count from")
     };
     heading(&mut lines, "Grown", &note, width, theme);
     let shown: Vec<&Grown> = state.grown.iter().filter(|one| state.of.is_none_or(|of| of == one.key)).collect();

@@ -9,9 +9,9 @@ use crate::screen::dashboard::Dashboard;
 use crate::screen::devices::short_name;
 use crate::screen::notice::wrap;
 use crate::screen::theme::Theme;
+use crate::screen::views::columns::tight;
 use crate::screen::views::ledgers;
 use crate::source::Observation;
-use crate::units;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
@@ -21,6 +21,11 @@ use ratatui::text::{Line, Span};
 const FRAMED_FROM: u16 = 14;
 /// The letters of the holders; all the others have the last.
 const LETTERS: [&str; 8] = ["A", "B", "C", "D", "E", "F", "G", "*"];
+
+/// The same where less than half of a cell is taken.
+const SMALL: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "*"];
+/// Below this width the figures are said in short.
+const NARROW: usize = 56;
 
 /// Draws it.
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observation) {
@@ -42,6 +47,12 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
     title.push(span(" ", theme.text()));
     let zoom = if state.zoom > 0 { format!("zoom {} {} ", state.zoom, theme.glyphs.dot) } else { String::new() };
     let right = place.map_or_else(String::new, |at| format!(" {zoom}device {} of {chips} ", at + 1));
+    // Where they do not fit beside each other, the one that is shown stands alone.
+    if title.iter().map(Span::width).sum::<usize>() + 2 > usize::from(area.width) {
+        title.truncate(1);
+        title.push(span(format!(" {} ", short_name(memory)), theme.selected()));
+        title.push(span(" ", theme.text()));
+    }
     let (title, right) = (Line::from(title), Line::from(span(right, theme.dim())));
     let inside = if area.height >= FRAMED_FROM {
         let inside = frame(buffer, area, theme, true, title, right);
@@ -57,7 +68,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
         put(buffer, inside, 0, &Line::from(span("no device has told of any memory yet", theme.dim())));
         return;
     }
-    let Some(space) = state.space.as_ref() else {
+    let Some(space) = state.space.as_ref().filter(|_| !ledgers::are_unreadable(dashboard)) else {
         ledgers::draw_absence(buffer, inside, dashboard);
         return;
     };
@@ -72,10 +83,20 @@ fn body(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, space: &Space, c
     let width = usize::from(area.width);
     let memory = state.shown_memory();
     let gap = span("  ", theme.text());
-    let piece = |text: String| vec![span(text, theme.text())];
-    let mut head = vec![];
-    let figures = words::figures(space);
-    head.push(joined(figures.into_iter().map(piece).collect(), gap.clone(), width));
+    let roomy = area.height >= 10;
+    let mut head = if width < NARROW {
+        vec![Line::from(span(words::short_figures(space), theme.text()))]
+    } else {
+        let mut pieces: Vec<Span<'static>> =
+            words::figures(space).into_iter().map(|text| span(text, theme.text())).collect();
+        if roomy {
+            pieces.push(span(ascii(words::banks(space, memory), theme), theme.dim()));
+        }
+        flowed(pieces, width)
+    };
+    if !roomy {
+        head.truncate(1);
+    }
     let Some(range) = state.range() else {
         put(buffer, area, 0, &head[0]);
         let nothing = format!("nothing of {} is allocated on this device", short_name(memory));
@@ -83,16 +104,18 @@ fn body(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, space: &Space, c
         write_wrapped(buffer, area, 4, caveats, theme);
         return;
     };
-    let roomy = area.height >= 10;
     // Below the map: who holds it, the block under the cursor.
     let mut tail = vec![];
     if roomy {
         let mut pieces = legend(space, theme);
-        pieces.push(shades(theme));
+        pieces.extend(shades(space, theme));
+        // As many lines as there will be, however the rest is arranged.
+        let of_cell = tight(cell_bytes(range, area, head.len() + 3));
+        pieces.push(vec![span(format!("{of_cell} a cell"), theme.dim())]);
         tail.push(joined(pieces, gap.clone(), width));
     }
     if let Some(block) = state.block() {
-        let (first, second) = words::block(space, block, now_ns);
+        let (first, second) = words::block(space, block, words::digits(range.1), now_ns);
         let count = format!("{}/{}", state.at + 1, space.blocks.len());
         let mut pieces = vec![vec![span(format!("{} {count}", theme.glyphs.cursor), theme.key())]];
         pieces.extend(first.into_iter().map(|text| vec![span(ascii(text, theme), theme.strong())]));
@@ -105,22 +128,12 @@ fn body(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, space: &Space, c
         }
     }
     let warned = if area.height >= 8 { caveats.iter().take(if roomy { 3 } else { 1 }).collect() } else { Vec::new() };
-    let lines: Vec<String> = warned
-        .into_iter()
-        .flat_map(|text| wrap(text, width.saturating_sub(2)).into_iter().take(if roomy { 2 } else { 1 }))
-        .collect();
-    for text in &lines {
-        let mark = span(format!("{} ", theme.glyphs.trouble), theme.warning());
-        tail.push(Line::from(vec![mark, span(text.clone(), theme.dim())]));
-    }
-    if roomy {
-        let of_cell = format!("{} a cell", units::bytes(cell_bytes(range, area, head.len() + tail.len())).trim_start());
-        let note = ascii(words::banks(space, memory), theme);
-        head.push(joined(
-            vec![vec![span(note, theme.dim())], vec![span(of_cell, theme.dim())]],
-            span(format!(" {} ", theme.glyphs.dot), theme.dim()),
-            width,
-        ));
+    for text in warned {
+        for (at, part) in wrap(text, width.saturating_sub(2)).into_iter().take(if roomy { 2 } else { 1 }).enumerate() {
+            let mark = if at == 0 { theme.glyphs.trouble } else { " " };
+            let mark = span(format!("{mark} "), theme.warning());
+            tail.push(Line::from(vec![mark, span(part, theme.dim())]));
+        }
     }
     for (at, line) in (0..).zip(&head) {
         put(buffer, area, at, line);
@@ -208,7 +221,8 @@ fn looks(cell: &Cell, whole: u64, holders: usize, theme: Theme) -> (&'static str
         };
     };
     if holders > 1 {
-        return (letter(who), ink(who, theme));
+        let half = cell.taken >= whole.div_ceil(2);
+        return (if half { letter(who) } else { SMALL[who.min(SMALL.len() - 1)] }, ink(who, theme));
     }
     let levels = theme.glyphs.levels;
     // The fullest glyph is for full cells only.
@@ -232,7 +246,7 @@ fn legend(space: &Space, theme: Theme) -> Vec<Vec<Span<'static>>> {
         .map(|(at, who)| {
             let mark = if space.who.len() > 1 { letter(at) } else { theme.glyphs.full };
             let name = if who.name.is_empty() { "?" } else { &who.name };
-            let text = format!(" {} {name} {}", who.pid, units::bytes(who.bytes).trim_start());
+            let text = format!(" {} {name} {}", who.pid, tight(who.bytes));
             vec![span(mark, ink(at, theme).add_modifier(Modifier::BOLD)), span(text, theme.text())]
         })
         .collect();
@@ -244,8 +258,32 @@ fn legend(space: &Space, theme: Theme) -> Vec<Vec<Span<'static>>> {
     pieces
 }
 
-fn shades(theme: Theme) -> Vec<Span<'static>> {
-    vec![span(theme.glyphs.track, theme.dim()), span(" free", theme.dim())]
+fn shades(space: &Space, theme: Theme) -> Vec<Vec<Span<'static>>> {
+    let mut pieces = vec![vec![span(theme.glyphs.track, theme.dim()), span(" free", theme.dim())]];
+    if space.who.len() > 1 {
+        pieces.push(vec![span("a under half", theme.dim())]);
+    }
+    pieces
+}
+
+/// Pieces in as many lines as they need.
+fn flowed(pieces: Vec<Span<'static>>, width: usize) -> Vec<Line<'static>> {
+    let mut lines: Vec<Line<'static>> = vec![Line::default()];
+    for piece in pieces {
+        let line = match lines.last_mut() {
+            Some(line) if line.spans.is_empty() || line.width() + 2 + piece.width() <= width => line,
+            _ => {
+                lines.push(Line::default());
+                let last = lines.len() - 1;
+                &mut lines[last]
+            }
+        };
+        if !line.spans.is_empty() {
+            line.spans.push(Span::raw("  "));
+        }
+        line.spans.push(piece);
+    }
+    lines
 }
 
 /// The sign of multiplication has an ASCII twin.

@@ -1,6 +1,7 @@
 //! What is said of a space and of the block under the cursor.
 
 use super::space::{Block, Space};
+use crate::screen::views::columns::tight;
 use crate::source::Observation;
 use crate::units;
 use shm_layout::event::{Memory, flags};
@@ -18,10 +19,6 @@ pub const fn digits(address: u64) -> usize {
     if digits == 0 { 1 } else { digits }
 }
 
-fn trimmed(bytes: u64) -> String {
-    units::bytes(bytes).split_ascii_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 /// How much is taken and free, and in how many pieces.
 pub fn figures(space: &Space) -> Vec<String> {
     let mut pieces = Vec::new();
@@ -30,8 +27,8 @@ pub fn figures(space: &Space) -> Vec<String> {
         (Some(banks), Some(free)) => {
             let at_most = if is_exact(space) { "" } else { "at most " };
             let largest = space.largest.map_or(0, |(from, to)| to - from);
-            pieces.push(format!("{taken} of {} taken", trimmed(banks.bytes)));
-            pieces.push(format!("{at_most}{} free", units::bytes(free).trim_start()));
+            pieces.push(format!("{taken} of {} taken", tight(banks.bytes)));
+            pieces.push(format!("{at_most}{} free", tight(free)));
             pieces.push(format!("largest free run {at_most}{}", units::bytes(largest)));
             let share = space.fragmentation().map_or_else(|| "  -".to_owned(), |share| format!("{share:>2}%"));
             pieces.push(format!("fragmentation {share}"));
@@ -43,6 +40,21 @@ pub fn figures(space: &Space) -> Vec<String> {
     pieces
 }
 
+/// The same in one short line.
+pub fn short_figures(space: &Space) -> String {
+    let (taken, blocks) = (units::short_bytes(space.taken), units::count(space.blocks.len() as u64));
+    match (space.banks, space.free) {
+        (Some(banks), Some(_)) => {
+            let largest = space.largest.map_or(0, |(from, to)| to - from);
+            let share = space.fragmentation().map_or_else(|| " -".to_owned(), |share| format!("{share}%"));
+            let whole = units::short_bytes(banks.bytes);
+            format!("{taken} of {} run {} frag {share}", whole.trim_start(), units::short_bytes(largest).trim_start())
+        }
+        (Some(_), None) => format!("{taken} taken, {blocks} blocks"),
+        (None, _) => format!("{blocks} blocks, lengths not known"),
+    }
+}
+
 /// Whether every block's length is known.
 pub const fn is_exact(space: &Space) -> bool {
     space.unmeasured == 0 && space.outside == 0
@@ -51,7 +63,7 @@ pub const fn is_exact(space: &Space) -> bool {
 /// What the addresses are of.
 pub fn banks(space: &Space, memory: Memory) -> String {
     match (space.banks, memory) {
-        (Some(banks), _) => format!("per bank, {} {} banks", '×', banks.count),
+        (Some(banks), _) => format!("per bank, × {} banks", banks.count),
         (None, Memory::SystemMemory) => "host memory, by the process's addresses".to_owned(),
         (None, Memory::Cb) => "per core".to_owned(),
         (None, _) => "per bank".to_owned(),
@@ -97,15 +109,14 @@ pub fn caveats(space: &Space, memory: Memory, chip: Option<&Chip>, seen: &Observ
     };
     let at = chip.and_then(|chip| seen.snapshot.chips.iter().position(|one| std::ptr::eq(one, chip)));
     if let Some(bytes) = at.map(untracked).filter(|bytes| *bytes > 0) {
-        told.push(format!("{} of processes that are not tracked are not on the map", trimmed(bytes)));
+        told.push(format!("{} of processes that are not tracked are not on the map", tight(bytes)));
     }
     told
 }
 
 /// The block under the cursor: whose it is and where; then what else is known of it.
-pub fn block(space: &Space, block: &Block, now_ns: u64) -> (Vec<String>, Vec<String>) {
+pub fn block(space: &Space, block: &Block, digits: usize, now_ns: u64) -> (Vec<String>, Vec<String>) {
     let event = &block.allocation.event;
-    let digits = digits(block.end());
     let mut first = Vec::new();
     if let Some(who) = space.who.get(block.who) {
         first.push(format!("PID {} {}", who.pid, if who.name.is_empty() { "?" } else { &who.name }));
@@ -117,10 +128,10 @@ pub fn block(space: &Space, block: &Block, now_ns: u64) -> (Vec<String>, Vec<Str
     let all = if block.allocation.has(flags::SIZE_UNKNOWN) { None } else { Some(event.taken()) };
     match (block.bytes, space.banks) {
         (Some(bytes), Some(banks)) => {
-            first.push(format!("{} × {} = {}", trimmed(bytes), banks.count, trimmed(event.taken())));
+            first.push(format!("{} × {} = {}", tight(bytes), banks.count, tight(event.taken())));
         }
-        (Some(bytes), None) => first.push(format!("{} a bank, {} in all", trimmed(bytes), trimmed(event.taken()))),
-        (None, _) => first.push(format!("{} in all", all.map_or_else(|| "?".to_owned(), trimmed))),
+        (Some(bytes), None) => first.push(format!("{} a bank, {} in all", tight(bytes), tight(event.taken()))),
+        (None, _) => first.push(format!("{} in all", all.map_or_else(|| "?".to_owned(), tight))),
     }
     first.push(format!("for {}", units::age(block.allocation.age_ns(now_ns))));
     let mut second = Vec::new();
@@ -131,7 +142,7 @@ pub fn block(space: &Space, block: &Block, now_ns: u64) -> (Vec<String>, Vec<Str
         _ => {}
     }
     second.extend(block.allocation.tag().map(|tag| format!("tag {tag}")));
-    second.extend(block.allocation.size().map(|size| format!("{} asked for", trimmed(size))));
+    second.extend(block.allocation.size().map(|size| format!("{} asked for", tight(size))));
     if crate::buffers::filter::is_system(&block.allocation) {
         second.push("the system's".to_owned());
     }

@@ -5,7 +5,7 @@ use crate::screen::canvas::{frame, joined, put, put_right, span};
 use crate::screen::dashboard::Dashboard;
 use crate::screen::notice::wrap;
 use crate::screen::theme::Theme;
-use crate::screen::views::columns::{Column, column, fitting, line};
+use crate::screen::views::columns::{Column, column, fitting, line, tight};
 use crate::screen::views::ledgers;
 use crate::source::Observation;
 use crate::units;
@@ -115,8 +115,8 @@ fn table(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observat
         notes.push(note);
     }
     notes.extend(ledgers::missing(dashboard));
-    let notes: Vec<String> =
-        notes.iter().flat_map(|note| wrap(note, width.saturating_sub(2)).into_iter().take(2)).collect();
+    let parts = |note: &String| wrap(note, width.saturating_sub(2)).into_iter().take(2).enumerate().collect::<Vec<_>>();
+    let notes: Vec<(usize, String)> = notes.iter().flat_map(parts).collect();
     let noted = if area.height >= 8 { notes.len().min(3) as u16 } else { 0 };
     let totals = u16::from(area.height >= 4);
     let columns = fitting(&COLUMNS, width, |_| true);
@@ -143,8 +143,8 @@ fn table(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observat
         put(buffer, Rect { y: body.bottom(), height: 1, ..area }, 0, &sums(&state.totals, width, theme));
     }
     let below = Rect { y: body.bottom() + totals, height: noted, ..area };
-    for (at, note) in (0..noted).zip(notes) {
-        let mark = span(format!("{} ", theme.glyphs.trouble), theme.warning());
+    for (at, (part, note)) in (0..noted).zip(notes) {
+        let mark = span(format!("{} ", if part == 0 { theme.glyphs.trouble } else { " " }), theme.warning());
         put(buffer, below, at, &Line::from(vec![mark, span(note, theme.dim())]));
     }
 }
@@ -179,9 +179,8 @@ fn label(row: &Row, dashboard: &Dashboard, chips: &[Chip]) -> String {
 }
 
 fn sums(totals: &Totals, width: usize, theme: Theme) -> Line<'static> {
-    let piece = |word: &str, bytes: u64| {
-        vec![span(format!("{word} "), theme.dim()), span(units::bytes(bytes).trim_start().to_owned(), theme.strong())]
-    };
+    let piece =
+        |word: &str, bytes: u64| vec![span(format!("{word} "), theme.dim()), span(tight(bytes), theme.strong())];
     let pieces = vec![
         vec![span("all", theme.strong())],
         piece("registered", totals.registered),
