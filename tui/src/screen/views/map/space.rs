@@ -193,7 +193,7 @@ fn block(allocation: &Allocation, banks: Option<Banks>, who: usize) -> Block {
     // Without a footprint the record tells what was asked for, which is not what was taken. A circular buffer has no banks: its bytes
     // are those of as many cores as it has.
     let per_bank = |banks: Banks| {
-        (event.footprint != 0 && event.footprint % banks.count == 0).then(|| event.footprint / banks.count)
+        (event.footprint != 0 && event.footprint.is_multiple_of(banks.count)).then(|| event.footprint / banks.count)
     };
     let measured = !allocation.has(flags::SIZE_UNKNOWN) && !allocation.has(flags::GLOBALLY_ALLOCATED);
     let bytes = banks.filter(|_| measured).and_then(per_bank);
