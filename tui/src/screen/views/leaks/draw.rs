@@ -1,9 +1,9 @@
 //! What has grown, what was found, what is oldest: beside each other where it is wide, else one below the other.
 
-use super::State;
 use super::grown::{Grown, Mark};
+use super::{Folded, State};
 use crate::inventory::study::{Old, Study};
-use crate::leaks::{Class, Finding};
+use crate::leaks::Class;
 use crate::screen::canvas::{frame, put, put_right, side_by_side, span};
 use crate::screen::dashboard::Dashboard;
 use crate::screen::devices::short_name;
@@ -66,14 +66,16 @@ const OLDEST: [Column<Of>; 7] = [
 /// Draws it.
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observation) {
     let (theme, state) = (dashboard.theme, &dashboard.views.leaks);
-    let findings: Vec<&Finding> =
-        state.findings.iter().filter(|one| state.of.is_none() || one.pid == state.pid()).collect();
-    let suspects = findings.iter().filter(|one| one.suspect).count();
+    let findings: Vec<&Folded> =
+        state.findings.iter().filter(|one| state.of.is_none() || one.finding.pid == state.pid()).collect();
+    let count =
+        |suspect: bool| findings.iter().filter(|one| one.finding.suspect == suspect).map(|one| one.count()).sum();
+    let (suspects, notes): (usize, usize) = (count(true), count(false));
     let style = if suspects > 0 { theme.error() } else { theme.text() };
     let title = Line::from(vec![
         span(" Leaks ", theme.title()),
         span(format!("{} ", number(suspects, "suspect")), style),
-        span(format!("{} {} ", theme.glyphs.dot, number(findings.len() - suspects, "note")), theme.dim()),
+        span(format!("{} {} ", theme.glyphs.dot, number(notes, "note")), theme.dim()),
     ]);
     let whose = match (state.of, state.pid()) {
         (None, _) => " all processes ".to_owned(),
@@ -201,20 +203,21 @@ fn grown_cell(one: &Grown, of: Of, dashboard: &Dashboard) -> (String, Style) {
 
 /// Growth alone proves nothing: what is found speaks for it, what the memory is for against it.
 fn verdict(one: &Grown, state: &State, theme: Theme) -> (String, Style) {
-    let here = |finding: &&Finding| {
-        (finding.pid, finding.device, finding.memory) == (Some(one.pid), Some(one.device), Some(one.memory.name()))
+    let here = |folded: &&Folded| {
+        let of = &folded.finding;
+        (of.pid, of.memory) == (Some(one.pid), Some(one.memory.name())) && folded.devices.contains(&one.device)
     };
     let mut here = state.findings.iter().filter(here);
     match one.memory {
         Memory::Cb | Memory::Kernel => ("program cache".to_owned(), theme.dim()),
         Memory::Trace => ("trace".to_owned(), theme.dim()),
         Memory::SystemMemory => ("system".to_owned(), theme.dim()),
-        _ if here.any(|finding| finding.suspect) => ("SUSPECT".to_owned(), theme.error()),
+        _ if here.any(|folded| folded.finding.suspect) => ("SUSPECT".to_owned(), theme.error()),
         _ => ("open".to_owned(), theme.text()),
     }
 }
 
-fn found(dashboard: &Dashboard, findings: &[&Finding], width: usize) -> Vec<Line<'static>> {
+fn found(dashboard: &Dashboard, findings: &[&Folded], width: usize) -> Vec<Line<'static>> {
     let (theme, state) = (dashboard.theme, &dashboard.views.leaks);
     let mut lines = Vec::new();
     let study = state.inventory.as_ref().and_then(|inventory| inventory.study.as_ref());
@@ -242,7 +245,8 @@ fn looked(dashboard: &Dashboard, study: Option<&Study>) -> String {
     format!("looked {} in {watched}{baseline}", number(study.looks as usize, "time"))
 }
 
-fn finding(lines: &mut Vec<Line<'static>>, one: &Finding, width: usize, theme: Theme) {
+fn finding(lines: &mut Vec<Line<'static>>, folded: &Folded, width: usize, theme: Theme) {
+    let one = &folded.finding;
     let (word, style) = if one.suspect { ("SUSPECT", theme.error()) } else { ("note", theme.text()) };
     let design = match one.class {
         Some(Class::ProgramCache) => "by design: program cache",
@@ -256,8 +260,14 @@ fn finding(lines: &mut Vec<Line<'static>>, one: &Finding, width: usize, theme: T
     }
     lines.push(Line::from(first));
     let indent = if width >= 60 { VERDICT } else { 2 };
-    let texts =
-        [(one.text.as_str(), theme.text()), (if design.is_empty() { one.next.as_str() } else { "" }, theme.dim())];
+    let others: Vec<String> = folded.devices.iter().filter(|at| Some(**at) != one.device).map(u32::to_string).collect();
+    let others = match others.len() {
+        0 => String::new(),
+        1 => format!("the same on device {}", others[0]),
+        _ => format!("the same on devices {}", others.join(", ")),
+    };
+    let next = if design.is_empty() { one.next.as_str() } else { "" };
+    let texts = [(one.text.as_str(), theme.text()), (others.as_str(), theme.strong()), (next, theme.dim())];
     for (text, style) in texts.into_iter().filter(|(text, _)| !text.is_empty()) {
         for part in wrap(text, width.saturating_sub(indent).max(1)) {
             lines.push(Line::from(span(format!("{:indent$}{part}", ""), style)));

@@ -16,6 +16,40 @@ use grown::{First, Grown};
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+/// One finding, or the same of several devices of one process: a mesh does everything on each of its chips.
+#[derive(Clone, Debug, PartialEq)]
+struct Folded {
+    /// Of the first device.
+    finding: Finding,
+    /// The process's numbers of all of them; none where it is about no device.
+    devices: Vec<u32>,
+}
+
+impl Folded {
+    /// Those that say the same of several devices as one, in the order of the first of each.
+    fn all(findings: Vec<Finding>) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for finding in findings {
+            let same = |one: &&mut Self| {
+                let key = |of: &Finding| (of.kind, of.class, of.pid, of.memory, of.size_class, of.program);
+                let (ours, its) = (&finding, &one.finding);
+                ours.device.is_some() && key(ours) == key(its) && ours.tag == its.tag && ours.suspect == its.suspect
+            };
+            match all.iter_mut().find(same) {
+                Some(one) => one.devices.extend(finding.device),
+                None => all.push(Self { devices: finding.device.into_iter().collect(), finding }),
+            }
+        }
+        all.iter_mut().for_each(|one| one.devices.sort_unstable());
+        all
+    }
+
+    /// How many findings it stands for.
+    fn count(&self) -> usize {
+        self.devices.len().max(1)
+    }
+}
+
 /// What is shown, and what the keys changed.
 #[derive(Debug, Default)]
 pub struct State {
@@ -27,7 +61,7 @@ pub struct State {
     /// Of the figures seen last, the largest growth first.
     grown: Vec<Grown>,
     /// What the ledgers and the event lines tell, suspects first.
-    findings: Vec<Finding>,
+    findings: Vec<Folded>,
     inventory: Option<Arc<Inventory>>,
     /// Processes, in the order of their pids.
     processes: Vec<(u32, ProcessKey)>,
@@ -46,9 +80,10 @@ impl State {
         self.grown = self.first.grown(seen);
         self.inventory = inventory.cloned();
         let study = inventory.and_then(|inventory| inventory.study.as_ref());
-        self.findings = study.map(|study| study.findings.clone()).unwrap_or_default();
-        self.findings.extend(departures::findings(&seen.snapshot.lines, None, zone));
-        self.findings.sort_by_key(|one| (!one.suspect, one.kind, Reverse((one.footprint_bytes, one.count))));
+        let mut findings = study.map(|study| study.findings.clone()).unwrap_or_default();
+        findings.extend(departures::findings(&seen.snapshot.lines, None, zone));
+        findings.sort_by_key(|one| (!one.suspect, one.kind, Reverse((one.footprint_bytes, one.count))));
+        self.findings = Folded::all(findings);
     }
 
     /// The pid of the process that is shown, if it is one.

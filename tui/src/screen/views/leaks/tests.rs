@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use super::super::ledger_fixture::{at_every_size, host, observation, picture, shown, studied};
+use super::Folded;
 use super::grown::{First, Mark};
+use crate::inventory::study::Study;
+use crate::leaks::Finding;
 use crate::screen::dashboard::Dashboard;
 use crate::screen::keys::Action;
 use crate::screen::theme::Theme;
@@ -107,6 +110,22 @@ fn a_verdict_needs_evidence() {
     line(&["SUSPECT", "grew"]);
     line(&["note", "outlived", "by design: program cache"]);
     line(&["note", "left-at-exit"]);
+}
+
+#[test]
+fn what_a_mesh_does_on_each_chip_is_told_once() {
+    let seen = observation(4);
+    let study = studied(&seen).study.unwrap();
+    let first = study.findings.iter().find(|one| one.suspect).unwrap().clone();
+    let other = |device, pid| Finding { device: Some(device), pid: Some(pid), ..first.clone() };
+    let folded = Folded::all(vec![first.clone(), other(3, 41_893), other(2, 41_893), other(1, 7)]);
+    let told: Vec<_> = folded.iter().map(|one| (one.finding.pid, one.devices.clone())).collect();
+    assert_eq!(told, [(Some(41_893), vec![0, 2, 3]), (Some(7), vec![1])]);
+    let mut inventory = host(&seen);
+    inventory.study = Some(Study { findings: vec![first.clone(), other(3, 41_893), other(2, 41_893)], ..study });
+    let text = picture(160, 45, &shown(Theme::new(true, false), seen, Some(inventory), View::Leaks));
+    assert!(text.contains("3 suspects") && text.contains("the same on devices 2, 3"), "{text}");
+    assert_eq!(text.matches("SUSPECT").count(), 1, "{text}");
 }
 
 #[test]

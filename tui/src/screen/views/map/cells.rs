@@ -16,6 +16,8 @@ pub struct Cell {
     pub taken: u64,
     /// Whose the largest part of it is, and how large that part is.
     pub most: Option<(usize, u64)>,
+    /// That part is of every second block.
+    pub odd: bool,
     /// Two processes have the same addresses here.
     pub shared: bool,
     /// Something begins here whose length is not known, and whose it is.
@@ -43,7 +45,7 @@ impl Cells {
             all.each_in(stretch.begin, stretch.end.min(end), |cell, bytes| {
                 cell.taken += bytes;
                 if cell.most.is_none_or(|(_, most)| most < bytes) {
-                    cell.most = Some((stretch.who, bytes));
+                    (cell.most, cell.odd) = (Some((stretch.who, bytes)), stretch.odd);
                 }
             });
         }

@@ -213,21 +213,23 @@ fn looks(cell: &Cell, whole: u64, holders: usize, theme: Theme) -> (&'static str
     if cell.shared {
         return ("!", theme.error());
     }
-    let Some((who, _)) = cell.most else {
+    let Some((who, most)) = cell.most else {
         return match cell.begins {
             Some(who) if holders > 1 => (letter(who), ink(who, theme)),
             Some(who) => (theme.glyphs.peak, ink(who, theme)),
             None => (theme.glyphs.track, theme.dim()),
         };
     };
+    let half = whole.div_ceil(2);
+    // Blocks that fill cells stand out from their neighbours: every second one is dim.
+    let style = if cell.odd && most >= half { ink(who, theme).patch(theme.dim()) } else { ink(who, theme) };
     if holders > 1 {
-        let half = cell.taken >= whole.div_ceil(2);
-        return (if half { letter(who) } else { SMALL[who.min(SMALL.len() - 1)] }, ink(who, theme));
+        return (if cell.taken >= half { letter(who) } else { SMALL[who.min(SMALL.len() - 1)] }, style);
     }
     let levels = theme.glyphs.levels;
     // The fullest glyph is for full cells only.
     let level = (u128::from(cell.taken) * (levels.len() as u128 - 1) / u128::from(whole.max(1))) as usize;
-    (levels[level.min(levels.len() - 1)], ink(who, theme))
+    (levels[level.min(levels.len() - 1)], style)
 }
 
 fn letter(who: usize) -> &'static str {

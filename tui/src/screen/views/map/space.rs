@@ -44,7 +44,7 @@ pub struct Who {
     pub bytes: u64,
 }
 
-/// A stretch that one process has, without those parts that another had before.
+/// What one block has, without those parts that another had before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stretch {
     /// First address.
@@ -53,6 +53,8 @@ pub struct Stretch {
     pub end: u64,
     /// Whose.
     pub who: usize,
+    /// Every second one, so that neighbours can be told apart.
+    pub odd: bool,
 }
 
 /// All of it.
@@ -130,21 +132,14 @@ impl Space {
                 continue;
             }
             let (from, to) = (block.begin, block.end());
-            match self.occupied.last_mut() {
-                // What lies behind what one process has already makes its stretch longer.
-                Some(last) if last.who == block.who && from <= last.end => last.end = last.end.max(to),
-                last => {
-                    if let Some(last) = last
-                        && last.who != block.who
-                        && from < end
-                    {
-                        self.shared.push((from, to.min(end)));
-                    }
-                    let begin = from.max(end);
-                    if begin < to {
-                        self.occupied.push(Stretch { begin, end: to, who: block.who });
-                    }
-                }
+            let last = self.occupied.last();
+            if last.is_some_and(|last| last.who != block.who) && from < end {
+                self.shared.push((from, to.min(end)));
+            }
+            let begin = from.max(end);
+            if begin < to {
+                let odd = last.is_some_and(|last| !last.odd);
+                self.occupied.push(Stretch { begin, end: to, who: block.who, odd });
             }
             end = end.max(to);
         }
@@ -155,7 +150,7 @@ impl Space {
         let Some((first, last)) = self.banks.and_then(|banks| banks.bounds()) else { return };
         self.outside = self.blocks.iter().filter(|block| block.begin < first || block.end() > last).count();
         let (mut free, mut at) = (0, first);
-        let beyond = Stretch { begin: last, end: last, who: 0 };
+        let beyond = Stretch { begin: last, end: last, who: 0, odd: false };
         for stretch in self.occupied.iter().chain([&beyond]) {
             let to = stretch.begin.clamp(first, last);
             if to > at {
