@@ -5,7 +5,7 @@
 //! | [`banks`] | what is known of the banks |
 //! | [`space`] | one address space: blocks, what is free |
 //! | [`cells`] | a part of it as cells |
-//! | [`draw`](mod@draw) | how it is drawn |
+//! | `draw`, `words` | how it is drawn; what is said of it |
 
 pub mod banks;
 pub mod cells;
