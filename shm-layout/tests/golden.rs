@@ -10,8 +10,8 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Relaxed, Release};
 use shm_layout::event::{Arch, Event, Kind, MEMORY_KINDS, Memory, flags};
 use shm_layout::ledger::{
-    self, Account, Counters, Device, ENTRIES_OFFSET, Entries, LedgerHeader, LedgerState, STATE_WORDS, TAGS_OFFSET,
-    TagNames, ledger_bytes, state_offset,
+    self, Account, Banks, Counters, Device, ENTRIES_OFFSET, Entries, LedgerHeader, LedgerState, STATE_WORDS,
+    TAGS_OFFSET, TagNames, ledger_bytes, state_offset,
 };
 use shm_layout::ring::{
     CLOCK_MONOTONIC_NS, CLOSED_CLEAN, Consumer, DropTable, ENDIAN_MARK, HEADER_BYTES, MAGIC, Producer, Push,
@@ -242,6 +242,7 @@ fn ledger_state() -> LedgerState {
             capacity: core::array::from_fn(|at| if at == 6 { UNKNOWN } else { (at as u64) << 30 }),
             opened_ns: 1_000_000_007,
             dispatched_ns: 2_000_000_011,
+            banks: core::array::from_fn(|at| Banks { count: 8 + at as u32, first: 64, bytes: (at as u64 + 1) << 32 }),
         }],
         accounts: vec![Account {
             device: 3,

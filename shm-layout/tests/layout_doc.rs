@@ -11,7 +11,7 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::event::{EVENT_BYTES, Event, Kind, MAX_DEVICE, MEMORY_KINDS, Memory, flags};
 use shm_layout::ledger::{
-    self, Account, Counters, Device, ENTRIES_OFFSET, LedgerHeader, STATE_WORDS, TAGS_OFFSET, state_offset,
+    self, Account, Banks, Counters, Device, ENTRIES_OFFSET, LedgerHeader, STATE_WORDS, TAGS_OFFSET, state_offset,
 };
 use shm_layout::ring::{
     self, DROP_DEVICES, DropCell, DropTable, FIRST_SECTION_OFFSET, HEADER_BYTES, RECORDS_OFFSET, RingHeader, SECTIONS,
@@ -282,8 +282,9 @@ fn ledgers(out: &mut String) {
     table!(&state, "Counters", Counters; events torn anomalies reserved).write("`Counters`", out);
     table!(&state, "Device", Device;
         device arch chip_id board_id tensix_cores id_is_logical open resident_program capacity opened_ns
-        dispatched_ns)
+        dispatched_ns banks)
     .write("`Device`", out);
+    table!(&state, "Banks", Banks; count first bytes).write("`Banks`", out);
     table!(&state, "Account", Account;
         device memory peak allocated freed unlisted_bytes unlisted_blocks outstanding drops_seen incomplete baseline baseline_unix_ns)
     .write("`Account`", out);
@@ -449,7 +450,8 @@ fn no_byte_is_unnamed() {
     check::<ledger::Identity>("ledger::Identity", offset_of!(ledger::Identity, reserved), 80);
     check::<stats::Identity>("stats::Identity", offset_of!(stats::Identity, reserved), 40);
     check::<Counters>("Counters", offset_of!(Counters, reserved), 48);
-    check::<Device>("Device", offset_of!(Device, dispatched_ns), 8);
+    check::<Device>("Device", offset_of!(Device, banks), 64);
+    check::<Banks>("Banks", offset_of!(Banks, bytes), 8);
     check::<Account>("Account", offset_of!(Account, baseline_unix_ns), 8);
     check::<Figures>("Figures", offset_of!(Figures, baseline), 8);
     check::<Chip>("Chip", offset_of!(Chip, telemetry), 200);

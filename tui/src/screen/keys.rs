@@ -190,12 +190,13 @@ impl Action {
     /// Whether it does something in this view that the footer may tell of.
     pub fn is_of(self, view: View) -> bool {
         match self {
-            Self::Show(View::Detail) => matches!(view, View::Overview | View::Processes),
+            Self::Show(View::Detail) => matches!(view, View::Overview | View::Processes | View::Map),
             Self::Next | Self::Previous => matches!(view, View::Detail | View::Map | View::Programs | View::Leaks),
             Self::Sort | Self::Reverse => matches!(view, View::Overview | View::Processes | View::Programs),
-            Self::SortBack | Self::NextBox => view == View::Overview,
+            Self::NextBox => matches!(view, View::Overview | View::Map),
+            Self::SortBack => view == View::Overview,
             Self::Tree | Self::Peaks => matches!(view, View::Overview | View::Processes),
-            Self::Window | Self::WindowBack => matches!(view, View::Overview | View::Charts),
+            Self::Window | Self::WindowBack => matches!(view, View::Overview | View::Charts | View::Map),
             Self::Filter => matches!(view, View::Overview | View::Processes | View::Events),
             Self::Baseline => matches!(view, View::Leaks | View::Detail | View::Processes),
             _ => true,
