@@ -234,6 +234,9 @@ impl Dashboard {
         }
         self.look_at_holdings();
         self.drop_old_message();
+        if let Some(seen) = self.seen.as_ref().filter(|_| self.view.needs_ledgers()) {
+            self.inventories.look(&seen.prefix, seen.now_ns);
+        }
         self.look_at_inventory();
         if self.view == View::Health {
             self.views.health.look();
