@@ -11,8 +11,7 @@ use shm_layout::names::{DIRECTORY, Prefix};
 use shm_layout::procfs;
 use shm_layout::segment::{self, Created, Opened, SegmentError};
 use shm_layout::stats::{
-    Chip, Gone, HISTORY_SAMPLES, HISTORY_SECONDS_PER_SAMPLE, Identity, Parts, StatsHeader, StatsView, UNKNOWN,
-    stats_bytes,
+    Chip, Gone, HISTORY_SECONDS_PER_SAMPLE, Identity, Parts, StatsHeader, StatsView, stats_bytes, stats_histories,
 };
 
 /// Time between two samples, ns.
@@ -60,7 +59,10 @@ impl Publisher {
         }
         // Somebody was killed before it had shown its own.
         segment::remove_own(&prefix.next_stats());
-        let segment = segment::create(&prefix.next_stats(), stats_bytes())?;
+        // All is reserved; the pages of the past of chips that are not there are not taken before they come.
+        let histories = stats_histories();
+        let segment = segment::create_in_part(&prefix.next_stats(), stats_bytes(), histories.start)?;
+        segment.mapping.prefault(histories.end, stats_bytes() - histories.end);
         let guard = Guard::over(&segment.mapping);
         let mut publisher = Self {
             guard,
@@ -191,8 +193,8 @@ impl Publisher {
         }
     }
 
-    /// Takes a sample of every chip for the sparklines, if one is due. Those that were due and that nobody took are
-    /// [`UNKNOWN`]: no aggregator ran then, or it was stopped.
+    /// Takes a sample of every chip for the charts, if one is due. Those that were due and that nobody took are
+    /// [`UNKNOWN`](shm_layout::stats::UNKNOWN): no aggregator ran then, or it was stopped.
     pub fn sample(&mut self, chips: &[Chip], monotonic_ns: u64) {
         let mut sampled = core::mem::take(&mut self.sampled);
         if let Some(view) = self.view() {
@@ -238,28 +240,22 @@ fn sample(view: &StatsView<'_, AtomicU64>, chips: &[Chip], monotonic_ns: u64, sa
     if due == 0 {
         return;
     }
-    // Relaxed: as above.
-    let mut head = view.header.history_head.load(Relaxed);
-    let set = |at, head, value: &dyn Fn(Memory) -> u64| {
-        Memory::ALL.into_iter().for_each(|memory| view.record_sample(at, memory as usize, head, value(memory)));
-    };
     for (at, chip) in chips.iter().enumerate() {
         if sampled.get(at) != Some(&key(chip)) {
             if at < sampled.len() {
                 // Another chip has the place now: none of these samples is its.
-                (0..HISTORY_SAMPLES as u64).for_each(|n| set(at, n, &|_| 0));
+                view.clear_history(at);
             }
             sampled.resize(sampled.len().max(at + 1), (0, u32::MAX));
             sampled[at] = key(chip);
         }
     }
-    for _ in 0..(due - 1).min(HISTORY_SAMPLES as u64) {
-        (0..chips.len()).for_each(|at| set(at, head, &|_| UNKNOWN));
-        view.advance_history(head);
-        head += 1;
-    }
+    // Relaxed: as above.
+    let head = view.skip_samples(chips.len(), view.header.history_head.load(Relaxed), due - 1);
     for (at, chip) in chips.iter().enumerate() {
-        set(at, head, &|memory| chip.memory[memory as usize].footprint_bytes);
+        for memory in Memory::ALL {
+            view.record_sample(at, memory as usize, head, chip.memory[memory as usize].footprint_bytes);
+        }
     }
     view.advance_history(head);
     // Relaxed: for this aggregator and its successor.
@@ -277,3 +273,6 @@ impl Drop for Publisher {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,7 +89,7 @@ fn what_fills_it_later_changes_nothing_and_a_sparse_ring_harms_nobody() {
 
 #[test]
 fn an_aggregator_that_finds_it_full_says_so_and_leaves_nothing() {
-    if !in_small_shm("an_aggregator_that_finds_it_full_says_so_and_leaves_nothing", 8) {
+    if !in_small_shm("an_aggregator_that_finds_it_full_says_so_and_leaves_nothing", 16) {
         return;
     }
     let ground = Ground::new();

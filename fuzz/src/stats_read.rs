@@ -17,6 +17,7 @@ use shm_layout::stats::{
     StatsHeader, StatsView, UNKNOWN, stats_bytes,
 };
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use tui::clock::{self, Zone};
@@ -25,7 +26,7 @@ use tui::screen::theme::Theme;
 use tui::selection::Selection;
 use tui::source::{Observation, Source};
 use tui::users::Users;
-use tui::{degraded, json, screen, table};
+use tui::{csv, degraded, json, screen, table};
 
 /// Steps that one input may take.
 const MOST_OPS: usize = 64;
@@ -95,13 +96,14 @@ pub fn input(counts: u8, ops: &[Op]) -> Vec<u8> {
 /// The segment, made once: it is large, and only a little of it changes at a time.
 struct Segment {
     created: Created,
-    samples: Vec<(u8, u16)>,
+    /// Chips that have some.
+    samples: BTreeSet<u8>,
 }
 
 impl Segment {
     fn make() -> Self {
         let name = ground::prefix().stats();
-        Self { created: create(&name, stats_bytes()).expect("room in /dev/shm"), samples: Vec::new() }
+        Self { created: create(&name, stats_bytes()).expect("room in /dev/shm"), samples: BTreeSet::new() }
     }
 
     fn view(&self) -> StatsView<'_, AtomicU64> {
@@ -126,8 +128,8 @@ impl Segment {
         view.header.history_head.store(0, Relaxed);
         view.header.since.store(0, Relaxed);
         view.header.gone.as_flattened().iter().for_each(|word| word.store(0, Relaxed));
-        for (chip, at) in &self.samples {
-            view.record_sample(usize::from(*chip), 0, u64::from(*at), 0);
+        for chip in &self.samples {
+            view.clear_history(usize::from(*chip));
         }
         for buffer in 0..2 {
             self.buffer(buffer).iter().for_each(|word| word.store(0, Relaxed));
@@ -250,7 +252,7 @@ fn play(segment: &mut Segment, data: &[u8]) {
             }
             Op::Sample(chip, at, value) => {
                 segment.view().record_sample(usize::from(*chip), 0, u64::from(*at), *value);
-                segment.samples.push((*chip, *at));
+                segment.samples.insert(*chip);
             }
             Op::LookAgain => {
                 looks += 1;
@@ -340,6 +342,7 @@ fn render(seen: &Observation, columns: Option<usize>) {
     assert!(!text.contains("\\u00"), "an escaped control character is one again in whoever reads it: {text}");
     let listed: Listed = serde_json::from_str(&text).expect("JSON");
     assert_eq!((listed.processes.len(), listed.devices.len()), (snapshot.processes.len(), snapshot.chips.len()));
-    assert_harmless(&table::overview(seen, &users, columns));
+    assert_harmless(&table::overview(seen, &users, columns, "nobody"));
+    assert_harmless(&csv::rows(seen, &users).replace("\r\n", "\n"));
     snapshot.lines.iter().for_each(|line| assert_harmless(&table::line_text(line)));
 }

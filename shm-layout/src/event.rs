@@ -97,7 +97,8 @@ pub enum Kind {
     /// A device was opened: `id` = the chip's unique id, `context` = [`Arch`], `size` = Tensix cores
     /// after harvesting (0 unknown), `address` = board id (0 unknown).
     DeviceInfo = 4,
-    /// The capacity of one memory kind of `device`: `size` = bytes, `footprint` = banks.
+    /// The capacity of one memory kind of `device`: `size` = bytes, `footprint` = banks of the allocator (0 unknown), `id` = bytes that it
+    /// hands out of each bank (0 unknown), `address` = the first address of these.
     Capacity = 5,
     /// A device was closed: whatever is alive on it ends with it.
     DeviceClose = 6,

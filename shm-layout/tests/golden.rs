@@ -10,8 +10,8 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Relaxed, Release};
 use shm_layout::event::{Arch, Event, Kind, MEMORY_KINDS, Memory, flags};
 use shm_layout::ledger::{
-    self, Account, Counters, Device, ENTRIES_OFFSET, Entries, LedgerHeader, LedgerState, STATE_WORDS, TAGS_OFFSET,
-    TagNames, ledger_bytes, state_offset,
+    self, Account, Banks, Counters, Device, ENTRIES_OFFSET, Entries, LedgerHeader, LedgerState, STATE_WORDS,
+    TAGS_OFFSET, TagNames, ledger_bytes, state_offset,
 };
 use shm_layout::ring::{
     CLOCK_MONOTONIC_NS, CLOSED_CLEAN, Consumer, DropTable, ENDIAN_MARK, HEADER_BYTES, MAGIC, Producer, Push,
@@ -242,6 +242,7 @@ fn ledger_state() -> LedgerState {
             capacity: core::array::from_fn(|at| if at == 6 { UNKNOWN } else { (at as u64) << 30 }),
             opened_ns: 1_000_000_007,
             dispatched_ns: 2_000_000_011,
+            banks: core::array::from_fn(|at| Banks { count: 8 + at as u32, first: 64, bytes: (at as u64 + 1) << 32 }),
         }],
         accounts: vec![Account {
             device: 3,
@@ -439,8 +440,11 @@ fn stats_segment() {
         view.record_sample(0, Memory::Cb as usize, head, if head < 298 { 0 } else { head });
         view.advance_history(head);
     }
+    // Nobody took those from 301 to 324.
+    assert_eq!(view.skip_samples(1, 301, 24), 325);
     view.record_sample(64, 0, 0, 1);
-    let kept = golden("stats.txt", "a stats segment: two snapshots published, 301 samples taken", &file.listing());
+    let kept =
+        golden("stats.txt", "a stats segment: two snapshots published, 325 samples, 24 not taken", &file.listing());
 
     let file = File::from_listing(&kept, stats_bytes());
     let header = file.one::<StatsHeader<AtomicU64>>(0);
@@ -450,7 +454,9 @@ fn stats_segment() {
     assert!(view.snapshots().read(&mut encoded));
     assert_eq!(Snapshot::decode(&encoded), Ok(snapshot()));
     let history = view.history(0, Memory::Cb as usize);
-    assert_eq!((history.len(), &history[296..]), (300, &[0, 298, 299, 300][..]));
+    assert_eq!((history.len(), &history[272..277]), (300, &[0, 298, 299, 300, UNKNOWN][..]));
+    let spans = view.spans_below(0, Memory::Cb as usize, view.history_head());
+    assert_eq!((spans.len(), &spans[13..]), (17, &[0, 299, 300, UNKNOWN][..]));
     assert!(view.history(64, 0).is_empty(), "no such chip");
 }
 

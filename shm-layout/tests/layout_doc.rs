@@ -11,7 +11,7 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use shm_layout::event::{EVENT_BYTES, Event, Kind, MAX_DEVICE, MEMORY_KINDS, Memory, flags};
 use shm_layout::ledger::{
-    self, Account, Counters, Device, ENTRIES_OFFSET, LedgerHeader, STATE_WORDS, TAGS_OFFSET, state_offset,
+    self, Account, Banks, Counters, Device, ENTRIES_OFFSET, LedgerHeader, STATE_WORDS, TAGS_OFFSET, state_offset,
 };
 use shm_layout::ring::{
     self, DROP_DEVICES, DropCell, DropTable, FIRST_SECTION_OFFSET, HEADER_BYTES, RECORDS_OFFSET, RingHeader, SECTIONS,
@@ -20,9 +20,9 @@ use shm_layout::ring::{
 use shm_layout::seqlock::BUFFER_HEADER_WORDS;
 use shm_layout::stacks::{self, ModuleSlot, StackSlot, StacksHeader};
 use shm_layout::stats::{
-    self, Anomalies, Chip, Difference, Figures, HISTORY_SAMPLES, Health, Line, MAX_CHIPS, MAX_DIFFERENCES, MAX_LINES,
-    MAX_PROCESSES, MAX_REFUSALS, MAX_ROWS, Process, Reason, Refusal, Row, Snapshot, StatsHeader, StatsView, Telemetry,
-    stats_bytes,
+    self, Anomalies, Chip, Difference, Figures, HISTORY_SAMPLES, HISTORY_SAMPLES_PER_SPAN, HISTORY_SPANS, Health, Line,
+    MAX_CHIPS, MAX_DIFFERENCES, MAX_LINES, MAX_PROCESSES, MAX_REFUSALS, MAX_ROWS, Process, Reason, Refusal, Row,
+    Snapshot, StatsHeader, StatsView, Telemetry, stats_bytes,
 };
 use shm_layout::tag::{self, TAGS};
 use std::fs;
@@ -282,8 +282,9 @@ fn ledgers(out: &mut String) {
     table!(&state, "Counters", Counters; events torn anomalies reserved).write("`Counters`", out);
     table!(&state, "Device", Device;
         device arch chip_id board_id tensix_cores id_is_logical open resident_program capacity opened_ns
-        dispatched_ns)
+        dispatched_ns banks)
     .write("`Device`", out);
+    table!(&state, "Banks", Banks; count first bytes).write("`Banks`", out);
     table!(&state, "Account", Account;
         device memory peak allocated freed unlisted_bytes unlisted_blocks outstanding drops_seen incomplete baseline baseline_unix_ns)
     .write("`Account`", out);
@@ -316,7 +317,7 @@ fn segments(out: &mut String) {
     writeln!(out, "```text\n{}```\n", module.diagram()).expect("a string");
     table!(&segment, "Identity", stats::Identity;
         magic version endian total_bytes history_offset buffers_offset buffer_words pid uid start_ticks
-        started_unix_ns started_monotonic_ns reserved)
+        started_unix_ns started_monotonic_ns spans_offset reserved)
     .write("Stats `Identity`", out);
     type Header = StatsHeader<AtomicU64>;
     let mut table = table!(&segment, "StatsHeader", Header; active heartbeat history_head sampled since gone);
@@ -336,9 +337,13 @@ fn segments(out: &mut String) {
     let id = view.identity();
     writeln!(
         out,
-        "History at {}: {MAX_CHIPS} chips x {MEMORY_KINDS} memory kinds x {HISTORY_SAMPLES} samples of 8 bytes. Buffers \
-         at {} and {}, {} words each, of which the first {BUFFER_HEADER_WORDS} are its own. {} bytes in all.\n",
+        "History at {}: {MAX_CHIPS} chips x {MEMORY_KINDS} memory kinds x {HISTORY_SAMPLES} samples of 8 bytes. Spans at {}: \
+         {MAX_CHIPS} chips x {MEMORY_KINDS} memory kinds x {HISTORY_SPANS} of 8 bytes, each the largest of {HISTORY_SAMPLES_PER_SPAN} \
+         samples; sample n belongs to span n / {HISTORY_SAMPLES_PER_SPAN}, and both lie at their number modulo the ring's length. A sample \
+         that nobody took is all ones. Buffers at {} and {}, {} words each, of which the first {BUFFER_HEADER_WORDS} are its own. {} bytes \
+         in all.\n",
         id.history_offset,
+        id.spans_offset,
         id.buffers_offset,
         id.buffers_offset + id.buffer_words * 8,
         id.buffer_words,
@@ -443,9 +448,10 @@ fn no_byte_is_unnamed() {
     check::<Event>("Event", offset_of!(Event, flags), 2);
     check::<ring::Identity>("ring::Identity", offset_of!(ring::Identity, reserved), 88);
     check::<ledger::Identity>("ledger::Identity", offset_of!(ledger::Identity, reserved), 80);
-    check::<stats::Identity>("stats::Identity", offset_of!(stats::Identity, reserved), 48);
+    check::<stats::Identity>("stats::Identity", offset_of!(stats::Identity, reserved), 40);
     check::<Counters>("Counters", offset_of!(Counters, reserved), 48);
-    check::<Device>("Device", offset_of!(Device, dispatched_ns), 8);
+    check::<Device>("Device", offset_of!(Device, banks), 64);
+    check::<Banks>("Banks", offset_of!(Banks, bytes), 8);
     check::<Account>("Account", offset_of!(Account, baseline_unix_ns), 8);
     check::<Figures>("Figures", offset_of!(Figures, baseline), 8);
     check::<Chip>("Chip", offset_of!(Chip, telemetry), 200);

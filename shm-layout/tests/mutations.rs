@@ -146,7 +146,8 @@ fn stats_header(of: &str) -> Header<stats::Identity> {
             ("start_ticks", 56, 8),
             ("started_unix_ns", 64, 8),
             ("started_monotonic_ns", 72, 8),
-            ("reserved", 80, 48),
+            ("spans_offset", 80, 8),
+            ("reserved", 88, 40),
         ],
         check: |id| id.check().map_err(|error| error.to_string()),
     }

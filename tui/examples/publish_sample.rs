@@ -32,9 +32,10 @@ fn main() -> anyhow::Result<()> {
         ..sample::identity()
     };
     view.announce(identity);
-    // Two and a half minutes of a past, so that the graphs have something to show at once.
+    // Five hours of a past, so that the graphs have something to show at once.
+    const PAST: u64 = 180_000;
     let mut samples = 0;
-    let mut round: u64 = 1500;
+    let mut round = PAST;
     let swing = |round: u64| {
         let t = round as f64 / 10.0;
         0.55 * (t / 23.0).sin() + 0.3 * (t / 5.0).sin() + if (t as u64 / 17).is_multiple_of(3) { 0.15 } else { 0.0 }
@@ -50,11 +51,11 @@ fn main() -> anyhow::Result<()> {
         samples += 1;
         snapshot
     };
-    for past in 0..150 {
+    for past in 0..PAST / 10 {
         record(past * 10);
     }
     let mut words = Vec::new();
-    while round < 1500 + seconds * 10 {
+    while round < PAST + seconds * 10 {
         let mut snapshot = if round.is_multiple_of(10) { record(round) } else { sample::host_at(chips, swing(round)) };
         let now = unix_ns();
         for line in &mut snapshot.lines {
@@ -66,7 +67,7 @@ fn main() -> anyhow::Result<()> {
             snapshot.rows.retain(|row| row.process < 2);
         }
         snapshot.health =
-            Health { events_total: snapshot.health.events_total + (round - 1500) * 127, ..snapshot.health };
+            Health { events_total: snapshot.health.events_total + (round - PAST) * 127, ..snapshot.health };
         snapshot.encode(&mut words);
         view.snapshots().publish(&words);
         view.header.heartbeat.store(monotonic_ns(), Relaxed);

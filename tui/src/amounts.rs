@@ -23,6 +23,24 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     if bytes < 9e18 { Ok(bytes.ceil() as u64) } else { Err(refused()) }
 }
 
+/// A count: `4096`, `20k`, `1.5M`, powers of ten.
+///
+/// # Errors
+/// What would be understood.
+pub fn count(text: &str) -> Result<u64, String> {
+    let refused = || format!("{:?} is no count: use 4096, 20k, 1.5M", shm_layout::text::clean(text.as_bytes()));
+    let (number, unit) = split(text.trim()).ok_or_else(refused)?;
+    let power = match unit.trim() {
+        "" => 1.0,
+        "k" | "K" => 1e3,
+        "m" | "M" => 1e6,
+        "g" | "G" => 1e9,
+        _ => return Err(refused()),
+    };
+    let count = number * power;
+    if count < 9e18 { Ok(count.ceil() as u64) } else { Err(refused()) }
+}
+
 /// A duration: `500ms`, `90s`, `10m`, `1h30m`, `2d`.
 ///
 /// # Errors
@@ -82,6 +100,16 @@ mod tests {
         }
         for bad in ["", "KiB", "-1", "1X", "1iB", "1..2", "99999999999999999999", "\u{1b}[2J"] {
             assert!(bytes(bad).is_err_and(|why| !why.contains('\u{1b}')), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn counts() {
+        for (text, number) in [("0", 0), ("20k", 20_000), ("1.5M", 1_500_000), ("2G", 2_000_000_000)] {
+            assert_eq!(count(text), Ok(number), "{text}");
+        }
+        for bad in ["", "k", "-1", "1MiB", "1..2", "99999999999999999999", "\u{1b}[2J"] {
+            assert!(count(bad).is_err_and(|why| !why.contains('\u{1b}')), "{bad:?}");
         }
     }
 

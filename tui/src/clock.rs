@@ -30,17 +30,16 @@ impl Zone {
         Self(TimeZone::UTC)
     }
 
-    /// `YYYY-MM-DD HH:MM:SS` of a Unix time in ns; as wide also when it is out of every calendar.
-    pub fn date_and_time(&self, unix_ns: u64) -> String {
+    /// `2026-11-21` of a Unix time in ns; as wide also when it is out of every calendar.
+    pub fn date(&self, unix_ns: u64) -> String {
         let seconds = i64::try_from(unix_ns / 1_000_000_000).unwrap_or(i64::MAX);
-        let date = jiff::Timestamp::from_second(seconds).map_or_else(
-            |_| "----------".to_owned(),
-            |moment| {
-                let t = moment.to_zoned(self.0.clone());
-                format!("{:04}-{:02}-{:02}", t.year(), t.month(), t.day())
-            },
-        );
-        format!("{date} {}", self.time_of_day(unix_ns))
+        let date = |moment: jiff::Timestamp| moment.to_zoned(self.0.clone()).date().to_string();
+        jiff::Timestamp::from_second(seconds).map_or_else(|_| "----------".to_owned(), date)
+    }
+
+    /// `YYYY-MM-DD HH:MM:SS` likewise.
+    pub fn date_and_time(&self, unix_ns: u64) -> String {
+        format!("{} {}", self.date(unix_ns), self.time_of_day(unix_ns))
     }
 
     /// The same for the name of a file: `20261121-173005`.

@@ -92,7 +92,11 @@ pub fn ask(
     chips.into_iter().map(|chip| ask_one(prefix, seen.identity.pid, Request { action, pid, chip })).collect()
 }
 
-fn ask_one(prefix: &Prefix, aggregator: u32, request: Request) -> Result<Answer, ControlError> {
+/// Asks this aggregator for this, once.
+///
+/// # Errors
+/// When it could not be asked.
+pub fn ask_one(prefix: &Prefix, aggregator: u32, request: Request) -> Result<Answer, ControlError> {
     let name = socket_name(prefix);
     let unreachable = |error| ControlError::Unreachable { pid: aggregator, name: name.clone(), error };
     let connect = || {

@@ -16,6 +16,8 @@ pub enum Exit {
     Nothing = 3,
     /// Shown, but old or incomplete (with `--strict`).
     Degraded = 4,
+    /// Ctrl-C while looks were printed one after another.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {

@@ -1,5 +1,9 @@
 //! The largest live allocations of one process, read from its ledger now and then.
 
+mod spread;
+
+pub use spread::Spread;
+
 use crate::inventory::Inventory;
 use crate::ledger::{Allocation, Ledger, LedgerError};
 use crate::roster::ProcessKey;
@@ -40,6 +44,8 @@ pub struct List {
     pub more: usize,
     /// The largest programs.
     pub programs: Vec<Program>,
+    /// How all of them are spread.
+    pub spread: Spread,
 }
 
 /// The list of one process, and when it was read.
@@ -68,7 +74,7 @@ impl Holdings {
             let count = crate::units::count(live);
             Err(format!("{count} are live, too many to list here: tt-alloc buffers --pid {} does", process.pid))
         } else {
-            read(prefix, owners, process)
+            read(prefix, owners, process, now_ns)
         };
         (self.of, self.read_ns) = (Some(key), now_ns);
     }
@@ -83,7 +89,7 @@ impl Holdings {
             return;
         }
         let holder = inventory.and_then(|inventory| inventory.of(process));
-        self.list = holder.map(|holder| list(holder.allocations.clone())).ok_or_else(|| {
+        self.list = holder.map(|holder| list(holder.allocations.clone(), read_ns)).ok_or_else(|| {
             let told = inventory.and_then(|inventory| inventory.missing.first());
             told.cloned().unwrap_or_else(|| "not in this recording".to_owned())
         });
@@ -91,7 +97,7 @@ impl Holdings {
     }
 }
 
-fn read(prefix: &Prefix, owners: &[u32], process: &Process) -> Result<List, String> {
+fn read(prefix: &Prefix, owners: &[u32], process: &Process, now_ns: u64) -> Result<List, String> {
     let mine =
         |file: &&ProcessFile| file.role == Role::Ledger && (file.pid, file.nonce) == (process.ring_pid, process.nonce);
     let files = procfs::process_files(prefix);
@@ -106,12 +112,12 @@ fn read(prefix: &Prefix, owners: &[u32], process: &Process) -> Result<List, Stri
     if ledger.was_cut_short() {
         return Err("its ledger was cut short while it was read".to_owned());
     }
-    Ok(list(all))
+    Ok(list(all, now_ns))
 }
 
-/// Of everything that is live.
-fn list(mut all: Vec<Allocation>) -> List {
-    let programs = programs(&all);
+/// Of everything that is live at this moment.
+fn list(mut all: Vec<Allocation>, now_ns: u64) -> List {
+    let (programs, spread) = (programs(&all), Spread::of(&all, now_ns));
     let by_size = |one: &Allocation| (Reverse(one.event.taken()), one.event.device, one.event.id);
     if all.len() > LISTED {
         all.select_nth_unstable_by_key(LISTED, by_size);
@@ -119,7 +125,7 @@ fn list(mut all: Vec<Allocation>) -> List {
     let more = all.len().saturating_sub(LISTED);
     all.truncate(LISTED);
     all.sort_by_key(by_size);
-    List { largest: all, more, programs }
+    List { largest: all, more, programs, spread }
 }
 
 /// Those with the most, by device and number.

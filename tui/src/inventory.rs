@@ -1,14 +1,18 @@
 //! Every live allocation of every process, for the views that show single ones: read from the ledgers by a thread of its own, so that
 //! the screen waits for nothing.
 
-use crate::ledger::{Allocation, Ledger, LedgerError, ledgers};
+pub mod study;
+
+use crate::leaks::{Held, Look};
+use crate::ledger::{Allocation, LedgerError, ledgers};
 use crate::source::trusted_owners;
 use shm_layout::event::Memory;
-use shm_layout::ledger::Device;
+use shm_layout::ledger::{Account, Device};
 use shm_layout::names::Prefix;
 use shm_layout::stats::Process;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use study::{Study, Watcher};
 
 /// Read again after this time, ns.
 const EVERY_NS: u64 = 1_000_000_000;
@@ -24,10 +28,18 @@ pub struct Holder {
     pub ring_pid: u32,
     /// See `ring_pid`.
     pub nonce: u64,
+    /// Its user.
+    pub uid: u32,
+    /// Its name; empty once it is gone.
+    pub name: String,
     /// Its devices, with the capacities that it told.
     pub devices: Vec<Device>,
-    /// What is live, in no order.
+    /// Its accounts.
+    pub accounts: Vec<Account>,
+    /// What is live; in the order of [`sort`](Self::sort) where `sorted` says so, else in none.
     pub allocations: Vec<Allocation>,
+    /// See `allocations`.
+    pub sorted: bool,
 }
 
 impl Holder {
@@ -39,6 +51,47 @@ impl Holder {
     /// The device that it knows by this logical number.
     pub fn device(&self, number: u32) -> Option<&Device> {
         self.devices.iter().find(|device| device.device == number)
+    }
+
+    /// Puts what is live in the order of device, memory kind and address, so that a part of it is found without looking at the rest.
+    pub fn sort(&mut self) {
+        self.allocations.sort_unstable_by_key(|allocation| {
+            let event = &allocation.event;
+            (event.device, allocation.memory, event.address, event.id)
+        });
+        self.sorted = true;
+    }
+
+    /// Numbers of the devices that it told of or holds something on.
+    pub fn device_numbers(&self) -> Vec<u32> {
+        let mut numbers: Vec<u32> = self.devices.iter().map(|device| device.device).collect();
+        if self.sorted {
+            let mut rest = &self.allocations[..];
+            while let Some(first) = rest.first() {
+                let device = first.event.device;
+                numbers.push(device);
+                rest = &rest[rest.partition_point(|allocation| allocation.event.device <= device)..];
+            }
+        } else {
+            numbers.extend(self.allocations.iter().map(|allocation| allocation.event.device));
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
+
+    /// What it holds of a memory kind on the device of this number, by address.
+    pub fn on_device(&self, device: u32, memory: Memory) -> Vec<&Allocation> {
+        let place = |allocation: &Allocation| (allocation.event.device, allocation.memory);
+        if self.sorted {
+            let from = self.allocations.partition_point(|allocation| place(allocation) < (device, memory));
+            let rest = &self.allocations[from..];
+            return rest[..rest.partition_point(|allocation| place(allocation) == (device, memory))].iter().collect();
+        }
+        let here = |allocation: &&Allocation| place(allocation) == (device, memory);
+        let mut found: Vec<&Allocation> = self.allocations.iter().filter(here).collect();
+        found.sort_unstable_by_key(|allocation| (allocation.event.address, allocation.event.id));
+        found
     }
 
     /// What it holds on a chip: of this id, of this kind of id.
@@ -59,6 +112,8 @@ pub struct Inventory {
     pub missing: Vec<String>,
     /// When it was read, `CLOCK_MONOTONIC` ns.
     pub read_ns: u64,
+    /// What these and earlier looks tell about leaks; none where nobody looked again and again.
+    pub study: Option<Study>,
 }
 
 impl Inventory {
@@ -69,26 +124,57 @@ impl Inventory {
 
     /// The same, with at most so many allocations.
     pub fn read_most(prefix: &Prefix, owners: &[u32], most: usize) -> Self {
+        Self::read_and(prefix, owners, most, |_| None)
+    }
+
+    /// The same, and what is made of it at once.
+    fn read_and(prefix: &Prefix, owners: &[u32], most: usize, study: impl FnOnce(&Look) -> Option<Study>) -> Self {
         let (readable, refused) = ledgers(prefix, owners);
         let mut missing: Vec<String> = refused.iter().map(LedgerError::to_string).collect();
-        let mut holders = Vec::with_capacity(readable.len());
+        let (mut processes, mut ring_pids) = (Vec::new(), Vec::new());
         let mut room = most;
         for ledger in readable {
-            let pid = ledger.identity().pid;
-            let holder = holder(&ledger);
+            let (identity, state) = (*ledger.identity(), ledger.state());
+            let (pid, allocations) = (identity.pid, ledger.allocations());
             if ledger.was_cut_short() {
                 missing
                     .push(format!("the ledger of process {pid} was cut short while it was read: its list is not all"));
             }
-            if holder.allocations.len() > room {
-                let count = crate::units::count(holder.allocations.len() as u64);
+            if allocations.len() > room {
+                let count = crate::units::count(allocations.len() as u64);
                 missing.push(format!("{count} allocations of process {pid}: too many to show here"));
                 continue;
             }
-            room -= holder.allocations.len();
-            holders.push(holder);
+            room -= allocations.len();
+            ring_pids.push(identity.ring_pid);
+            processes.push(Held {
+                pid,
+                uid: identity.uid,
+                nonce: identity.nonce,
+                name: ledger.process_name(),
+                devices: state.devices,
+                accounts: state.accounts,
+                allocations,
+            });
         }
-        Self { holders, missing, read_ns: crate::clock::monotonic_ns() }
+        let look = Look { at_ns: crate::clock::monotonic_ns(), processes };
+        let study = study(&look);
+        let holders = look.processes.into_iter().zip(ring_pids).map(|(held, ring_pid)| holder(held, ring_pid));
+        Self { holders: holders.collect(), missing, read_ns: look.at_ns, study }
+    }
+
+    /// The same as the views want it, and what is made of it: of one that was read elsewhere, as a look of its own.
+    pub fn studied(self, study: impl FnOnce(&Look) -> Study) -> Self {
+        let (mut processes, mut ring_pids) = (Vec::new(), Vec::new());
+        for holder in self.holders {
+            let Holder { pid, ring_pid, nonce, uid, name, devices, accounts, allocations, sorted: _ } = holder;
+            ring_pids.push(ring_pid);
+            processes.push(Held { pid, uid, nonce, name, devices, accounts, allocations });
+        }
+        let look = Look { at_ns: self.read_ns, processes };
+        let study = Some(study(&look));
+        let holders = look.processes.into_iter().zip(ring_pids).map(|(held, ring_pid)| holder(held, ring_pid));
+        Self { holders: holders.collect(), missing: self.missing, read_ns: look.at_ns, study }
     }
 
     /// Whose this is.
@@ -103,16 +189,11 @@ impl Inventory {
     }
 }
 
-fn holder(ledger: &Ledger) -> Holder {
-    let allocations = ledger.allocations();
-    let identity = ledger.identity();
-    Holder {
-        pid: identity.pid,
-        ring_pid: identity.ring_pid,
-        nonce: identity.nonce,
-        devices: ledger.state().devices,
-        allocations,
-    }
+fn holder(held: Held, ring_pid: u32) -> Holder {
+    let Held { pid, uid, nonce, name, devices, accounts, allocations } = held;
+    let mut holder = Holder { pid, ring_pid, nonce, uid, name, devices, accounts, allocations, sorted: false };
+    holder.sort();
+    holder
 }
 
 /// The newest inventory, and the thread that makes the next one.
@@ -160,8 +241,10 @@ fn start() -> (Sender<Prefix>, Receiver<Arc<Inventory>>) {
     let (asks, questions) = channel::<Prefix>();
     let (answers, inventories) = channel();
     let read = move || {
+        let (mut watcher, zone) = (Watcher::default(), crate::clock::Zone::system());
         for prefix in questions {
-            if answers.send(Arc::new(Inventory::read(&prefix, &trusted_owners()))).is_err() {
+            let study = |look: &Look| Some(watcher.see(look, crate::clock::unix_ns(), &zone));
+            if answers.send(Arc::new(Inventory::read_and(&prefix, &trusted_owners(), MOST, study))).is_err() {
                 return;
             }
         }

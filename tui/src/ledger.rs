@@ -256,6 +256,7 @@ pub mod fixture {
             resident_program: 0,
             opened_ns: 0,
             dispatched_ns: 0,
+            banks: Default::default(),
             capacity: [0; 8],
         };
         let state = LedgerState { devices: vec![device(0, 0x1c, 0), device(1, 1, 1)], ..LedgerState::default() };

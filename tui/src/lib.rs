@@ -8,17 +8,19 @@
 //! | [`source`] | the stats segment: found, checked, read, found again when the aggregator is replaced |
 //! | [`ledger`], [`holdings`] | the ledgers: every live allocation of every process; the largest ones of one process |
 //! | [`inventory`] | every allocation of every process, read beside the screen |
+//! | [`configuration`] | what the dashboard begins with, kept in a file |
 //! | [`filter`] | which processes and events are meant |
 //! | [`baseline`] | what has come since a baseline, as text |
 //! | [`totals`] | what the figures of a snapshot add up to, per process |
-//! | [`roster`] | who the processes are, as text |
+//! | [`roster`], [`container`], [`lineage`] | who the processes are, as text; what they run in; who started them |
 //! | [`telemetry`] | what the driver tells of a device, in few words |
 //! | [`selection`] | the chips that the user asked for |
+//! | [`history`] | the past of the chips' memory, and windows on it |
 //! | [`degraded`] | whether what is shown may be incomplete |
 //! | [`diagnosis`] | what is wrong, what that means, what to do next: for `tt-alloc doctor` |
 //! | [`units`], [`clock`], [`users`] | bytes, ages, moments and user names as text |
 //! | [`amounts`] | sizes and durations as a person writes them |
-//! | [`once`], [`table`], [`json`], [`buffers`] | one-shot output |
+//! | [`once`], [`table`], [`json`], [`csv`], [`buffers`] | printed output |
 //! | [`leaks`] | who leaks, with the evidence |
 //! | [`unseen`] | what lists of single allocations do not show |
 //! | [`stacks`] | call stacks of allocations, and their names |
@@ -37,18 +39,23 @@ pub mod amounts;
 pub mod baseline;
 pub mod buffers;
 pub mod clock;
+pub mod configuration;
+pub mod container;
 pub mod control;
+pub mod csv;
 pub mod degraded;
 pub mod demo;
 pub mod diagnosis;
 pub mod embedded;
 pub mod exit;
 pub mod filter;
+pub mod history;
 pub mod holdings;
 pub mod inventory;
 pub mod json;
 pub mod leaks;
 pub mod ledger;
+pub mod lineage;
 pub mod once;
 pub mod output;
 pub mod recording;

@@ -7,8 +7,19 @@ use std::io::{self, Write};
 /// # Errors
 /// The system's answer, unless the reader went away: that is no error.
 pub fn print(text: &str) -> io::Result<()> {
+    write(text).map(|_read| ())
+}
+
+/// Writes all of it to standard output. False: the reader went away.
+///
+/// # Errors
+/// The system's answer.
+pub fn write(text: &str) -> io::Result<bool> {
     let mut out = io::stdout().lock();
-    quiet_when_closed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true),
+    }
 }
 
 /// One line on standard error; if nobody reads it, so be it (`eprintln!` would panic).

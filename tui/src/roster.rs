@@ -1,6 +1,8 @@
 //! Who the tracked processes are, as text: cleaned, cut and looked up once a process, not once a look.
 
 use crate::users::Users;
+use crate::{container, lineage};
+use shm_layout::procfs;
 use shm_layout::stats::Process;
 use shm_layout::text;
 use std::collections::HashMap;
@@ -31,6 +33,10 @@ pub struct Who {
     pub name: String,
     /// Its command line without the folder of the program; its name where that is not known.
     pub command_line: String,
+    /// The container or job that it runs in; empty where none is known.
+    pub container: String,
+    /// Its parent, its parent's parent, and so on, as far as it can be seen from here.
+    pub ancestors: Vec<u32>,
     // As the aggregator tells it: a process may rename itself, and becomes another program by exec.
     uid: u32,
     told_name: [u8; 32],
@@ -41,8 +47,13 @@ impl Who {
     fn new(process: &Process, users: &Users) -> Self {
         let name = text::load(&process.name);
         let command_line = Some(without_folder(&text::load(&process.command_line))).filter(|line| !line.is_empty());
+        // Another process may have the pid by now, or in the namespace of this viewer; and those of a recording were elsewhere.
+        let here = users.are_here()
+            && procfs::stat(&process.pid.to_string()).is_some_and(|stat| stat.start_ticks == process.start_ticks);
         Self {
             key: process.into(),
+            container: if here { container::of(process.pid) } else { String::new() },
+            ancestors: if here { lineage::ancestors(process.pid) } else { Vec::new() },
             user: users.label(process.uid),
             command_line: command_line.unwrap_or_else(|| name.clone()),
             name,

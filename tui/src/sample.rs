@@ -188,6 +188,8 @@ pub fn host_at(chips: usize, swing: f64) -> Snapshot {
             live_allocations: 24_311,
             cpu_ns: 62_000_000_000,
             deaths_total: 1,
+            places: 2048,
+            open_files_limit: 65_536,
             ..Health::default()
         },
     }
@@ -212,23 +214,37 @@ pub use seen::observation;
 mod seen {
     use super::*;
     use crate::source::{History, Observation};
+    use shm_layout::event::MEMORY_KINDS;
+    use shm_layout::stats::{HISTORY_SAMPLES, HISTORY_SAMPLES_PER_SPAN};
 
-    /// What a viewer sees of [`host`], with five minutes of history.
+    /// Samples that were taken: an hour.
+    const TAKEN: usize = 3600;
+
+    /// What a viewer sees of [`host`], with an hour of history: a slow rise, and waves in the last five minutes.
     pub fn observation(chips: usize) -> Observation {
         let snapshot = host(chips);
-        let wave = |bytes: u64, period: u64| {
-            (0..300u64).map(|n| bytes / 2 + bytes / 2 * (n % period) / period).collect::<Vec<u64>>()
+        let wave = |bytes: u64, period: u64| -> Vec<u64> {
+            let before = (TAKEN - HISTORY_SAMPLES) as u64;
+            let rise = (0..before).map(|n| bytes / 4 + bytes / 4 * n / before);
+            rise.chain((0..HISTORY_SAMPLES as u64).map(|n| bytes / 2 + bytes / 2 * (n % period) / period)).collect()
         };
         let history = snapshot.chips.iter().map(|chip| {
             let periods = [300, 60, 300, 300, 300, 40, 300, 300];
-            std::rc::Rc::new(History(std::array::from_fn(|memory| {
-                wave(chip.memory[memory].footprint_bytes, periods[memory])
-            })))
+            let all: [Vec<u64>; MEMORY_KINDS] =
+                std::array::from_fn(|memory| wave(chip.memory[memory].footprint_bytes, periods[memory]));
+            let spans = |samples: &[u64]| {
+                let spans = samples.chunks(HISTORY_SAMPLES_PER_SPAN as usize);
+                spans.filter_map(|span| span.iter().max().copied()).collect()
+            };
+            std::rc::Rc::new(History {
+                spans: std::array::from_fn(|memory| spans(&all[memory])),
+                samples: all.map(|samples| samples[TAKEN - HISTORY_SAMPLES..].to_vec()),
+            })
         });
         Observation {
             prefix: Default::default(),
             history: history.collect(),
-            history_head: 300,
+            history_head: TAKEN as u64,
             snapshot,
             identity: identity(),
             heartbeat_ns: NOW_NS - 60_000_000,

@@ -4,15 +4,14 @@ mod absence;
 
 pub use absence::SourceError;
 
+pub use crate::history::History;
+
 use crate::clock;
 use aggregator::sigbus::Guarded;
-use shm_layout::event::{MEMORY_KINDS, Memory};
 use shm_layout::names::{DIRECTORY, Prefix};
 use shm_layout::procfs;
 use shm_layout::segment::{Access, Expect, Opened, open};
-use shm_layout::stats::{
-    HISTORY_SECONDS_PER_SAMPLE, Identity, IdentityError, Snapshot, StatsHeader, StatsView, stats_bytes,
-};
+use shm_layout::stats::{Identity, IdentityError, Snapshot, StatsHeader, StatsView, stats_bytes};
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
@@ -61,17 +60,6 @@ impl fmt::Display for Connection {
     }
 }
 
-/// The footprints of one chip over time, the oldest first, one sample a second.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct History(pub [Vec<u64>; MEMORY_KINDS]);
-
-impl History {
-    /// The samples of one memory kind, bytes.
-    pub fn of(&self, memory: Memory) -> &[u64] {
-        &self.0[memory as usize]
-    }
-}
-
 /// What was read at one poll.
 #[derive(Clone, Debug)]
 pub struct Observation {
@@ -94,9 +82,6 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// Time that a history sample stands for, s.
-    pub const SECONDS_PER_SAMPLE: u64 = HISTORY_SECONDS_PER_SAMPLE;
-
     /// Whether the aggregator runs, at the moment of the poll.
     pub fn connection(&self) -> Connection {
         connection(&self.identity, self.heartbeat_ns, self.now_ns)
@@ -178,13 +163,11 @@ impl Attached {
     /// Reads the histories of so many chips, if there is a sample that has not been read.
     fn read_history(&mut self, chips: usize) {
         let Some(view) = view(&self.opened) else { return };
-        // SYNC(stats.history): as in `StatsView::history`.
-        let head = view.header.history_head.load(Acquire);
+        let head = view.history_head();
         if head == self.history_head && chips == self.history.len() {
             return;
         }
-        let history = |chip| Rc::new(History(std::array::from_fn(|memory| view.history(chip, memory))));
-        self.history = (0..chips).map(history).collect();
+        self.history = (0..chips).map(|chip| Rc::new(History::read(&view, chip, head))).collect();
         self.history_head = head;
     }
 

@@ -90,8 +90,8 @@ impl Table {
     }
 }
 
-/// Everything seen, as text that ends with a line break.
-pub fn overview(seen: &Observation, users: &Users, columns: Option<usize>) -> String {
+/// Everything seen, as text that ends with a line break; the processes in the snapshot's order. `nobody`: what is said where there is none.
+pub fn overview(seen: &Observation, users: &Users, columns: Option<usize>, nobody: &str) -> String {
     let mut parts: Vec<Vec<String>> = Vec::new();
     let mut chips = Table::new(&[
         ("DEVICE", Align::Left),
@@ -121,8 +121,7 @@ pub fn overview(seen: &Observation, users: &Users, columns: Option<usize>) -> St
     let mut roster = Roster::default();
     roster.update(&seen.snapshot.processes, users);
     let labels = chip_labels(&seen.snapshot.chips);
-    let mut rows = totals::processes(&seen.snapshot, &roster);
-    rows.sort_by(|a, b| b.total.cmp(&a.total).then(a.pid.cmp(&b.pid)));
+    let rows = totals::processes(&seen.snapshot, &roster);
     let compared = rows.iter().any(|p| p.since.is_some());
     let mut columns_of_processes = vec![
         ("PID", Align::Right),
@@ -153,7 +152,7 @@ pub fn overview(seen: &Observation, users: &Users, columns: Option<usize>) -> St
         cells.extend([events, p.command_line()]);
         processes.push(cells);
     }
-    parts.push(if processes.is_empty() { vec!["no tracked process".to_owned()] } else { processes.lines(columns) });
+    parts.push(if processes.is_empty() { vec![nobody.to_owned()] } else { processes.lines(columns) });
     let mut text = parts.iter().map(|lines| lines.join("\n")).collect::<Vec<_>>().join("\n\n");
     text.push('\n');
     text
@@ -257,14 +256,14 @@ mod tests {
         for process in &mut seen.snapshot.processes {
             process.uid = 4_123_456_789;
         }
-        insta::assert_snapshot!(overview(&seen, &Users::default(), None));
+        insta::assert_snapshot!(overview(&seen, &Users::default(), None, "no tracked process"));
     }
 
     #[test]
     fn lines_are_cut_where_the_terminal_ends() {
         let seen = sample::observation(1);
         for columns in [0, 1, 20, 80] {
-            let text = overview(&seen, &Users::default(), Some(columns));
+            let text = overview(&seen, &Users::default(), Some(columns), "no tracked process");
             assert!(text.lines().all(|line| width(line) <= columns), "{columns}:\n{text}");
         }
     }
@@ -282,6 +281,6 @@ mod tests {
     fn an_empty_host_is_said_in_words() {
         let mut seen = sample::observation(0);
         seen.snapshot.processes.clear();
-        assert_eq!(overview(&seen, &Users::default(), None), "no chip\n\nno tracked process\n");
+        assert_eq!(overview(&seen, &Users::default(), None, "no tracked process"), "no chip\n\nno tracked process\n");
     }
 }

@@ -1,7 +1,7 @@
 //! The terminal: raw mode and the alternate screen, and the way back from them however the program ends.
 
 use crossterm::cursor::{Hide, Show};
-use crossterm::event::{Event, poll, read};
+use crossterm::event::{DisableMouseCapture, EnableMouseCapture, Event, poll, read};
 use crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
     enable_raw_mode,
@@ -24,11 +24,16 @@ use std::time::Duration;
 
 /// Whether the terminal is ours; the panic hook has to know.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whether it tells of the mouse.
+static MOUSE: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
 
 fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
         // Nobody is left to tell that it did not work.
+        if MOUSE.load(Ordering::SeqCst) {
+            let _ = execute!(io::stdout(), DisableMouseCapture);
+        }
         let _ = execute!(io::stdout(), EndSynchronizedUpdate, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }
@@ -62,11 +67,12 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal on standard output.
+    /// Takes the terminal on standard output. `mouse`: it is to tell of the mouse, and then selects no text by itself.
     ///
     /// # Errors
     /// When it cannot be put into raw mode or written.
-    pub fn enter() -> io::Result<Self> {
+    pub fn enter(mouse: bool) -> io::Result<Self> {
+        MOUSE.store(mouse, Ordering::SeqCst);
         HOOK.call_once(|| {
             let before = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {
@@ -82,6 +88,9 @@ impl Screen {
     fn take() -> io::Result<()> {
         TAKEN.store(true, Ordering::SeqCst);
         let taken = enable_raw_mode().and_then(|()| execute!(io::stdout(), EnterAlternateScreen, Hide));
+        let taken = taken.and_then(|()| {
+            if MOUSE.load(Ordering::SeqCst) { execute!(io::stdout(), EnableMouseCapture) } else { Ok(()) }
+        });
         taken.inspect_err(|_| give_back())
     }
 
@@ -98,7 +107,9 @@ impl Screen {
     /// # Errors
     /// When the terminal cannot be written.
     pub fn redraw(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // Not `clear`, which asks the terminal where its cursor is, and fails where there is no answer in time.
+        let area = self.terminal.size()?;
+        self.terminal.resize(Rect::new(0, 0, area.width, area.height))
     }
 
     /// Gives the terminal back, stops as a shell's job, and takes it again when the job continues.

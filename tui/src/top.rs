@@ -3,12 +3,14 @@
 mod playback;
 
 use crate::clock::Zone;
+use crate::configuration::{Settings, file};
 use crate::exit::Exit;
-use crate::once::{Format, Once};
+use crate::once::Once;
 use crate::recording::{Begin, Move, Player, Recorder, Session};
 use crate::screen;
 use crate::screen::dashboard::{Dashboard, Request};
-use crate::screen::theme::{Colour, Theme};
+use crate::screen::settings::Kept;
+use crate::screen::theme::Theme;
 use crate::selection::Selection;
 use crate::source::{Connection, Source};
 use crate::terminal::Screen;
@@ -25,6 +27,8 @@ use std::time::{Duration, Instant};
 
 /// Least time between two looks, ms.
 pub const LEAST_REFRESH_MS: u64 = 50;
+/// Most time between two looks, ms.
+pub const MOST_REFRESH_MS: u64 = 3_600_000;
 /// Time between two looks unless asked otherwise, ms.
 pub const DEFAULT_REFRESH_MS: u64 = 250;
 /// How soon a signal or the stop handle is noticed.
@@ -33,12 +37,12 @@ const ATTENTION: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What `alloc-top` does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Mode {
     /// The dashboard.
     Screen,
-    /// One table or one JSON object.
-    Once(Format),
+    /// Printed output.
+    Once(Box<Once>),
     /// Nothing is shown; a recording is made until somebody ends it.
     Record,
 }
@@ -48,22 +52,18 @@ pub enum Mode {
 pub struct TopOptions {
     /// Prefix of the segments' names.
     pub prefix: Prefix,
-    /// Dashboard or one-shot output.
+    /// Dashboard or printed output.
     pub mode: Mode,
-    /// The devices asked for.
+    /// The devices that the dashboard shows.
     pub selection: Selection,
-    /// Time between two looks, ms; at least [`LEAST_REFRESH_MS`].
-    pub refresh_ms: u64,
+    /// What the dashboard begins with. What is not set may be in the configuration file.
+    pub settings: Settings,
+    /// The dashboard reads the configuration file, and may write it.
+    pub configured: bool,
     /// Run an aggregator in this process, if none runs on the host.
     pub embedded: bool,
     /// In that one baselines set themselves when a device has been opened.
     pub auto_baseline: bool,
-    /// Only ASCII, whatever the terminal can.
-    pub ascii: bool,
-    /// When to use colours.
-    pub colour: Colour,
-    /// Old or incomplete figures are [`Exit::Degraded`] in one-shot output.
-    pub strict: bool,
     /// Record into this file.
     pub record: Option<PathBuf>,
     /// Play this recording instead of looking at the host.
@@ -80,12 +80,10 @@ impl Default for TopOptions {
             prefix: Prefix::default(),
             mode: Mode::Screen,
             selection: Selection::default(),
-            refresh_ms: DEFAULT_REFRESH_MS,
+            settings: Settings::default(),
+            configured: false,
             embedded: false,
             auto_baseline: false,
-            ascii: false,
-            colour: Colour::Auto,
-            strict: false,
             record: None,
             replay: None,
             at: None,
@@ -107,22 +105,22 @@ pub fn run(options: TopOptions) -> anyhow::Result<ExitCode> {
     // An aggregator that runs already is as good, and there is one per host.
     let embed = options.embedded && !matches!(source.poll().connection, Connection::Live);
     let aggregator = if embed { Some(crate::embedded::start(&options.prefix, options.auto_baseline)?) } else { None };
-    let exit = match options.mode {
-        Mode::Once(format) => {
-            let patience = if embed { PATIENCE } else { Duration::ZERO };
-            let once = Once { format, selection: options.selection, strict: options.strict, patience };
+    let exit = match options.mode.clone() {
+        Mode::Once(mut once) => {
+            once.patience = if embed { PATIENCE } else { Duration::ZERO };
             once.show("alloc-top", &mut source)?
         }
         Mode::Record => record_alone(&options)?,
         Mode::Screen => {
-            let mut dashboard = dashboard(&options);
+            let mut dashboard = begin(&options);
             dashboard.embedded = embed;
             if let Some(path) = &options.record {
                 // Before the screen is taken: somebody who asks for a recording does not want none.
-                dashboard.recorder = Some(record(path, &options)?);
+                dashboard.recorder = Some(record(path, &options.prefix, dashboard.refresh_ms)?);
             }
-            let stop = options.stop.unwrap_or_default();
-            let watched = watch(&mut dashboard, &mut Origin::Live(&mut source), &stop);
+            let stop = options.stop.clone().unwrap_or_default();
+            let mouse = dashboard.keeping.mouse.unwrap_or(true);
+            let watched = watch(&mut dashboard, &mut Origin::Live(&mut source), &stop, mouse);
             let exit = dashboard.recorder.take().map_or(Exit::Ok, told);
             watched.context("the terminal")?;
             exit
@@ -132,17 +130,30 @@ pub fn run(options: TopOptions) -> anyhow::Result<ExitCode> {
     Ok(exit.into())
 }
 
-fn dashboard(options: &TopOptions) -> Dashboard {
-    let theme = Theme::from_environment(options.colour, options.ascii);
-    let refresh_ms = options.refresh_ms.max(LEAST_REFRESH_MS);
-    let mut dashboard = Dashboard::new(host_name(), Zone::system(), theme, options.selection.clone(), refresh_ms);
+/// The dashboard as the command line and the configuration file want it.
+fn begin(options: &TopOptions) -> Dashboard {
+    let path = if options.configured { file::path(|name| std::env::var_os(name)) } else { None };
+    let (kept, wrong) = path.as_deref().map(file::read).unwrap_or_default();
+    // Also behind the dashboard, when it has gone.
+    for wrong in &wrong {
+        crate::output::complain(format_args!("alloc-top: {wrong}"));
+    }
+    let settings = options.settings.clone().or(kept);
+    let (ascii, color) = (settings.ascii, settings.color);
+    let theme = Theme::from_environment(color.unwrap_or_default(), ascii.unwrap_or(false));
+    let selection = options.selection.clone();
+    let mut dashboard = Dashboard::new(host_name(), Zone::system(), theme, selection, DEFAULT_REFRESH_MS);
     dashboard.prefix = options.prefix.clone();
+    dashboard.keeping = Kept { path, mouse: settings.mouse, ascii, color };
+    dashboard.set(&settings);
+    if let Some(first) = wrong.first() {
+        dashboard.say(first, true);
+    }
     dashboard
 }
 
-fn record(path: &Path, options: &TopOptions) -> anyhow::Result<Recorder> {
-    let session = Session::here(host_name(), options.refresh_ms.max(LEAST_REFRESH_MS));
-    Ok(Recorder::start(path, Begin::Append, &options.prefix, &session)?)
+fn record(path: &Path, prefix: &Prefix, refresh_ms: u64) -> anyhow::Result<Recorder> {
+    Ok(Recorder::start(path, Begin::Append, prefix, &Session::here(host_name(), refresh_ms))?)
 }
 
 /// Ends a recording, and says what became of it on standard error.
@@ -157,7 +168,8 @@ fn told(recorder: Recorder) -> Exit {
 fn record_alone(options: &TopOptions) -> anyhow::Result<Exit> {
     let signals = Signals::register()?;
     let path = options.record.as_deref().context("no file to record into")?;
-    let recorder = record(path, options)?;
+    let refresh_ms = options.settings.refresh_ms.unwrap_or(DEFAULT_REFRESH_MS).max(LEAST_REFRESH_MS);
+    let recorder = record(path, &options.prefix, refresh_ms)?;
     let stop = options.stop.clone().unwrap_or_default();
     while !(recorder.has_ended() || stop.load(Ordering::Relaxed) || signals.end.load(Ordering::Relaxed)) {
         std::thread::sleep(ATTENTION);
@@ -225,9 +237,9 @@ impl Drop for Signals {
     }
 }
 
-fn watch(dashboard: &mut Dashboard, origin: &mut Origin<'_>, stop: &AtomicBool) -> io::Result<()> {
+fn watch(dashboard: &mut Dashboard, origin: &mut Origin<'_>, stop: &AtomicBool, mouse: bool) -> io::Result<()> {
     let signals = Signals::register()?;
-    let mut screen = Screen::enter()?;
+    let mut screen = Screen::enter(mouse)?;
     let ending = || stop.load(Ordering::Relaxed) || signals.end.load(Ordering::Relaxed);
     let mut look_at = Instant::now();
     // Of a recording no time passes while it is held.
@@ -260,7 +272,14 @@ fn watch(dashboard: &mut Dashboard, origin: &mut Origin<'_>, stop: &AtomicBool) 
         };
         for event in typed {
             changed = true;
-            let Event::Key(key) = event else { continue };
+            let key = match event {
+                Event::Key(key) => key,
+                Event::Mouse(event) => {
+                    dashboard.mouse(event);
+                    continue;
+                }
+                _ => continue,
+            };
             match dashboard.key(key) {
                 Request::Quit => return Ok(()),
                 Request::Suspend => {

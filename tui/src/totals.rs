@@ -2,7 +2,7 @@
 
 use crate::roster::{ProcessKey, Roster, Who};
 use shm_layout::event::Memory;
-use shm_layout::stats::{Figures, MAX_CHIPS, Snapshot, Source, State};
+use shm_layout::stats::{Figures, MAX_CHIPS, Snapshot, Source, State, UNKNOWN};
 use std::rc::Rc;
 
 /// What one process holds on all chips together. Bytes are footprints.
@@ -24,17 +24,39 @@ pub struct ProcessTotals {
     pub other: u64,
     /// Device memory in use: DRAM, TRACE, L1, `L1_SMALL` and the resident CBs, bytes. Host memory is not in it.
     pub total: u64,
+    /// The largest that each of these was, bytes.
+    pub peak: Peaks,
+    /// When it started, Unix time in ns; 0 where nobody knows.
+    pub started_unix_ns: u64,
     /// What has come of DRAM, TRACE, L1 and `L1_SMALL` since the baselines of its devices, bytes: all of it where a kind has none and
     /// another has. `None`: no baseline is set on any.
     pub since: Option<i64>,
     /// Events read from it.
     pub events: u64,
+    /// Time since it was started, ns; `None`: not known.
+    pub age_ns: Option<u64>,
     /// Who tells of it: [`Source`] as a number. What is not tracked is in no sum.
     pub source: u32,
     /// It is alive.
     pub running: bool,
     /// Records of it were lost: totals are right, single allocations may be missing.
     pub incomplete: bool,
+}
+
+/// What a process has held at most, of each memory kind on each chip at some moment of its own: sums of them are what it may have held
+/// at one moment, and not more. Bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Peaks {
+    /// DRAM.
+    pub dram: u64,
+    /// L1.
+    pub l1: u64,
+    /// Circular buffers registered.
+    pub cb: u64,
+    /// `L1_SMALL`, `TRACE` and kernels.
+    pub other: u64,
+    /// DRAM, TRACE, L1 and `L1_SMALL`, and the circular buffers that are resident now: of these no peak is told.
+    pub total: u64,
 }
 
 impl ProcessTotals {
@@ -89,8 +111,11 @@ pub fn processes(snapshot: &Snapshot, roster: &Roster) -> Vec<ProcessTotals> {
             total: [Memory::Dram, Memory::Trace, Memory::L1, Memory::L1Small]
                 .into_iter()
                 .fold(sum.cb_resident, |total, memory| total.saturating_add(sum.of(memory))),
+            peak: sum.peaks(),
+            started_unix_ns: process.start_unix_ns,
             since: (sum.compared != ChipSet::default()).then_some(sum.since),
             events: process.events_total,
+            age_ns: (process.start_unix_ns != 0).then(|| snapshot.health.unix_ns.saturating_sub(process.start_unix_ns)),
             source: process.source,
             running: process.state == State::Running as u32,
             incomplete: Source::is_tracked(process.source) && (sum.incomplete || process.dropped_events_total > 0),
@@ -116,11 +141,15 @@ impl ChipSet {
         chip < u64::BITS as usize && self.0 >> chip & 1 == 1
     }
 
+    /// Their labels.
+    pub fn labels(self, labels: &[String]) -> impl Iterator<Item = &str> {
+        labels.iter().enumerate().filter(move |(at, _)| self.has(*at)).map(|(_, label)| label.as_str())
+    }
+
     /// `0-3`, `0,2`, `0a,0b`: their labels in order, three or more neighbours drawn together.
     pub fn list(self, labels: &[String]) -> String {
-        let chips = labels.iter().enumerate().filter(|(at, _)| self.has(*at));
         let mut numbers: Vec<(Option<u32>, &str)> =
-            chips.map(|(_, label)| (label.parse().ok(), label.as_str())).collect();
+            self.labels(labels).map(|label| (label.parse().ok(), label)).collect();
         numbers.sort_unstable();
         let follows =
             |a: &(Option<u32>, &str), b: &(Option<u32>, &str)| a.0.is_some() && a.0.map(|n| n.wrapping_add(1)) == b.0;
@@ -135,6 +164,7 @@ impl ChipSet {
 #[derive(Default)]
 struct Sums {
     by_memory: [u64; shm_layout::event::MEMORY_KINDS],
+    peaks: [u64; shm_layout::event::MEMORY_KINDS],
     cb_resident: u64,
     chips: ChipSet,
     /// Those where a baseline is set.
@@ -153,6 +183,10 @@ impl Sums {
         if let Some(sum) = self.by_memory.get_mut(memory as usize) {
             *sum = sum.saturating_add(figures.held_bytes().unwrap_or(0));
         }
+        if let Some(peak) = self.peaks.get_mut(memory as usize) {
+            let most = if figures.peak_footprint_bytes == UNKNOWN { 0 } else { figures.peak_footprint_bytes };
+            *peak = peak.saturating_add(most.max(figures.held_bytes().unwrap_or(0)));
+        }
         if memory == Memory::Cb as u32 {
             self.cb_resident = self.cb_resident.saturating_add(figures.resident_bytes);
         }
@@ -161,6 +195,18 @@ impl Sums {
     fn compare(&mut self, figures: &Figures) {
         let all = || i64::try_from(figures.held_bytes().unwrap_or(0)).unwrap_or(i64::MAX);
         self.since = self.since.saturating_add(figures.since_baseline_bytes().unwrap_or_else(all));
+    }
+
+    fn peaks(&self) -> Peaks {
+        let sum =
+            |kinds: &[Memory]| kinds.iter().fold(0, |sum: u64, kind| sum.saturating_add(self.peaks[*kind as usize]));
+        Peaks {
+            dram: sum(&[Memory::Dram]),
+            l1: sum(&[Memory::L1]),
+            cb: sum(&[Memory::Cb]),
+            other: sum(&[Memory::L1Small, Memory::Trace, Memory::Kernel]),
+            total: sum(&COMPARED).saturating_add(self.cb_resident),
+        }
     }
 
     const fn of(&self, memory: Memory) -> u64 {
@@ -221,6 +267,17 @@ mod tests {
         }
         let sums = totals(&snapshot);
         assert_eq!((sums[0].since, sums[1].since), (Some(expected), None));
+    }
+
+    #[test]
+    fn no_peak_is_below_what_is_there() {
+        for sum in totals(&sample::host(4)) {
+            let ProcessTotals { peak, total, dram, l1, cb, other, .. } = sum;
+            let now = Peaks { dram, l1, cb, other, total };
+            let at_least = |peak: u64, now: u64| peak >= now && now > 0;
+            assert!(at_least(peak.dram, now.dram) && at_least(peak.l1, now.l1) && at_least(peak.total, now.total));
+            assert!(at_least(peak.cb, now.cb) && at_least(peak.other, now.other));
+        }
     }
 
     #[test]

@@ -1,7 +1,60 @@
-//! Figures as text: bytes in IEC units, counts, shares, ages. Every form has a fixed width, so that columns stand still.
+//! Figures as text: bytes, counts, shares, ages. Every form has a fixed width, so that columns stand still; bytes to the byte alone have not.
+
+use std::cell::Cell;
+
+/// What bytes are counted in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Units {
+    /// Powers of 1024: KiB, MiB, GiB.
+    #[default]
+    Iec,
+    /// Powers of 1000: kB, MB, GB.
+    Si,
+    /// Every byte, as a plain number.
+    Bytes,
+}
+
+impl Units {
+    /// As they are called on the command line and in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Iec => "iec",
+            Self::Si => "si",
+            Self::Bytes => "bytes",
+        }
+    }
+
+    /// The others, of those whose figures keep to their columns.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Si => Self::Iec,
+            Self::Iec | Self::Bytes => Self::Si,
+        }
+    }
+
+    /// Those that the screen can show: a figure that its column cuts would be read as another one.
+    pub const fn on_screen(self) -> Self {
+        match self {
+            Self::Bytes => Self::Iec,
+            fitting => fitting,
+        }
+    }
+}
+
+thread_local! {
+    // Of a thread, not of the process: what draws or prints sets it first, and nobody else's figures change under him.
+    static CURRENT: Cell<Units> = const { Cell::new(Units::Iec) };
+}
+
+/// From now on this thread writes bytes like this.
+pub fn count_in(units: Units) {
+    CURRENT.set(units);
+}
 
 const UNITS: [&str; 7] = ["  B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+const SI_UNITS: [&str; 7] = ["  B", " kB", " MB", " GB", " TB", " PB", " EB"];
 const LETTERS: [char; 7] = ['B', 'K', 'M', 'G', 'T', 'P', 'E'];
+const SI_LETTERS: [char; 7] = ['B', 'k', 'M', 'G', 'T', 'P', 'E'];
 
 /// Width of [`bytes`].
 pub const BYTES_WIDTH: usize = 8;
@@ -12,16 +65,21 @@ pub const SHORT_BYTES_WIDTH: usize = 5;
 pub const SHORT_CHANGE_WIDTH: usize = 6;
 
 /// Three significant digits in four columns, and the unit's index.
-fn scaled(bytes: u64) -> (String, usize) {
-    if bytes < 1024 {
+fn scaled(bytes: u64, step: u64) -> (String, usize) {
+    let mut unit = 0;
+    let mut one = 1u64;
+    while let Some(next) = one.checked_mul(step).filter(|next| bytes >= *next && unit + 1 < UNITS.len()) {
+        one = next;
+        unit += 1;
+    }
+    if unit == 0 {
         return (format!("{bytes:>4}"), 0);
     }
-    let mut unit = (bytes.ilog2() / 10) as usize;
-    let mut value = bytes as f64 / (1u64 << (10 * unit)) as f64;
+    let mut value = bytes as f64 / one as f64;
     // 1023.7 would be shown as "1024" of this unit.
-    if value >= 1023.5 && unit + 1 < UNITS.len() {
+    if value >= step as f64 - 0.5 && unit + 1 < UNITS.len() {
         unit += 1;
-        value /= 1024.0;
+        value /= step as f64;
     }
     let digits = if value < 9.995 {
         format!("{value:.2}")
@@ -31,6 +89,17 @@ fn scaled(bytes: u64) -> (String, usize) {
         format!("{value:>4.0}")
     };
     (digits, unit)
+}
+
+/// In the units of this thread; `None`: to the byte.
+fn counted(bytes: u64) -> Option<(String, &'static str, char)> {
+    let (step, units, letters) = match CURRENT.get() {
+        Units::Iec => (1024, UNITS, LETTERS),
+        Units::Si => (1000, SI_UNITS, SI_LETTERS),
+        Units::Bytes => return None,
+    };
+    let (digits, unit) = scaled(bytes, step);
+    Some((digits, units[unit], letters[unit]))
 }
 
 /// A difference in bytes, with its sign.
@@ -46,16 +115,15 @@ pub fn short_change(amount: i64) -> String {
     format!("{sign}{}", short_bytes(amount.unsigned_abs()).trim_start())
 }
 
-/// Bytes in eight columns: `1.50 GiB`, ` 210 MiB`, ` 512   B`.
+/// Bytes in eight columns: `1.50 GiB`, ` 210 MiB`, ` 512   B`; `1.61  GB`. To the byte they may take more.
 pub fn bytes(bytes: u64) -> String {
-    let (digits, unit) = scaled(bytes);
-    format!("{digits} {}", UNITS[unit])
+    counted(bytes).map_or_else(|| format!("{bytes:>BYTES_WIDTH$}"), |(digits, unit, _)| format!("{digits} {unit}"))
 }
 
-/// Bytes in five columns: `1.50G`, ` 210M`.
+/// Bytes in five columns: `1.50G`, ` 210M`. To the byte they may take more.
 pub fn short_bytes(bytes: u64) -> String {
-    let (digits, unit) = scaled(bytes);
-    format!("{digits}{}", LETTERS[unit])
+    let exact = || format!("{bytes:>SHORT_BYTES_WIDTH$}");
+    counted(bytes).map_or_else(exact, |(digits, _, letter)| format!("{digits}{letter}"))
 }
 
 /// Bytes as in [`bytes()`], `?` where nobody told.
@@ -185,7 +253,38 @@ mod tests {
     }
 
     #[test]
+    fn powers_of_ten_and_single_bytes() {
+        count_in(Units::Si);
+        for (amount, text, short) in [
+            (999, " 999   B", " 999B"),
+            (1000, "1.00  kB", "1.00k"),
+            (1024, "1.02  kB", "1.02k"),
+            (999_499, " 999  kB", " 999k"),
+            (999_500, "1.00  MB", "1.00M"),
+            (1_610_612_736, "1.61  GB", "1.61G"),
+            (u64::MAX, "18.4  EB", "18.4E"),
+        ] {
+            assert_eq!((bytes(amount), short_bytes(amount)), (text.to_owned(), short.to_owned()), "{amount}");
+        }
+        assert_eq!(change(-1_500_000), "-1.50 MB");
+        count_in(Units::Bytes);
+        assert_eq!((bytes(1_610_612_736), bytes(7)), ("1610612736".to_owned(), "       7".to_owned()));
+        assert_eq!((short_bytes(5), change(-1_500_000)), ("    5".to_owned(), "-1500000".to_owned()));
+        count_in(Units::Iec);
+        assert_eq!(bytes(1024), "1.00 KiB");
+        assert_eq!((Units::Iec.other().other(), Units::Bytes.on_screen()), (Units::Iec, Units::Iec));
+    }
+
+    #[test]
     fn no_amount_leaves_its_width() {
+        for units in [Units::Iec, Units::Si] {
+            count_in(units);
+            widths();
+        }
+        count_in(Units::Iec);
+    }
+
+    fn widths() {
         for shift in 0..64 {
             for delta in [-1i64, 0, 1, 511, 1023] {
                 let amount = (1u64 << shift).wrapping_add_signed(delta);

@@ -19,6 +19,11 @@ impl Users {
         Self { known: RefCell::new(known), fixed: true }
     }
 
+    /// Whether they, and their processes, are of this host.
+    pub const fn are_here(&self) -> bool {
+        !self.fixed
+    }
+
     /// The user's name, where the system knows it.
     pub fn name(&self, uid: u32) -> Option<String> {
         let look_up = || {

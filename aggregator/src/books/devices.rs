@@ -5,8 +5,17 @@ use crate::chips::{ChipIndex, Chips};
 use crate::clock;
 use crate::ledger::Batch;
 use shm_layout::event::{Event, MEMORY_KINDS, Memory, flags};
-use shm_layout::ledger::{Device, MAX_DEVICES};
+use shm_layout::ledger::{BANKED, Banks, Device, MAX_DEVICES};
 use shm_layout::stats::UNKNOWN;
+
+/// The banks that a record of a capacity tells of; what cannot be is not told.
+fn banks_told(event: &Event) -> Banks {
+    let count = u32::try_from(event.footprint).unwrap_or(0);
+    match u32::try_from(event.address) {
+        Ok(first) if count > 0 && event.id <= MOST_BYTES => Banks { count, first, bytes: event.id },
+        _ => Banks { count, ..Banks::default() },
+    }
+}
 
 impl Books {
     pub(super) fn introduce(&mut self, device: &Device, chips: &mut Chips) -> Option<ChipIndex> {
@@ -34,6 +43,7 @@ impl Books {
             capacity: [UNKNOWN; MEMORY_KINDS],
             opened_ns: clock::not_after_now(event.time),
             dispatched_ns: 0,
+            banks: [Banks::default(); BANKED.len()],
         };
         if let Some(known) = self.devices.iter_mut().find(|d| d.device == event.device) {
             *known = device;
@@ -72,6 +82,9 @@ impl Books {
             return;
         };
         device.capacity[memory as usize] = event.size.min(MOST_BYTES);
+        if let Some(at) = BANKED.iter().position(|banked| *banked == memory) {
+            device.banks[at] = banks_told(event);
+        }
         let device = *device;
         self.introduce(&device, chips);
     }
@@ -97,5 +110,27 @@ impl Books {
             device.dispatched_ns = 0;
         }
         self.count_openings();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shm_layout::event::Kind;
+
+    #[test]
+    fn banks_that_cannot_be_are_not_told() {
+        let told = |count, bytes, first| {
+            let event =
+                Event { footprint: count, id: bytes, address: first, ..Event::new(Kind::Capacity, Memory::Dram, 0) };
+            let Banks { count, bytes, first } = banks_told(&event);
+            (count, bytes, first)
+        };
+        assert_eq!(told(8, 4_277_141_376, 1_048_704), (8, 4_277_141_376, 1_048_704));
+        assert_eq!(told(8, 0, 0), (8, 0, 0), "as the C interface tells them");
+        assert_eq!(told(8, 1 << 30, 1 << 32), (8, 0, 0), "an address that no buffer can have");
+        assert_eq!(told(8, u64::MAX, 0), (8, 0, 0));
+        assert_eq!(told(1 << 32, 1, 1), (0, 0, 0));
+        assert_eq!(told(0, 1 << 30, 64), (0, 0, 0));
     }
 }

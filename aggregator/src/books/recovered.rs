@@ -26,6 +26,7 @@ pub fn believable(state: LedgerState) -> LedgerState {
     for mut device in state.devices {
         if device.device <= MAX_DEVICE && devices.iter().all(|known| known.device != device.device) {
             device.capacity.iter_mut().filter(|bytes| **bytes != UNKNOWN).for_each(|bytes| *bytes = most(*bytes));
+            device.banks.iter_mut().filter(|banks| banks.bytes > MOST_BYTES).for_each(|banks| banks.bytes = 0);
             device.opened_ns = clock::not_after_now(device.opened_ns);
             device.dispatched_ns = clock::not_after_now(device.dispatched_ns);
             devices.push(device);

@@ -247,23 +247,24 @@ pub(crate) unsafe fn announce(device: *const c_void, number: u32) {
     info.flags = flags() | if unique.is_some() { 0 } else { bits::CHIP_ID_UNKNOWN };
     producer::process::record(info);
 
+    // SAFETY: as above; the getter gives the place of a unique_ptr, which is one word.
+    let allocator = getters.device_allocator.map_or(std::ptr::null(), |get| unsafe { *get(device) });
     // SAFETY: as above.
     let l1 = getters.device_l1.map_or(0, |get| u64::from(unsafe { get(device) })) * cores;
-    capacity(number, Memory::L1, l1, cores);
-    capacity(number, Memory::Cb, l1, cores);
-
     // SAFETY: as above.
     let channels = getters.device_channels.map_or(0, |get| u64::from(unsafe { get(device) }));
     // SAFETY: as above.
     let low = getters.device_channel_bytes.map_or(0, |get| u64::from(unsafe { get(device) }));
-    // SAFETY: as above; the getter gives the place of a unique_ptr, which is one word.
-    let allocator = getters.device_allocator.map_or(std::ptr::null(), |get| unsafe { *get(device) });
     // SAFETY: null or the allocator of a live Device.
     unsafe {
-        capacity(number, Memory::Dram, channels * channel_bytes(allocator, low), channels);
+        // What a chip has is more than what its allocator hands out: of that the banks tell.
+        capacity(number, Memory::L1, l1, &banks(allocator, Memory::L1));
+        capacity(number, Memory::Cb, l1, &Banks { count: cores, ..Banks::default() });
+        let dram = banks(allocator, Memory::Dram);
+        capacity(number, Memory::Dram, channels * channel_bytes(&dram, low), &dram);
         for memory in [Memory::L1Small, Memory::Trace] {
-            let (bytes, banks) = region(allocator, memory);
-            capacity(number, memory, bytes, banks);
+            let banks = banks(allocator, memory);
+            capacity(number, memory, banks.count * banks.bytes, &Banks { first: None, ..banks });
         }
     }
 }
@@ -276,43 +277,59 @@ pub(crate) fn kernel_region(number: u32, bytes_per_core: u64) {
         (std::mem::replace(&mut chip.kernel_region, bytes) != bytes).then_some((bytes, chip.cores))
     });
     if let Some((bytes, cores)) = new.flatten() {
-        capacity(number, Memory::Kernel, bytes, cores);
+        capacity(number, Memory::Kernel, bytes, &Banks { count: cores, ..Banks::default() });
     }
 }
 
-fn capacity(number: u32, memory: Memory, bytes: u64, banks: u64) {
+/// What an allocator has of one memory kind; 0 is not known.
+#[derive(Clone, Copy, Default)]
+struct Banks {
+    count: u64,
+    /// Bytes that it hands out of each.
+    bytes: u64,
+    /// The first address of these.
+    first: Option<u64>,
+}
+
+fn capacity(number: u32, memory: Memory, bytes: u64, banks: &Banks) {
     if bytes == 0 {
         return;
     }
     let mut event = Event::new(Kind::Capacity, memory, number);
     event.size = bytes;
-    event.footprint = banks;
+    event.footprint = banks.count;
+    if let Some(first) = banks.first {
+        (event.id, event.address) = (banks.bytes, first);
+    }
     producer::process::record(event);
 }
 
 /// The size of one DRAM channel: tt-metal says only its lowest 32 bits, so a channel of 4 GiB reads 0.
 /// The allocator's bank, which is a little smaller than the channel, tells how many times 4 GiB to add.
-unsafe fn channel_bytes(allocator: *const c_void, low: u64) -> u64 {
-    // SAFETY: the caller's promise.
-    let (bytes, banks) = unsafe { region(allocator, Memory::Dram) };
-    if bytes == 0 || banks == 0 {
-        return low;
-    }
-    let bank = bytes / banks;
-    low + (bank.saturating_sub(low)).div_ceil(1 << 32) * (1 << 32)
+const fn channel_bytes(bank: &Banks, low: u64) -> u64 {
+    low + bank.bytes.saturating_sub(low).div_ceil(1 << 32) * (1 << 32)
 }
 
-/// Bytes and banks that an allocator has of this memory.
-unsafe fn region(allocator: *const c_void, memory: Memory) -> (u64, u64) {
+/// The banks that an allocator has of this memory.
+///
+/// # Safety
+/// `allocator` is null or the live allocator of a Device.
+unsafe fn banks(allocator: *const c_void, memory: Memory) -> Banks {
     let getters = Getters::get();
-    let (Some(banks), Some(size)) = (getters.banks, getters.bank_size) else { return (0, 0) };
+    let (Some(count), Some(size)) = (getters.banks, getters.bank_size) else { return Banks::default() };
     if allocator.is_null() {
-        return (0, 0);
+        return Banks::default();
     }
     let kind = memory as u32;
+    // `HalMemType`: L1 is 0, DRAM is 1.
+    let region = u8::from(memory == Memory::Dram);
     // SAFETY: const getters of a live allocator; the number of banks is the low 32 bits of the register.
-    let (banks, size) = unsafe { (banks(allocator, &raw const kind) & 0xffff_ffff, size(allocator, &raw const kind)) };
-    (banks * size, banks)
+    unsafe {
+        let count = count(allocator, &raw const kind) & 0xffff_ffff;
+        let bytes = if count == 0 { 0 } else { size(allocator, &raw const kind) };
+        let first = getters.first_address.map(|get| get(allocator, &raw const region) & 0xffff_ffff);
+        Banks { count, bytes, first }
+    }
 }
 
 /// The chip was closed: what is alive on it ends with it. `forget` runs before that is said, and only

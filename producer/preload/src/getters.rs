@@ -113,6 +113,8 @@ pub(crate) struct Getters {
     pub(crate) banks: Option<KindGetter>,
     /// `DeviceAddr AllocatorImpl::get_bank_size(const BufferType&) const`
     pub(crate) bank_size: Option<KindGetter>,
+    /// `uint32_t AllocatorImpl::get_base_allocator_addr(const HalMemType&) const`, an enum of 8 bits
+    pub(crate) first_address: Option<unsafe extern "C-unwind" fn(Object, *const u8) -> u64>,
     /// `uint32_t CoreRangeSet::num_cores() const`
     pub(crate) cores: Option<IntGetter>,
     /// `CoreRangeSet Kernel::logical_coreranges() const`, returned through a hidden pointer
@@ -204,6 +206,7 @@ impl Getters {
             buffer_device: symbol!(c"_ZNK2tt8tt_metal6Buffer6deviceEv"),
             banks: symbol!(c"_ZNK2tt8tt_metal13AllocatorImpl13get_num_banksERKNS0_10BufferTypeE"),
             bank_size: symbol!(c"_ZNK2tt8tt_metal13AllocatorImpl13get_bank_sizeERKNS0_10BufferTypeE"),
+            first_address: symbol!(c"_ZNK2tt8tt_metal13AllocatorImpl23get_base_allocator_addrERKNS0_10HalMemTypeE"),
             cores: symbol!(c"_ZNK2tt8tt_metal12CoreRangeSet9num_coresEv"),
             kernel_cores: symbol!(c"_ZNK2tt8tt_metal6Kernel18logical_corerangesEv"),
             binary_bytes: symbol!(c"_ZNK2tt8tt_metal6Kernel22get_binary_packed_sizeEPNS0_7IDeviceEi"),

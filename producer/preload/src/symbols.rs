@@ -226,6 +226,11 @@ pub const ASKED: &[Symbol] = &[
         "AllocatorImpl::get_bank_size(BufferType const&) const",
         Gives::Capacities,
     ),
+    optional(
+        "_ZNK2tt8tt_metal13AllocatorImpl23get_base_allocator_addrERKNS0_10HalMemTypeE",
+        "AllocatorImpl::get_base_allocator_addr(HalMemType const&) const",
+        Gives::Capacities,
+    ),
     optional("_ZNK2tt8tt_metal12CoreRangeSet9num_coresEv", "CoreRangeSet::num_cores() const", Gives::CircularBuffers),
     optional("_ZNK2tt8tt_metal6Kernel18logical_corerangesEv", "Kernel::logical_coreranges() const", Gives::Kernels),
     optional(

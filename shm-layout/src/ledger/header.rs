@@ -10,9 +10,9 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// First word of every ledger, its version digit included.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALLED3");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALLED4");
 /// Version of this layout.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// Bytes of the header proper.
 pub const HEADER_BYTES: usize = 4096;
 /// Words of one state block.

@@ -41,5 +41,5 @@ pub use header::{
 };
 #[cfg(not(loom))]
 pub use progress::applied;
-pub use state::{Account, Counters, Device, LedgerState, MAX_ACCOUNTS, MAX_DEVICES};
+pub use state::{Account, BANKED, Banks, Counters, Device, LedgerState, MAX_ACCOUNTS, MAX_DEVICES};
 pub use tags::{TAGS_OFFSET, TagNames};

@@ -7,7 +7,7 @@
 //! ```
 
 use super::header::STATE_WORDS;
-use crate::event::MEMORY_KINDS;
+use crate::event::{MEMORY_KINDS, Memory};
 use crate::stats::Anomalies;
 use bytemuck::{Pod, Zeroable};
 use core::mem::offset_of;
@@ -37,6 +37,26 @@ const _: () = assert!(offset_of!(Counters, torn) == 8);
 const _: () = assert!(offset_of!(Counters, anomalies) == 16);
 const _: () = assert!(offset_of!(Counters, reserved) == 80);
 
+/// What the allocator hands out of one memory kind, the same of every bank.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Banks {
+    /// How many banks; 0 unknown.
+    pub count: u32,
+    /// The first address in each, where `bytes` is known.
+    pub first: u32,
+    /// Bytes of each; 0 unknown.
+    pub bytes: u64,
+}
+
+const _: () = assert!(size_of::<Banks>() == 16);
+const _: () = assert!(offset_of!(Banks, count) == 0);
+const _: () = assert!(offset_of!(Banks, first) == 4);
+const _: () = assert!(offset_of!(Banks, bytes) == 8);
+
+/// Memory kinds that have banks, in the order of [`Device::banks`].
+pub const BANKED: [Memory; 4] = [Memory::Dram, Memory::L1, Memory::L1Small, Memory::Trace];
+
 /// One device of the process.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -63,9 +83,19 @@ pub struct Device {
     pub opened_ns: u64,
     /// When the program last dispatched to it was, in the same way; 0 none.
     pub dispatched_ns: u64,
+    /// The banks of DRAM, L1, `L1_SMALL` and TRACE ([`BANKED`]).
+    pub banks: [Banks; 4],
 }
 
-const _: () = assert!(size_of::<Device>() == 120);
+impl Device {
+    /// The banks of a memory kind, if it was told how many there are.
+    pub fn banks(&self, memory: Memory) -> Option<Banks> {
+        let at = BANKED.iter().position(|banked| *banked == memory)?;
+        self.banks.get(at).copied().filter(|banks| banks.count > 0)
+    }
+}
+
+const _: () = assert!(size_of::<Device>() == 184);
 const _: () = assert!(offset_of!(Device, device) == 0);
 const _: () = assert!(offset_of!(Device, arch) == 4);
 const _: () = assert!(offset_of!(Device, chip_id) == 8);
@@ -77,6 +107,7 @@ const _: () = assert!(offset_of!(Device, resident_program) == 36);
 const _: () = assert!(offset_of!(Device, capacity) == 40);
 const _: () = assert!(offset_of!(Device, opened_ns) == 104);
 const _: () = assert!(offset_of!(Device, dispatched_ns) == 112);
+const _: () = assert!(offset_of!(Device, banks) == 120);
 
 /// The sums of one memory kind on one device of the process.
 #[repr(C)]

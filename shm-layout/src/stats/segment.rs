@@ -1,9 +1,9 @@
 //! The stats segment's header, history and buffers as they are mapped.
 
 use super::gone::GONE_WORDS;
+use super::history::{SAMPLE_WORDS, SPAN_WORDS};
 use super::snapshot::Snapshot;
 use crate::atomics::Word64;
-use crate::event::MEMORY_KINDS;
 use crate::ring::ENDIAN_MARK;
 use crate::seqlock::{BUFFER_HEADER_WORDS, Snapshots};
 use bytemuck::{Pod, Zeroable};
@@ -12,9 +12,9 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// First word of the segment, its version digit included.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALSTA3");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"TTALSTA4");
 /// Version of this layout.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// Chips in a snapshot.
 pub const MAX_CHIPS: usize = 64;
 /// Processes in a snapshot.
@@ -27,18 +27,22 @@ pub const MAX_LINES: usize = 64;
 pub const MAX_REFUSALS: usize = 64;
 /// Differences between records and tt-metal's counters in a snapshot.
 pub const MAX_DIFFERENCES: usize = 64;
-/// Samples kept per chip and memory kind.
-pub const HISTORY_SAMPLES: usize = 300;
-/// Time between two samples.
-pub const HISTORY_SECONDS_PER_SAMPLE: u64 = 1;
 
 const HEADER_BYTES: usize = 4096;
-const HISTORY_WORDS: usize = MAX_CHIPS * MEMORY_KINDS * HISTORY_SAMPLES;
 const BUFFER_WORDS: usize = BUFFER_HEADER_WORDS + Snapshot::MAX_WORDS;
+const SPANS_OFFSET: usize = HEADER_BYTES + SAMPLE_WORDS * 8;
+const BUFFERS_OFFSET: usize = SPANS_OFFSET + SPAN_WORDS * 8;
+// The arrays begin on pages of their own: what is not used of the histories takes no page of a reader or writer.
+const _: () = assert!(SPANS_OFFSET.is_multiple_of(4096) && BUFFERS_OFFSET.is_multiple_of(4096));
 
 /// Bytes of the segment.
 pub const fn stats_bytes() -> usize {
-    HEADER_BYTES + (HISTORY_WORDS + 2 * BUFFER_WORDS) * 8
+    BUFFERS_OFFSET + 2 * BUFFER_WORDS * 8
+}
+
+/// The bytes of the segment in which the histories lie: of these only what belongs to chips that are there is ever written.
+pub const fn stats_histories() -> core::ops::Range<usize> {
+    HEADER_BYTES..BUFFERS_OFFSET
 }
 
 /// Who publishes, and the geometry. Written once, before the magic.
@@ -57,7 +61,8 @@ pub const fn stats_bytes() -> usize {
 /// | 56 | start_ticks | 8 | field 22 of its /proc/pid/stat |
 /// | 64 | started_unix_ns | 8 | when it began to publish |
 /// | 72 | started_monotonic_ns | 8 | the same moment |
-/// | 80 | reserved | 48 | 0 |
+/// | 80 | spans_offset | 8 | of the longer, coarser history |
+/// | 88 | reserved | 40 | 0 |
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[allow(missing_docs, reason = "the table above says it all")]
@@ -74,7 +79,8 @@ pub struct Identity {
     pub start_ticks: u64,
     pub started_unix_ns: u64,
     pub started_monotonic_ns: u64,
-    pub reserved: [u64; 6],
+    pub spans_offset: u64,
+    pub reserved: [u64; 5],
 }
 
 const IDENTITY_WORDS: usize = 16;
@@ -91,7 +97,8 @@ const _: () = assert!(offset_of!(Identity, uid) == 52);
 const _: () = assert!(offset_of!(Identity, start_ticks) == 56);
 const _: () = assert!(offset_of!(Identity, started_unix_ns) == 64);
 const _: () = assert!(offset_of!(Identity, started_monotonic_ns) == 72);
-const _: () = assert!(offset_of!(Identity, reserved) == 80);
+const _: () = assert!(offset_of!(Identity, spans_offset) == 80);
+const _: () = assert!(offset_of!(Identity, reserved) == 88);
 
 impl Identity {
     /// All zeros: who writes is still to be said, and what the layout decides is said when the segment is announced.
@@ -107,7 +114,7 @@ impl Identity {
 /// | 0 | identity | aggregator, once; a successor that goes on in it | [`Identity`] as words |
 /// | 256 | active | aggregator | index of the shown buffer |
 /// | 264 | heartbeat | aggregator | `CLOCK_MONOTONIC` ns of its last round; 0 = it ended in good order |
-/// | 272 | history_head | aggregator | samples taken so far |
+/// | 272 | history_head | aggregator | samples taken so far, those that were due and that nobody took included |
 /// | 280 | sampled | aggregator | `CLOCK_MONOTONIC` ns of the last sample; 0 = none yet |
 /// | 288 | since | as the identity | `CLOCK_MONOTONIC` ns when the first of those began whose figures this one continues |
 /// | 320 | gone | aggregator | [`Gone`](super::Gone) as words, of buffer 0 and of buffer 1 |
@@ -145,19 +152,21 @@ const _: () = assert!(offset_of!(StatsHeader<AtomicU64>, gone) == 320);
 pub struct StatsView<'a, W> {
     /// The header.
     pub header: &'a StatsHeader<W>,
-    history: &'a [W],
+    pub(super) samples: &'a [W],
+    pub(super) spans: &'a [W],
     snapshots: Snapshots<'a, W>,
 }
 
 impl<'a, W: Word64> StatsView<'a, W> {
     /// Over a header and everything behind it; `None` unless that is exactly [`stats_bytes`] long.
     pub fn new(header: &'a StatsHeader<W>, words: &'a [W]) -> Option<Self> {
-        if words.len() != HISTORY_WORDS + 2 * BUFFER_WORDS {
+        if words.len() != SAMPLE_WORDS + SPAN_WORDS + 2 * BUFFER_WORDS {
             return None;
         }
-        let (history, buffers) = words.split_at(HISTORY_WORDS);
+        let (samples, rest) = words.split_at(SAMPLE_WORDS);
+        let (spans, buffers) = rest.split_at(SPAN_WORDS);
         let (first, second) = buffers.split_at(BUFFER_WORDS);
-        Some(Self { header, history, snapshots: Snapshots::new(&header.active, [first, second])? })
+        Some(Self { header, samples, spans, snapshots: Snapshots::new(&header.active, [first, second])? })
     }
 
     /// Writes the identity's geometry and announces the segment by its magic. Once, by the aggregator, and again by a successor that
@@ -167,7 +176,8 @@ impl<'a, W: Word64> StatsView<'a, W> {
         identity.endian = ENDIAN_MARK;
         identity.total_bytes = stats_bytes() as u64;
         identity.history_offset = HEADER_BYTES as u64;
-        identity.buffers_offset = (HEADER_BYTES + HISTORY_WORDS * 8) as u64;
+        identity.spans_offset = SPANS_OFFSET as u64;
+        identity.buffers_offset = BUFFERS_OFFSET as u64;
         identity.buffer_words = BUFFER_WORDS as u64;
         let words: [u64; IDENTITY_WORDS] = bytemuck::must_cast(identity);
         for (to, word) in self.header.identity.iter().zip(words).skip(1) {
@@ -197,49 +207,6 @@ impl<'a, W: Word64> StatsView<'a, W> {
     /// The two buffers.
     pub fn snapshots(&self) -> Snapshots<'a, W> {
         self.snapshots
-    }
-
-    fn series(&self, chip: usize, memory: usize) -> Option<&'a [W]> {
-        let start = (chip.checked_mul(MEMORY_KINDS)?.checked_add(memory)?).checked_mul(HISTORY_SAMPLES)?;
-        self.history.get(start..start + HISTORY_SAMPLES)
-    }
-
-    /// Stores one sample of a chip's memory kind as number `head`; then the caller moves `history_head` past it. A sample that
-    /// nobody took is [`UNKNOWN`](super::UNKNOWN).
-    pub fn record_sample(&self, chip: usize, memory: usize, head: u64, footprint: u64) {
-        if let Some(series) = self.series(chip, memory) {
-            // Relaxed: published by `advance_history`; a reader that is a lap behind may see it early, as one sample.
-            series[(head % HISTORY_SAMPLES as u64) as usize].store(footprint, Relaxed);
-        }
-    }
-
-    /// Shows the samples stored as number `head`.
-    pub fn advance_history(&self, head: u64) {
-        // SYNC(stats.history): publishes the samples; pairs with the Acquire in `history`.
-        self.header.history_head.store(head + 1, Release);
-    }
-
-    /// Copies every sample from a segment of an aggregator that is dead, with their number. Before anybody reads this one.
-    pub fn inherit_history(&self, from: &StatsView<'_, W>) {
-        for (to, word) in self.history.iter().zip(from.history) {
-            // Relaxed: nobody writes the one, nobody reads the other yet.
-            to.store(word.load(Relaxed), Relaxed);
-        }
-        // Relaxed: as the samples; readers come after the segment got its name.
-        self.header.history_head.store(from.header.history_head.load(Relaxed), Relaxed);
-        self.header.sampled.store(from.header.sampled.load(Relaxed), Relaxed);
-    }
-
-    /// The samples of a chip's memory kind, the oldest first; [`UNKNOWN`](super::UNKNOWN) where none was taken.
-    pub fn history(&self, chip: usize, memory: usize) -> Vec<u64> {
-        // SYNC(stats.history): the samples below the head are visible; pairs with the Release in `advance_history`.
-        let head = self.header.history_head.load(Acquire);
-        let Some(series) = self.series(chip, memory) else {
-            return Vec::new();
-        };
-        let first = head.saturating_sub(HISTORY_SAMPLES as u64);
-        // Relaxed: ordered by the head.
-        (first..head).map(|n| series[(n % HISTORY_SAMPLES as u64) as usize].load(Relaxed)).collect()
     }
 }
 

@@ -108,6 +108,17 @@ impl SizeClass {
 const AGES: [u64; 6] = [1, 10, 60, 600, 3600, 86_400];
 const AGE_NAMES: [&str; 7] = ["<1s", "1s..10s", "10s..1m", "1m..10m", "10m..1h", "1h..1d", ">1d"];
 
+/// Number of the step that this age is in, from the youngest.
+pub fn age_class(age_ns: u64) -> usize {
+    let seconds = age_ns / 1_000_000_000;
+    AGES.iter().filter(|from| seconds >= **from).count()
+}
+
+/// What a step is called.
+pub fn age_name(step: usize) -> &'static str {
+    AGE_NAMES[step.min(AGES.len())]
+}
+
 /// One part of a group's key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Part {
@@ -137,10 +148,7 @@ impl Part {
         match by {
             By::SizeClass => Self::SizeClass(SizeClass::of(allocation)),
             By::Program => Self::Program(Some(event.context).filter(|n| *n != 0).map(|n| (*pid, *nonce, n))),
-            By::Age => {
-                let seconds = allocation.age_ns(now_ns) / 1_000_000_000;
-                Self::Age(AGES.iter().filter(|from| seconds >= **from).count())
-            }
+            By::Age => Self::Age(age_class(allocation.age_ns(now_ns))),
             By::Process => Self::Process(*pid, *nonce, process_name.clone()),
             By::Device => allocation.chip_id.map_or(Self::Device(event.device), Self::Chip),
             By::Memory => Self::Memory(allocation.memory),
@@ -153,7 +161,7 @@ impl Part {
         match self {
             Self::SizeClass(class) => class.text(),
             Self::Program(program) => program.map_or_else(|| "-".to_owned(), |(pid, _, n)| format!("{n} of PID {pid}")),
-            Self::Age(step) => AGE_NAMES[(*step).min(6)].to_owned(),
+            Self::Age(step) => age_name(*step).to_owned(),
             Self::Process(pid, _, name) => format!("{pid} ({})", if name.is_empty() { "?" } else { name }),
             Self::Chip(id) => chip_id_text(*id),
             Self::Device(number) => format!("{number} (no chip id)"),

@@ -5,7 +5,9 @@
 //!   change   serial of its full one  { section } ...
 //!   1        when it was read, CLOCK_MONOTONIC ns
 //!   2        a sentence on what is not in it
-//!   3        a process: { pid  ring pid  nonce  devices (a list)  tags  { tag } x tags  pieces  { kept  gone  new  { record  tag } x new } x pieces }
+//!   3        a process: { pid  ring pid  nonce  devices (a list)  tags  { tag } x tags  pieces  { kept  gone  new  { record  tag } x new } x pieces  { section } ... }
+//!   ... 1    its user  name
+//!   ... 2    its accounts (a list)
 //! ```
 //!
 //! A full one is a change since nothing. The allocations of a process are in the order of their records, so that what is still there is a run.
@@ -15,7 +17,7 @@ use super::wire::{Malformed, Wire, put_number, put_section, put_text};
 use crate::inventory::{Holder, Inventory};
 use crate::ledger::Allocation;
 use shm_layout::event::{Event, Memory};
-use shm_layout::ledger::{Device, MAX_DEVICES};
+use shm_layout::ledger::{Account, Device, MAX_ACCOUNTS, MAX_DEVICES};
 use shm_layout::stats::MAX_PROCESSES;
 use shm_layout::text;
 use std::sync::Arc;
@@ -26,6 +28,8 @@ pub const MOST: usize = 100_000;
 const MOST_MISSING: usize = 64;
 /// Names of phases of one process, at most.
 const MOST_TAGS: usize = 256;
+/// Bytes of the name of a process, at most.
+const MOST_NAME: usize = 64;
 
 /// Puts an inventory into the order in which it is written, and leaves out what it says is missing beyond a bound.
 pub fn in_order(mut inventory: Inventory) -> Inventory {
@@ -33,6 +37,7 @@ pub fn in_order(mut inventory: Inventory) -> Inventory {
     inventory.holders.truncate(MAX_PROCESSES);
     for holder in &mut inventory.holders {
         holder.allocations.sort_unstable_by_key(key);
+        holder.sorted = false;
     }
     inventory
 }
@@ -57,13 +62,13 @@ pub fn content(serial: u64, before: Option<&Inventory>, now: &Inventory) -> Vec<
         let same =
             |other: &&Holder| (other.pid, other.ring_pid, other.nonce) == (holder.pid, holder.ring_pid, holder.nonce);
         let before = before.and_then(|before| before.holders.iter().find(same));
-        put_holder(&mut piece, before.map_or(&[], |before| &before.allocations), holder);
+        put_holder(&mut piece, before, holder);
         put_section(&mut content, 3, &piece);
     }
     content
 }
 
-fn put_holder(to: &mut Vec<u8>, before: &[Allocation], holder: &Holder) {
+fn put_holder(to: &mut Vec<u8>, before: Option<&Holder>, holder: &Holder) {
     put_number(to, u64::from(holder.pid));
     put_number(to, u64::from(holder.ring_pid));
     put_number(to, holder.nonce);
@@ -80,7 +85,7 @@ fn put_holder(to: &mut Vec<u8>, before: &[Allocation], holder: &Holder) {
     }
     let mut pieces = 0;
     let mut written = Vec::new();
-    let (mut old, mut new) = (before, &holder.allocations[..]);
+    let (mut old, mut new) = (before.map_or(&[][..], |before| &before.allocations), &holder.allocations[..]);
     while !(old.is_empty() && new.is_empty()) {
         let kept = old.iter().zip(new).take_while(|(a, b)| a == b).count();
         (old, new) = (&old[kept..], &new[kept..]);
@@ -112,6 +117,14 @@ fn put_holder(to: &mut Vec<u8>, before: &[Allocation], holder: &Holder) {
     }
     put_number(to, pieces);
     to.extend(written);
+    written = Vec::new();
+    put_number(&mut written, u64::from(holder.uid));
+    put_text(&mut written, holder.name.as_bytes());
+    put_section(to, 1, &written);
+    written.clear();
+    let accounts = |holder: &Holder| holder.accounts.iter().copied().take(MAX_ACCOUNTS).collect::<Vec<Account>>();
+    put_list(&mut written, &before.map(accounts).unwrap_or_default(), 0, &accounts(holder));
+    put_section(to, 2, &written);
 }
 
 /// The serial number of a frame's full inventory.
@@ -158,7 +171,8 @@ fn take_holder(wire: &mut Wire<'_>, before: Option<&Inventory>, room: usize) -> 
         tags.push(text::clean(wire.text()?).into());
     }
     let same = |other: &&Holder| (other.pid, other.ring_pid, other.nonce) == (pid, ring_pid, nonce);
-    let mut old = before.and_then(|before| before.holders.iter().find(same)).map_or(&[][..], |it| &it.allocations);
+    let before = before.and_then(|before| before.holders.iter().find(same));
+    let mut old = before.map_or(&[][..], |before| &before.allocations);
     let mut allocations = Vec::new();
     for _ in 0..wire.count(2 * MOST)? {
         let kept = wire.count(old.len())?;
@@ -183,7 +197,23 @@ fn take_holder(wire: &mut Wire<'_>, before: Option<&Inventory>, room: usize) -> 
         let device = devices.iter().find(|device| device.device == one.event.device && device.id_is_logical == 0);
         one.chip_id = device.map(|device| device.chip_id);
     }
-    Ok(Holder { pid, ring_pid, nonce, devices, allocations })
+    let mut holder = Holder { pid, ring_pid, nonce, devices, allocations, ..Holder::default() };
+    // Recordings of before have none of these.
+    while let Some((number, mut content)) = wire.section()? {
+        match number {
+            1 => {
+                holder.uid = short(&mut content)?;
+                let name = content.text()?;
+                holder.name = text::clean(&name[..name.len().min(MOST_NAME)]);
+            }
+            2 => {
+                let before = before.map_or(&[][..], |before| &before.accounts);
+                holder.accounts = take_list(&mut content, before, MAX_ACCOUNTS)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(holder)
 }
 
 #[cfg(test)]
@@ -201,13 +231,27 @@ mod tests {
             tag: id.is_multiple_of(3).then(|| Arc::from(format!("phase {}", id % 9))),
         };
         let allocations = ids.iter().rev().map(one).collect();
-        let holder = Holder { pid: 7, ring_pid: 7, nonce: 0xfeed, devices: vec![device], allocations };
+        let account = |memory| Account { memory, peak: ids.len() as u64, unlisted_bytes: -5, ..Account::default() };
+        let holder = Holder {
+            pid: 7,
+            ring_pid: 7,
+            nonce: 0xfeed,
+            uid: 1000,
+            name: "train".into(),
+            devices: vec![device],
+            accounts: (0..1 + ids.len() as u32 % 3).map(account).collect(),
+            allocations,
+            sorted: false,
+        };
         let missing = vec!["much".to_owned()];
-        in_order(Inventory { holders: vec![holder], missing, read_ns: 77 })
+        in_order(Inventory { holders: vec![holder], missing, read_ns: 77, study: None })
     }
 
     fn same(a: &Inventory, b: &Inventory) -> bool {
-        let holder = |one: &Holder| (one.pid, one.ring_pid, one.nonce, one.devices.clone(), one.allocations.clone());
+        let holder = |one: &Holder| {
+            let key = (one.pid, one.ring_pid, one.nonce, one.uid, one.name.clone());
+            (key, one.devices.clone(), one.accounts.clone(), one.allocations.clone())
+        };
         a.holders.iter().map(holder).eq(b.holders.iter().map(holder))
             && (&a.missing, a.read_ns) == (&b.missing, b.read_ns)
     }

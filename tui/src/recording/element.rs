@@ -16,6 +16,8 @@ use shm_layout::text;
 pub enum Field<'a> {
     /// 64 bits.
     Long(&'a mut u64),
+    /// 64 bits with a sign.
+    Signed(&'a mut i64),
     /// 32 bits.
     Short(&'a mut u32),
     /// 16 bits.
@@ -30,6 +32,7 @@ impl Field<'_> {
     fn number(&self) -> u64 {
         match self {
             Self::Long(n) => **n,
+            Self::Signed(n) => n.cast_unsigned(),
             Self::Short(n) => u64::from(**n),
             Self::Half(n) => u64::from(**n),
             Self::Byte(n) => u64::from(**n),
@@ -40,6 +43,7 @@ impl Field<'_> {
     const fn set(&mut self, number: u64) {
         match self {
             Self::Long(n) => **n = number,
+            Self::Signed(n) => **n = number.cast_signed(),
             Self::Short(n) => **n = number as u32,
             Self::Half(n) => **n = number as u16,
             Self::Byte(n) => **n = number as u8,

@@ -1,12 +1,12 @@
 //! The numbers of the fields. A number keeps its meaning for ever; what comes new gets a new one.
 //!
 //! Figures stand inside other records: those of a row from 16 on; those of memory kind `m` of a chip from `128 + 32 m` on. A chip's telemetry stands
-//! from 32 on.
+//! from 32 on. Bank kind `k` of a device stands from `32 + 4 k` on.
 
 use super::element::{Element, Field};
 use bytemuck::Zeroable;
 use shm_layout::event::{Event, MEMORY_KINDS, Memory};
-use shm_layout::ledger::Device;
+use shm_layout::ledger::{Account, BANKED, Device};
 use shm_layout::stats::{Chip, Difference, Figures, Health, Identity, Line, Process, Refusal, Row, Telemetry};
 
 macro_rules! fields {
@@ -137,7 +137,14 @@ impl Element for Chip {
     }
 }
 
+fields!(Account, Self::default(),
+    0 Short device, 1 Short memory, 2 Long peak, 3 Long allocated, 4 Long freed, 5 Signed unlisted_bytes,
+    6 Signed unlisted_blocks, 7 Long outstanding, 8 Long incomplete, 9 Long baseline, 10 Long baseline_unix_ns,
+);
+
 const CAPACITIES: u32 = 16;
+const BANKS: u32 = 32;
+const PER_BANKS: u32 = 4;
 
 impl Element for Device {
     fn empty() -> Self {
@@ -145,7 +152,9 @@ impl Element for Device {
     }
 
     fn numbers() -> impl Iterator<Item = u32> {
-        (0..10).chain((0..MEMORY_KINDS as u32).map(|memory| CAPACITIES + memory))
+        let banks =
+            (0..BANKED.len() as u32).flat_map(|kind| (0..3).map(move |number| BANKS + kind * PER_BANKS + number));
+        (0..10).chain((0..MEMORY_KINDS as u32).map(|memory| CAPACITIES + memory)).chain(banks)
     }
 
     fn field(&mut self, number: u32) -> Option<Field<'_>> {
@@ -160,7 +169,17 @@ impl Element for Device {
             7 => Field::Short(&mut self.resident_program),
             8 => Field::Long(&mut self.opened_ns),
             9 => Field::Long(&mut self.dispatched_ns),
-            _ => Field::Long(self.capacity.get_mut(number.checked_sub(CAPACITIES)? as usize)?),
+            0..BANKS => Field::Long(self.capacity.get_mut(number.checked_sub(CAPACITIES)? as usize)?),
+            _ => {
+                let number = number - BANKS;
+                let banks = self.banks.get_mut((number / PER_BANKS) as usize)?;
+                match number % PER_BANKS {
+                    0 => Field::Short(&mut banks.count),
+                    1 => Field::Short(&mut banks.first),
+                    2 => Field::Long(&mut banks.bytes),
+                    _ => return None,
+                }
+            }
         })
     }
 }
@@ -216,6 +235,8 @@ mod tests {
             comes_back::<Row>(&seed, |_| {});
             comes_back::<Event>(&seed, |_| {});
             comes_back::<Device>(&seed, |_| {});
+            // Of use to the aggregator alone.
+            comes_back::<Account>(&seed, |one| one.drops_seen = [0; 4]);
             comes_back::<Difference>(&seed, |one| one.reserved = 0);
             comes_back::<Refusal>(&seed, |one| one.reserved = 0);
             comes_back::<Chip>(&seed, |one| one.reserved = 0);
@@ -246,6 +267,7 @@ mod tests {
         once::<Chip>();
         once::<Row>();
         once::<Device>();
+        once::<Account>();
         once::<Process>();
         once::<Health>();
     }

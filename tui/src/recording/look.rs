@@ -15,6 +15,7 @@
 //! | 10 | [samples](super::history) |
 //! | 11 | prefix of the files' names |
 //! | 12 | names of users, by uid |
+//! | 13 | [spans](super::history) of samples, where they do not follow from those before |
 //!
 //! A section that is not in a delta is as it was.
 
@@ -168,8 +169,16 @@ impl Look {
             ((&self.seen.history[..], self.seen.history_head), (&before.seen.history[..], before.seen.history_head));
         if whole {
             section(10, &mut |to| history::put_all(to, samples));
+            section(13, &mut |to| history::put_spans(to, samples.0));
         } else if samples != sampled {
-            section(10, &mut |to| history::put_new(to, sampled, samples));
+            let mut led_to = Vec::new();
+            section(10, &mut |to| {
+                history::put_new(to, sampled, samples);
+                led_to = history::take(&mut Wire::new(to), sampled.0).map(|(history, _)| history).unwrap_or_default();
+            });
+            if led_to != samples.0 {
+                section(13, &mut |to| history::put_spans(to, samples.0));
+            }
         }
         if whole || self.seen.prefix != before.seen.prefix {
             section(11, &mut |to| put_text(to, self.seen.prefix.to_string().as_bytes()));
@@ -234,6 +243,7 @@ impl Look {
                     seen.prefix = Prefix::new(told).map_err(|_| Malformed)?;
                 }
                 12 => self.names = take_names(content)?,
+                13 => history::take_spans(content, &mut seen.history)?,
                 _ => {}
             }
         }

@@ -39,14 +39,29 @@ fn seen(second: u64) -> Observation {
         seen.snapshot.processes.pop();
         seen.snapshot.rows.retain(|row| row.process < 2);
     }
-    seen.history_head += second;
-    let sample = |n: u64| (n * n) % 977;
-    let samples = |memory: u64| (second..second + 300).map(|n| sample(n) * memory).collect();
-    seen.history = (0..2).map(|_| Rc::new(History(std::array::from_fn(|memory| samples(memory as u64))))).collect();
+    // More than there are samples of, from a second on.
+    seen.history_head = 300 + second;
+    seen.history = (0..2).map(|_| past(seen.history_head)).collect();
     for moment in [&mut seen.now_ns, &mut seen.unix_ns, &mut seen.heartbeat_ns] {
         *moment += second * SECOND;
     }
     seen
+}
+
+/// What a sample tells.
+fn sampled(number: u64) -> u64 {
+    number.pow(2) % 977
+}
+
+/// Up to this head.
+fn past(head: u64) -> Rc<History> {
+    let span = |number: u64| (20 * number..(20 * number + 20).min(head)).map(sampled).max().unwrap();
+    let times =
+        |memory: usize, figures: &mut dyn Iterator<Item = u64>| figures.map(|one| one * memory as u64).collect();
+    Rc::new(History {
+        samples: std::array::from_fn(|memory| times(memory, &mut (head - 300..head).map(sampled))),
+        spans: std::array::from_fn(|memory| times(memory, &mut (0..head.div_ceil(20)).map(span))),
+    })
 }
 
 fn look(second: u64) -> Look {
@@ -72,9 +87,15 @@ fn inventory(second: u64) -> Inventory {
         tag: id.is_multiple_of(2).then(|| "forward".into()),
     };
     let allocations = (second..second + 50).map(one).collect();
-    let holder =
-        Holder { pid: 7, ring_pid: process.ring_pid, nonce: process.nonce, devices: vec![device], allocations };
-    Inventory { holders: vec![holder], missing: Vec::new(), read_ns: sample::NOW_NS + second * SECOND }
+    let holder = Holder {
+        pid: 7,
+        ring_pid: process.ring_pid,
+        nonce: process.nonce,
+        devices: vec![device],
+        allocations,
+        ..Holder::default()
+    };
+    Inventory { holders: vec![holder], read_ns: sample::NOW_NS + second * SECOND, ..Inventory::default() }
 }
 
 /// Writes a session with a look a second, whole ones every `every`, inventories every 20.
@@ -91,7 +112,8 @@ fn small(second: u64) -> Look {
     snapshot.chips.truncate(1);
     snapshot.rows.retain(|row| row.process == 0 && row.chip == 0 && row.memory < 2);
     let samples = |at: usize| if at < 2 { vec![1, 2, second] } else { vec![0; 3] };
-    seen.history = vec![Rc::new(History(std::array::from_fn(samples)))];
+    let spans = |at: usize| if at < 2 { vec![2; 15] } else { vec![0; 15] };
+    seen.history = vec![Rc::new(History { samples: std::array::from_fn(samples), spans: std::array::from_fn(spans) })];
     Look::new(&Connection::Live, seen, vec![(0, "root".into())]).unwrap()
 }
 
@@ -355,6 +377,66 @@ fn a_file_of_something_else_is_neither_written_nor_read() {
     assert_eq!(std::fs::metadata(&fresh).unwrap().permissions().mode() & 0o777, 0o600, "command lines are in it");
 }
 
+/// Of the recording of format 1: from its last whole look on.
+fn with_spans_of_samples(second: u64) -> History {
+    let mut history = History::clone(&past(300 + second));
+    let first = second / 60 * 60;
+    let known = (first..300 + second).map(sampled).collect::<Vec<_>>();
+    for (memory, spans) in history.spans.iter_mut().enumerate() {
+        let of_span = |number: u64| {
+            let numbers = (20 * number).max(first)..(20 * number + 20).min(300 + second);
+            numbers.map(|n| known[(n - first) as usize] * memory as u64).max().unwrap()
+        };
+        *spans = (first / 20..(300 + second).div_ceil(20)).map(of_span).collect();
+    }
+    history
+}
+
+/// The numbers of the sections in a delta.
+fn sections(delta: &[u8]) -> Vec<u64> {
+    let mut wire = super::wire::Wire::new(delta);
+    wire.number().unwrap();
+    std::iter::from_fn(|| wire.section().unwrap().map(|(number, _)| number)).collect()
+}
+
+#[test]
+fn four_hours_are_written_once_and_go_on_with_the_samples() {
+    let far = |second: u64| {
+        let mut seen = seen(0);
+        seen.history_head = 20_000 + second;
+        let past = past(seen.history_head);
+        let mut spans = past.spans.clone();
+        spans.iter_mut().for_each(|spans| drop(spans.drain(..spans.len() - 720)));
+        seen.history = vec![Rc::new(History { spans, ..History::clone(&past) }); 2];
+        Look::new(&Connection::Live, seen, Vec::new()).unwrap()
+    };
+    let mut read = Look::of_key(&far(0).whole(), 1, 1).unwrap();
+    assert_eq!(read.seen.history, far(0).seen.history);
+    for second in 1..70 {
+        let delta = far(second).since(&far(second - 1), second);
+        assert_eq!(sections(&delta), [10], "{second}");
+        read = read.of_delta(&delta, second, 1, 1).unwrap();
+        assert_eq!(read.seen.history, far(second).seen.history, "{second}");
+    }
+    // Nobody looked for a while, and something else: what does not follow is written.
+    let mut other = far(71);
+    let mut history = History::clone(&other.seen.history[0]);
+    (history.samples[0][298], history.spans[0][3]) = (shm_layout::stats::UNKNOWN, 77);
+    other.seen.history[0] = Rc::new(history);
+    let delta = other.since(&far(69), 70);
+    assert_eq!(sections(&delta), [10, 13]);
+    read = read.of_delta(&delta, 70, 1, 1).unwrap();
+    assert_eq!(read.seen.history, other.seen.history);
+    // Of another length of spans: those of the samples stay.
+    let mut foreign = far(0).whole();
+    let mut spans = Vec::new();
+    for number in [30, 2] {
+        super::wire::put_number(&mut spans, number);
+    }
+    put_section(&mut foreign, 13, &spans);
+    assert_eq!(Look::of_key(&foreign, 1, 1).unwrap().seen.history, far(0).seen.history);
+}
+
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recordings/format-1.rec");
 
 /// Made once, with the release that wrote format 1 first.
@@ -385,7 +467,8 @@ fn a_recording_of_format_1_is_played() {
         assert_eq!((snapshot.processes.len(), snapshot.health.events_total), (processes, events), "{second}");
         assert_eq!(shm_layout::text::load(&snapshot.lines.last().unwrap().text), line);
         assert_eq!((seen.history.len(), seen.history_head), (2, 300 + second));
-        assert_eq!(seen.history[1].of(Memory::L1)[299], (second + 299).pow(2) % 977, "{second}");
+        // It has no spans: they are made of the samples.
+        assert_eq!(*seen.history[1], with_spans_of_samples(second), "{second}");
         let held = player.inventory().unwrap().unwrap();
         assert_eq!(held.holders[0].allocations[1].event.address, (second / 20 * 20 + 1) * 0x1000);
         assert_eq!(held.holders[0].allocations[0].tag(), Some("forward"));

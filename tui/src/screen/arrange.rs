@@ -13,7 +13,7 @@ const PANEL_GOOD: u16 = 60;
 /// Above this width two panels stand side by side.
 const PANEL_WIDE: u16 = 110;
 /// Below this height boxes have no frames.
-const FRAMED_FROM: u16 = 16;
+pub const FRAMED_FROM: u16 = 16;
 /// Tallest graph, lines.
 const GRAPH_MOST: u16 = 5;
 

@@ -1,21 +1,26 @@
 //! The state behind the screen: what was seen last, and what the keys changed. Nothing here draws.
 
+mod rates;
 mod replay;
 mod rows;
 
+use rates::Rates;
 pub use replay::Replay;
 pub(super) use replay::recorded;
 pub use rows::{GONE_FOR_NS, ProcessRow};
 
 use super::keys::{self, Action};
+use super::mouse::Drawn;
 use super::order::SortColumn;
 use super::prompt::{Outcome, Prompt};
+use super::settings::{Kept, Message};
 use super::theme::Theme;
 use super::view::{Subject, View};
 use super::viewport::Viewport;
 use super::views::States;
 use crate::clock::Zone;
 use crate::filter::Filter;
+use crate::history::Window;
 use crate::holdings::Holdings;
 use crate::inventory::Inventories;
 use crate::recording::{Move, Recorder};
@@ -23,10 +28,13 @@ use crate::roster::{ProcessKey, Roster};
 use crate::selection::{Selection, chip_labels};
 use crate::source::{Connection, Feed, History, News, Observation, Pulse, Source, SourceError};
 use crate::totals;
+use crate::units::Units;
 use crate::users::Users;
 use crossterm::event::KeyEvent;
+use shm_layout::control::Action as Asked;
 use shm_layout::names::Prefix;
 use std::rc::Rc;
+use std::sync::mpsc::Receiver;
 
 /// Refresh intervals that `+` and `-` step through, ms.
 pub const INTERVALS_MS: [u64; 8] = [50, 100, 250, 500, 1000, 2000, 5000, 10_000];
@@ -80,12 +88,18 @@ pub struct Dashboard {
     pub view: View,
     /// Whom the details are of; none: of the first.
     pub subject: Option<Subject>,
+    /// How much of the past charts show.
+    pub window: Window,
     /// Where the keys move.
     pub focus: Focus,
     /// What the processes are sorted by.
     pub sort: SortColumn,
     /// The other way round.
     pub reversed: bool,
+    /// Processes stand under those that started them.
+    pub tree: bool,
+    /// The processes' peaks are shown instead of what they hold.
+    pub peaks: bool,
     /// The aggregator's state at the last look.
     pub connection: Connection,
     /// What was seen last, without the chips that were not asked for.
@@ -116,22 +130,33 @@ pub struct Dashboard {
     pub views: States,
     /// What is meant by it is shown, in the tables of processes and of events.
     pub filter: Filter,
+    /// Where things were drawn that can be clicked.
+    pub drawn: Drawn,
+    /// What the aggregator will have answered.
+    pub(super) asked: Option<Receiver<(String, bool)>>,
+    /// Processes that are there, whether they are meant by the filter or not.
+    pub processes: usize,
     /// What is being typed.
     pub prompt: Option<Prompt>,
+    /// What bytes are counted in.
+    pub units: Units,
+    /// What is said in the last line.
+    pub message: Option<Message>,
+    /// Where settings are kept.
+    pub keeping: Kept,
     /// Prefix of the files' names, for recordings.
     pub prefix: Prefix,
     /// The recording that is being made.
     pub recorder: Option<Recorder>,
     /// Where one is in a recording; none: this is what is there now.
     pub replay: Option<Replay>,
-    /// What is said in the last line until the next key.
-    pub said: Option<String>,
     selection: Selection,
     users: Users,
     roster: Roster,
     /// Which of the aggregator's chips are shown.
     kept: Vec<usize>,
     counted: Vec<(u64, u64)>,
+    rates: Rates,
 }
 
 impl Dashboard {
@@ -147,9 +172,12 @@ impl Dashboard {
             help: false,
             view: View::Overview,
             subject: None,
+            window: Window::default(),
             focus: Focus::Processes,
             sort: SortColumn::Total,
             reversed: false,
+            tree: false,
+            peaks: false,
             connection: Connection::Unavailable(SourceError::NoAggregator { name: String::new() }),
             seen: None,
             labels: Vec::new(),
@@ -165,16 +193,22 @@ impl Dashboard {
             inventories: Inventories::default(),
             views: States::default(),
             filter: Filter::default(),
+            drawn: Drawn::default(),
+            asked: None,
+            processes: 0,
             prompt: None,
+            units: Units::default(),
+            message: None,
+            keeping: Kept::default(),
             prefix: Prefix::default(),
             recorder: None,
             replay: None,
-            said: None,
             selection,
             users: Users::default(),
             roster: Roster::default(),
             kept: Vec::new(),
             counted: Vec::new(),
+            rates: Rates::default(),
         }
     }
 
@@ -198,7 +232,14 @@ impl Dashboard {
         let moved = self.roster.update(&seen.snapshot.processes, &self.users);
         let labels = chip_labels(&seen.snapshot.chips);
         self.take_rows(totals::processes(&seen.snapshot, &self.roster), moved, labels, seen.now_ns);
+        self.rates.count(seen.heartbeat_ns, &seen.snapshot.processes);
+        self.views.events.take(&seen.snapshot.lines);
         self.seen = Some(seen);
+    }
+
+    /// Names of users.
+    pub const fn users(&self) -> &Users {
+        &self.users
     }
 
     /// Looks again, and takes in what is new.
@@ -208,9 +249,15 @@ impl Dashboard {
             News::Same { connection, pulse } => self.stay(connection, pulse),
         }
         self.look_at_holdings();
+        self.drop_old_message();
         if let Some(seen) = self.seen.as_ref().filter(|_| self.view.needs_ledgers()) {
             self.inventories.look(&seen.prefix, seen.now_ns);
         }
+        self.look_at_inventory();
+        if self.view == View::Health {
+            self.views.health.look();
+        }
+        self.hear();
     }
 
     /// The figures are those of the last look; time went on.
@@ -218,6 +265,7 @@ impl Dashboard {
         let Some(mut seen) = self.seen.take() else { return };
         self.connection = connection;
         self.count(pulse.heartbeat_ns, seen.snapshot.health.events_total);
+        self.rates.count(pulse.heartbeat_ns, &seen.snapshot.processes);
         seen.history = self.shown(&pulse.history);
         (seen.history_head, seen.heartbeat_ns) = (pulse.history_head, pulse.heartbeat_ns);
         (seen.now_ns, seen.unix_ns) = (pulse.now_ns, pulse.unix_ns);
@@ -230,6 +278,7 @@ impl Dashboard {
         self.seen = None;
         self.labels.clear();
         self.rows.clear();
+        self.processes = 0;
         self.counted.clear();
         self.events_per_second = None;
     }
@@ -260,13 +309,18 @@ impl Dashboard {
 
     /// Takes one key: into what is being typed, else by the table of keys.
     pub fn key(&mut self, key: KeyEvent) -> Request {
-        self.said = None;
+        self.message = None;
         match self.prompt.as_mut().map(|prompt| prompt.key(key)) {
             None => return keys::action(key).map_or(Request::None, |action| self.act(action)),
             Some(Outcome::Typing) => {}
             Some(Outcome::Cancelled) => {
+                if let Some(Prompt::Filter(..)) = self.prompt.take() {
+                    self.meant(Filter::default());
+                }
+            }
+            Some(Outcome::Ask(request)) => {
                 self.prompt = None;
-                self.meant(Filter::default());
+                self.ask(request);
             }
             Some(outcome @ (Outcome::Filter(_) | Outcome::Done(_))) => self.typed(outcome),
         }
@@ -308,6 +362,8 @@ impl Dashboard {
             Action::Suspend => return Request::Suspend,
             Action::Redraw => return Request::Redraw,
             Action::Help => self.help = !self.help,
+            Action::Units => self.turn_units(),
+            Action::Save => self.save(),
             Action::Filter => self.prompt = Some(Prompt::Filter(self.filter.text().to_owned(), None)),
             action if !self.help && self.views.act(self.view, action) => {}
             Action::Back if self.help => self.help = false,
@@ -339,8 +395,20 @@ impl Dashboard {
             }
             Action::Record => self.toggle_recording(),
             Action::StepBack | Action::StepOn | Action::JumpBack | Action::JumpOn => {
-                self.said = Some("this is no recording: alloc-top --replay FILE plays one".to_owned());
+                self.say("this is no recording: alloc-top --replay FILE plays one", true);
             }
+            Action::Baseline => self.confirm(Asked::SetBaseline),
+            Action::Reset => self.confirm(Asked::Reset),
+            Action::Tree => {
+                self.tree = !self.tree;
+                self.sort_rows();
+            }
+            Action::Peaks => {
+                self.peaks = !self.peaks;
+                self.sort_rows();
+            }
+            Action::Window => self.window = self.window.longer(),
+            Action::WindowBack => self.window = self.window.shorter(),
             Action::Pause => self.paused = !self.paused,
             Action::Slower => {
                 self.refresh_ms = INTERVALS_MS.into_iter().find(|ms| *ms > self.refresh_ms).unwrap_or(self.refresh_ms);
@@ -358,8 +426,6 @@ impl Dashboard {
                     _ => self.sheet.scroll(action),
                 }
             }
-            // Keys of other views.
-            _ => {}
         }
         Request::None
     }

@@ -3,11 +3,11 @@
 use super::arrange::{Arrangement, Devices};
 use super::canvas::{fitted, frame, joined, put, side_by_side, span};
 use super::dashboard::{Dashboard, Focus};
-use super::graph::graph;
+use super::graph;
 use super::meter::Meter;
 use super::theme::Theme;
 use crate::baseline;
-use crate::source::{History, Observation};
+use crate::source::Observation;
 use crate::table::{capacity, chip_name, used};
 use crate::telemetry;
 use crate::units;
@@ -131,9 +131,7 @@ fn panel(
         height: graph_lines.min(inside.height),
         ..inside
     };
-    if let Some(history) = seen.history.get(at) {
-        graphs(buffer, below, seen, history, theme);
-    }
+    graphs(buffer, below, dashboard, seen, at);
 }
 
 /// A memory kind's name, in at most eight columns.
@@ -216,28 +214,34 @@ fn padded(mut piece: Span<'static>) -> Span<'static> {
 }
 
 /// DRAM's graph, and L1's beside it where there is room.
-fn graphs(buffer: &mut Buffer, area: Rect, seen: &Observation, history: &History, theme: Theme) {
+fn graphs(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observation, chip: usize) {
     if area.is_empty() {
         return;
     }
+    let mut one = |area: Rect, memory: Memory| one_graph(buffer, area, dashboard, seen, chip, memory);
     if usize::from(area.width) < TWO_GRAPHS_FROM {
-        one_graph(buffer, area, seen, "DRAM", history.of(Memory::Dram), false, theme);
+        one(area, Memory::Dram);
         return;
     }
     let halves = side_by_side(area, 2, 2);
-    one_graph(buffer, halves[0], seen, "DRAM", history.of(Memory::Dram), false, theme);
-    one_graph(buffer, halves[1], seen, "L1", history.of(Memory::L1), true, theme);
+    one(halves[0], Memory::Dram);
+    one(halves[1], Memory::L1);
 }
 
 /// What it is, what its full height stands for, and how long its width lasts; then the graph.
-fn one_graph(buffer: &mut Buffer, area: Rect, seen: &Observation, name: &str, samples: &[u64], l1: bool, theme: Theme) {
+fn one_graph(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observation, chip: usize, memory: Memory) {
+    let (theme, l1) = (dashboard.theme, memory == Memory::L1);
     let place = Rect { x: area.x + LABEL as u16, width: area.width.saturating_sub(LABEL as u16), ..area };
-    let drawn = graph(samples, seen.history_head, usize::from(place.width), usize::from(area.height), theme);
-    let span_ns = (drawn.samples as u64).saturating_mul(Observation::SECONDS_PER_SAMPLE * 1_000_000_000);
+    let past = seen.past(chip, memory, dashboard.window, graph::columns(place.width, theme));
+    let drawn = graph::graph(&past, usize::from(area.height), theme);
+    let (name, window) = (short_name(memory), dashboard.window.name());
+    // The time is told in any height: a key changes it.
+    let (first, third) =
+        if area.height < 3 { (format!("{name} {window}"), String::new()) } else { (name.to_owned(), window) };
     let caption = [
-        span(name.to_owned(), theme.graph(l1)),
+        span(first, theme.graph(l1)),
         span(format!("max {}", units::short_bytes(drawn.top).trim_start()), theme.dim()),
-        span(units::age(span_ns), theme.dim()),
+        span(third, theme.dim()),
     ];
     for (at, line) in (0..area.height).zip(&drawn.lines) {
         put(buffer, place, at, &Line::from(span(line.clone(), theme.graph(l1))));

@@ -14,15 +14,20 @@ pub fn draw(buffer: &mut Buffer, places: &Arrangement, dashboard: &Dashboard, se
         return;
     }
     let theme = dashboard.theme;
-    let lines = &seen.snapshot.lines;
-    let title = Line::from(span(" Events ", theme.title()));
+    let lines: Vec<_> = seen.snapshot.lines.iter().filter(|line| dashboard.has_line(line)).collect();
+    let mut title = Line::from(span(" Events ", theme.title()));
+    if !dashboard.filter.is_empty() {
+        title.push_span(span(format!("{} of {} ", lines.len(), seen.snapshot.lines.len()), theme.text()));
+    }
     let inside = frame(buffer, places.events, theme, dashboard.focus == Focus::Events, title, Line::default());
     let room = usize::from(inside.height);
     let newer = dashboard.event_view.fit(lines.len(), room);
     let end = lines.len() - newer;
     let shown = &lines[end.saturating_sub(room)..end];
     if lines.is_empty() {
-        put(buffer, inside, 0, &Line::from(span(" nothing happened yet", theme.dim())));
+        let text =
+            if seen.snapshot.lines.is_empty() { " nothing happened yet" } else { " none is meant by the filter" };
+        put(buffer, inside, 0, &Line::from(span(text, theme.dim())));
     }
     for (at, line) in (0..inside.height).zip(shown) {
         let severity = (line.severity as usize).min(2);

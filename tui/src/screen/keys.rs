@@ -38,16 +38,16 @@ pub enum Action {
     SortBack,
     /// Show or hide what processes started what.
     Tree,
-    /// Show less, or more, of the past.
+    /// Show more of the past; after the most the least.
     Window,
+    /// Show less of the past; after the least the most.
+    WindowBack,
     /// Write the filter.
     Filter,
     /// The other units of bytes.
     Units,
     /// Peaks instead of what is there now.
     Peaks,
-    /// Keep the selected process in sight wherever it goes.
-    Follow,
     /// Set a baseline for what is selected; asks first.
     Baseline,
     /// Begin peaks anew for what is selected; asks first.
@@ -153,7 +153,8 @@ pub const BINDINGS: &[Binding] = &[
         "tree",
         "processes under those that started them (also F5)",
     ),
-    bind(&[key('z')], Action::Window, "z", "window", "more or less of the past in charts"),
+    bind(&[key('z')], Action::Window, "z", "window", "more of the past in charts, up to four hours; then the least"),
+    bind(&[key('Z')], Action::WindowBack, "Z", "", "less of the past in charts, down to 30 seconds; then the most"),
     bind(&[key('p')], Action::Peaks, "p", "peaks", "peaks instead of what is there now"),
     bind(&[key(' ')], Action::Pause, "space", "pause", "hold the figures, and go on"),
     bind(&[plain(KeyCode::Tab)], Action::NextBox, "tab", "focus", "move the keys to the next box"),
@@ -161,8 +162,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[key('-')], Action::Faster, "-", "faster", "look more often"),
     bind(&[key('b')], Action::Baseline, "b", "baseline", "set a baseline for what is selected; asks first"),
     bind(&[key('R')], Action::Reset, "R", "", "begin peaks anew for what is selected; asks first"),
-    bind(&[key('F')], Action::Follow, "F", "", "keep the selected process in sight"),
-    bind(&[key('u')], Action::Units, "u", "", "bytes in powers of 1024, of 1000, or exact"),
+    bind(&[key('u')], Action::Units, "u", "", "bytes in powers of 1024 or of 1000"),
     bind(&[key('w')], Action::Record, "w", "", "begin or end a recording"),
     bind(&[key('[')], Action::StepBack, "[", "", "in a recording: one look back"),
     bind(&[key(']')], Action::StepOn, "]", "", "in a recording: one look on"),
@@ -224,12 +224,13 @@ impl Action {
     /// Whether it does something in this view that the footer may tell of.
     pub fn is_of(self, view: View) -> bool {
         match self {
-            Self::Show(View::Detail) => matches!(view, View::Overview | View::Processes),
+            Self::Show(View::Detail) => matches!(view, View::Overview | View::Processes | View::Map),
             Self::Next | Self::Previous => matches!(view, View::Detail | View::Map | View::Programs | View::Leaks),
             Self::Sort | Self::Reverse => matches!(view, View::Overview | View::Processes | View::Programs),
-            Self::SortBack | Self::NextBox => view == View::Overview,
-            Self::Tree | Self::Peaks => view == View::Processes,
-            Self::Window => matches!(view, View::Overview | View::Charts),
+            Self::NextBox => matches!(view, View::Overview | View::Map),
+            Self::SortBack => view == View::Overview,
+            Self::Tree | Self::Peaks => matches!(view, View::Overview | View::Processes),
+            Self::Window | Self::WindowBack => matches!(view, View::Overview | View::Charts | View::Map),
             Self::Filter => matches!(view, View::Overview | View::Processes | View::Events),
             Self::Baseline => matches!(view, View::Leaks | View::Detail | View::Processes),
             _ => true,

@@ -6,7 +6,9 @@
 //! | [`viewport`] | what of a list is visible |
 //! | [`keys`] | the table of keys |
 //! | [`view`], [`tabs`] | which of the views is shown, and whom details are of; the line that names them |
-//! | [`prompt`] | what is typed in the last line |
+//! | [`mouse`] | what was drawn where, and what a click there does |
+//! | [`prompt`], [`request`] | what is typed in the last line; what is asked of the aggregator |
+//! | [`settings`] | what it begins with, what of it is kept, and what is said in the last line |
 //! | [`recording`] | what is told of recordings |
 //! | [`charts`]; [`detail`], [`page`]; [`views`] | the other views: the recent past; one device or process; and those on further keys |
 //! | [`mod@arrange`] | where everything stands, by the terminal's size |
@@ -31,20 +33,24 @@ pub mod health;
 pub mod help;
 pub mod keys;
 pub mod meter;
+pub mod mouse;
 pub mod notice;
 pub mod order;
 pub mod page;
 pub mod processes;
 pub mod prompt;
 pub mod recording;
+pub mod request;
+pub mod settings;
 pub mod tabs;
 pub mod theme;
 pub mod view;
 pub mod viewport;
 pub mod views;
 
+use crate::units;
 use arrange::{LEAST, Wants, arrange};
-use dashboard::Dashboard;
+use dashboard::{Dashboard, Focus};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
@@ -52,6 +58,8 @@ use view::View;
 
 /// Draws the dashboard. Any size will do.
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
+    dashboard.drawn.clear();
+    units::count_in(dashboard.units.on_screen());
     if area.width < LEAST.0 || area.height < LEAST.1 {
         notice::draw_tiny(buffer, area, dashboard);
         return;
@@ -78,6 +86,12 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
         Some(seen) => {
             match dashboard.view {
                 View::Overview => {
+                    let boxes = [
+                        (places.devices, Focus::Devices),
+                        (places.processes, Focus::Processes),
+                        (places.events, Focus::Events),
+                    ];
+                    dashboard.drawn.boxes.replace(boxes.to_vec());
                     devices::draw(buffer, &places, dashboard, seen, &kinds);
                     processes::draw(buffer, &places, dashboard);
                     events::draw(buffer, &places, dashboard, seen);
@@ -99,9 +113,6 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     if dashboard.prompt.is_some() {
         let last = Rect { y: area.bottom() - 1, height: 1, ..area };
         prompt::draw(buffer, last, dashboard);
-    } else if dashboard.said.is_some() {
-        let last = Rect { y: area.bottom() - 1, height: 1, ..area };
-        recording::draw_said(buffer, last, dashboard);
     } else {
         footer::draw(buffer, places.footer, dashboard);
     }

@@ -98,7 +98,8 @@ pub fn draw_tiny(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
         Some(seen) => {
             let used = dashboard.rows.iter().fold(0, |sum: u64, row| sum.saturating_add(row.totals.total));
             let chips = seen.snapshot.chips.len();
-            format!("{} on {chips} chips", crate::units::bytes(used).trim_start())
+            let of = if dashboard.filter.is_empty() { "" } else { "filter: " };
+            format!("{of}{} on {chips} chips", crate::units::bytes(used).trim_start())
         }
         None => "no aggregator".to_owned(),
     };

@@ -1,6 +1,7 @@
 //! A page of facts: headings, and under them what a thing is called and what is known of it, in as many lines as the width asks for.
 
 use super::canvas::span;
+use super::meter::Meter;
 use super::notice::wrap;
 use super::theme::Theme;
 use crate::table::width;
@@ -11,6 +12,11 @@ const LABEL: usize = 13;
 /// Below this width they have fewer.
 const NARROW: usize = 60;
 const LABEL_NARROW: usize = 10;
+
+/// Columns of the name beside a bar, and of the bar.
+const BAR_LABEL: usize = 19;
+const BAR_LEAST: usize = 6;
+const BAR_MOST: usize = 40;
 
 /// The page.
 #[derive(Debug)]
@@ -56,6 +62,21 @@ impl Page {
             }
         }
         self.put(name, lines);
+    }
+
+    /// A part of a whole: its name, a bar, and figures behind it. The name has more room than elsewhere.
+    pub fn bar(&mut self, name: &str, part: u64, whole: u64, figures: String) {
+        let label = self.label.max(BAR_LABEL).min(self.label + self.room);
+        let room = (self.label + self.room).saturating_sub(label + width(&figures) + 2);
+        let name = super::canvas::fitted(name, label, false, self.theme);
+        let mut line = Line::from(span(name, self.theme.text()));
+        if room >= BAR_LEAST {
+            let meter = Meter { used: part, capacity: Some(whole.max(1)), ..Meter::default() };
+            let bar: String = meter.spans(room.min(BAR_MOST), self.theme).iter().map(|s| s.content.as_ref()).collect();
+            line.spans.push(span(bar + "  ", self.theme.graph(false)));
+        }
+        line.spans.push(span(figures, self.theme.text()));
+        self.lines.push(line);
     }
 
     fn put(&mut self, name: &str, lines: Vec<String>) {

@@ -16,9 +16,12 @@ use ratatui::text::{Line, Span};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Column {
     Sorted(SortColumn),
+    Container,
     Chips,
+    Peak,
     Since,
     Share,
+    Age,
     Command,
 }
 
@@ -34,13 +37,46 @@ const fn spec(column: Column, width: usize, right: bool, weight: u8) -> Spec {
     Spec { column, width, right, weight }
 }
 
+/// What a table of processes is to have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// What has come since a baseline.
+    pub since: bool,
+    /// What the processes run in.
+    pub containers: bool,
+    /// Peaks and ages: where the table has the screen to itself.
+    pub full: bool,
+}
+
+impl Wanted {
+    /// As far as there is something to show.
+    pub fn of(rows: &[ProcessRow], full: bool) -> Self {
+        Self {
+            since: rows.iter().any(|row| row.totals.since.is_some()),
+            containers: full && rows.iter().any(|row| !row.totals.who.container.is_empty()),
+            full,
+        }
+    }
+
+    const fn has(self, column: Column) -> bool {
+        match column {
+            Column::Since => self.since,
+            Column::Container => self.containers,
+            Column::Peak | Column::Age => self.full,
+            _ => true,
+        }
+    }
+}
+
 /// In the order in which they stand. The command takes what is left, and at least its width.
-const COLUMNS: [Spec; 13] = [
+const COLUMNS: [Spec; 16] = [
     spec(Column::Sorted(SortColumn::Pid), 7, true, 99),
     spec(Column::Sorted(SortColumn::User), 8, false, 60),
     spec(Column::Sorted(SortColumn::Name), 12, false, 90),
+    spec(Column::Container, 19, false, 45),
     spec(Column::Chips, 6, false, 70),
     spec(Column::Sorted(SortColumn::Total), 8, true, 40),
+    spec(Column::Peak, 8, true, 39),
     // There only where a baseline is set.
     spec(Column::Since, 7, true, 97),
     spec(Column::Share, 10, false, 10),
@@ -49,6 +85,7 @@ const COLUMNS: [Spec; 13] = [
     spec(Column::Sorted(SortColumn::Cb), 8, true, 55),
     spec(Column::Sorted(SortColumn::Other), 8, true, 30),
     spec(Column::Sorted(SortColumn::Events), 6, true, 20),
+    spec(Column::Age, 6, true, 38),
     spec(Column::Command, 12, false, 50),
 ];
 
@@ -56,18 +93,30 @@ impl Column {
     const fn title(self) -> &'static str {
         match self {
             Self::Sorted(column) => column.title(),
+            Self::Container => "CONTAINER",
             Self::Chips => "CHIPS",
+            Self::Peak => "PEAK",
             Self::Since => "SINCE",
             Self::Share => "SHARE",
+            Self::Age => "AGE",
             Self::Command => "COMMAND",
         }
     }
 }
 
-/// The columns that fit, with their widths; `compared`: with what has come since a baseline.
-fn chosen(width: usize, compared: bool) -> Vec<(&'static Spec, usize)> {
-    let mut by_weight: Vec<usize> =
-        (0..COLUMNS.len()).filter(|at| compared || COLUMNS[*at].column != Column::Since).collect();
+impl Column {
+    /// Not of who the process is, but of what it holds.
+    const fn is_of_figures(self) -> bool {
+        !matches!(
+            self,
+            Self::Sorted(SortColumn::Pid | SortColumn::User | SortColumn::Name) | Self::Container | Self::Chips
+        )
+    }
+}
+
+/// The columns that fit, with their widths.
+fn chosen(width: usize, wanted: Wanted) -> Vec<(&'static Spec, usize)> {
+    let mut by_weight: Vec<usize> = (0..COLUMNS.len()).filter(|at| wanted.has(COLUMNS[*at].column)).collect();
     by_weight.sort_by_key(|at| std::cmp::Reverse(COLUMNS[*at].weight));
     let mut kept = Vec::new();
     let mut used = 0;
@@ -91,37 +140,69 @@ fn chosen(width: usize, compared: bool) -> Vec<(&'static Spec, usize)> {
         .collect()
 }
 
-/// Draws it.
+/// Draws the table of the overview.
 pub fn draw(buffer: &mut Buffer, places: &Arrangement, dashboard: &Dashboard) {
-    let theme = dashboard.theme;
-    let area = places.processes;
     let focused = dashboard.focus == Focus::Processes;
-    let inside = if places.framed {
-        let count = dashboard.rows.iter().filter(|row| row.gone_since_ns.is_none()).count();
-        let title = Line::from(vec![span(" Processes ", theme.title()), span(format!("{count} "), theme.text())]);
-        let arrow = theme.glyphs.sorted[usize::from(dashboard.sort.downwards() == dashboard.reversed)];
-        let order = Line::from(span(format!(" by {} {arrow} ", dashboard.sort.title()), theme.dim()));
-        let inside = frame(buffer, area, theme, focused, title, order);
-        Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside }
-    } else {
-        area
-    };
-    let compared = dashboard.rows.iter().any(|row| row.totals.since.is_some());
-    let columns = chosen(usize::from(inside.width), compared);
+    let inside = boxed(buffer, places.processes, dashboard, places.framed, focused);
+    table(buffer, inside, dashboard, Wanted::of(&dashboard.rows, false));
+}
+
+/// The box, with how many there are and what they are sorted by; what is inside of it.
+pub fn boxed(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, framed: bool, focused: bool) -> Rect {
+    if !framed {
+        return area;
+    }
+    let theme = dashboard.theme;
+    let count = dashboard.rows.iter().filter(|row| row.gone_since_ns.is_none()).count();
+    let mut title = vec![span(" Processes ", theme.title()), span(format!("{count} "), theme.text())];
+    if !dashboard.filter.is_empty() {
+        title.push(span(format!("of {} ", dashboard.processes), theme.text()));
+        let taken: usize = title.iter().map(Span::width).sum();
+        let room = usize::from(area.width).saturating_sub(taken + dashboard.sort.title().len() + 22);
+        let text = shm_layout::text::clean(dashboard.filter.text().as_bytes());
+        let text = fitted(&text, room.min(crate::table::width(&text)), false, theme);
+        title.push(span(format!("{} {text} ", theme.glyphs.dot), theme.key()));
+    }
+    let arrow = theme.glyphs.sorted[usize::from(dashboard.sort.downwards() == dashboard.reversed)];
+    let peaks = if dashboard.peaks { " peaks," } else { "" };
+    let order = Line::from(span(format!("{peaks} by {} {arrow} ", dashboard.sort.title()), theme.dim()));
+    let inside = frame(buffer, area, theme, focused, Line::from(title), order);
+    Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside }
+}
+
+/// The table: its head, and as many rows as there is room for, the selected one among them.
+pub fn table(buffer: &mut Buffer, inside: Rect, dashboard: &Dashboard, wanted: Wanted) {
+    let theme = dashboard.theme;
+    let columns = chosen(usize::from(inside.width), wanted);
     put(buffer, inside, 0, &titles(dashboard, &columns));
+    let mut x = inside.x;
+    for (spec, width) in &columns {
+        let head = Rect { x, y: inside.y, width: *width as u16, height: 1 };
+        if let Column::Sorted(column) = spec.column {
+            dashboard.drawn.heads.borrow_mut().push((head, column));
+        }
+        x = x.saturating_add(head.width + 1);
+    }
     let body = Rect { y: inside.y + 1, height: inside.height.saturating_sub(1), ..inside };
+    if dashboard.rows.is_empty() && dashboard.processes > 0 {
+        let text = format!("none of {} is meant by the filter; / and Esc clear it", dashboard.processes);
+        put(buffer, body, 0, &Line::from(span(text, theme.dim())));
+        return;
+    }
     if dashboard.rows.is_empty() {
         for (at, text) in (0..).zip(NO_PROCESS) {
             put(buffer, body, at, &Line::from(span(text, if at == 0 { theme.dim() } else { theme.key() })));
         }
         return;
     }
+    dashboard.drawn.rows.set(body);
     let view = &dashboard.process_view;
     view.fit(dashboard.rows.len(), usize::from(body.height));
     if let Some(at) = dashboard.selected_at() {
         view.show(at);
     }
-    let whole = dashboard.rows.iter().fold(0, |sum: u64, row| sum.saturating_add(row.totals.total));
+    let of = |row: &ProcessRow| SortColumn::Total.amount(&row.totals, dashboard.peaks);
+    let whole = dashboard.rows.iter().fold(0, |sum: u64, row| sum.saturating_add(of(row)));
     for (at, row) in (0..body.height).zip(dashboard.rows.iter().skip(view.offset.get())) {
         put(buffer, body, at, &line(dashboard, row, &columns, whole));
         if dashboard.selected == Some(row.totals.key()) {
@@ -155,18 +236,26 @@ fn line(dashboard: &Dashboard, row: &ProcessRow, columns: &[(&Spec, usize)], who
     let theme = dashboard.theme;
     let gone = row.gone_since_ns.is_some() || !row.totals.running;
     let mut line = Line::default();
-    for (spec, width) in columns {
+    let left_behind = if gone { dashboard.left_behind(&row.totals) } else { None };
+    for (at, &(spec, width)) in columns.iter().enumerate() {
         if !line.spans.is_empty() {
             line.spans.push(span(" ", theme.text()));
         }
+        // What was removed with it says more than its last figures, and takes more room.
+        if let Some(what) = left_behind.as_ref().filter(|_| spec.column.is_of_figures()) {
+            let room = columns[at..].iter().map(|(_, width)| width + 1).sum::<usize>() - 1;
+            line.spans.push(span(fitted(what, room, false, theme), theme.dim()));
+            break;
+        }
         if spec.column == Column::Share {
-            let share = Meter { used: row.totals.total, capacity: Some(whole.max(1)), ..Meter::default() };
-            let bar: String = share.spans(*width, theme).iter().map(|span| span.content.as_ref()).collect();
+            let used = SortColumn::Total.amount(&row.totals, dashboard.peaks);
+            let share = Meter { used, capacity: Some(whole.max(1)), ..Meter::default() };
+            let bar: String = share.spans(width, theme).iter().map(|span| span.content.as_ref()).collect();
             line.spans.push(span(bar, if gone { theme.dim() } else { theme.graph(false) }));
             continue;
         }
         let (text, style) = cell(dashboard, row, spec.column, gone);
-        line.spans.push(Span::styled(fitted(&text, *width, spec.right, theme), style));
+        line.spans.push(Span::styled(fitted(&text, width, spec.right, theme), style));
     }
     line
 }
@@ -178,22 +267,32 @@ fn cell(dashboard: &Dashboard, row: &ProcessRow, column: Column, gone: bool) -> 
         let text = if p.is_known() { units::bytes(bytes) } else { "?".to_owned() };
         (text, if bytes == 0 || p.mark().is_some() { theme.dim() } else { theme.text() })
     };
+    let name = || {
+        let branch = if row.depth > 0 { theme.glyphs.branch } else { "" };
+        // Deep ones would have no room for their names.
+        " ".repeat(2 * (row.depth.clamp(1, 4) - 1)) + branch
+    };
     let (text, style) = match column {
         Column::Sorted(SortColumn::Pid) => (p.pid.to_string(), theme.text()),
         Column::Sorted(SortColumn::User) => (p.who.user.clone(), theme.dim()),
-        Column::Sorted(SortColumn::Name) if gone => (format!("{} {}", theme.glyphs.gone, p.who.name), theme.text()),
-        Column::Sorted(SortColumn::Name) if p.mark().is_some() => (p.who.name.clone(), theme.dim()),
-        Column::Sorted(SortColumn::Name) => (p.who.name.clone(), theme.strong()),
-        Column::Sorted(SortColumn::Total) => amount(p.total),
-        Column::Sorted(SortColumn::Dram) => amount(p.dram),
-        Column::Sorted(SortColumn::L1) => amount(p.l1),
-        Column::Sorted(SortColumn::Cb) => amount(p.cb),
-        Column::Sorted(SortColumn::Other) => amount(p.other),
+        Column::Sorted(SortColumn::Name) => {
+            let gone = if gone { format!("{} ", theme.glyphs.gone) } else { String::new() };
+            let style = if p.mark().is_some() { theme.dim() } else { theme.strong() };
+            (format!("{}{gone}{}", name(), p.who.name), style)
+        }
         Column::Sorted(SortColumn::Events) if p.mark().is_some() => ("-".to_owned(), theme.dim()),
         Column::Sorted(SortColumn::Events) => (units::count(p.events), theme.dim()),
+        Column::Sorted(sorted) => amount(sorted.amount(p, dashboard.peaks)),
+        Column::Container => (p.who.container.clone(), theme.dim()),
         Column::Chips => (row.chips(&dashboard.labels), theme.text()),
+        Column::Peak => amount(p.peak.total),
         Column::Since => (p.since.map_or_else(|| "-".to_owned(), units::short_change), theme.text()),
         Column::Share => (String::new(), theme.text()),
+        Column::Age => {
+            let now = dashboard.seen.as_ref().map_or(0, |seen| seen.unix_ns);
+            let age = now.saturating_sub(p.started_unix_ns);
+            (if p.started_unix_ns == 0 { "-".to_owned() } else { units::age(age) }, theme.dim())
+        }
         Column::Command if gone => ("gone".to_owned(), theme.text()),
         Column::Command => (p.command_line(), theme.dim()),
     };
@@ -213,16 +312,17 @@ mod tests {
 
     #[test]
     fn columns_give_way_by_weight() {
-        let titles = |width| chosen(width, false).iter().map(|(spec, _)| spec.column.title()).collect::<Vec<_>>();
-        assert_eq!(titles(38), ["PID", "NAME", "DRAM", "L1"]);
-        assert_eq!(titles(76), ["PID", "USER", "NAME", "CHIPS", "DRAM", "L1", "CB", "COMMAND"]);
-        assert_eq!(titles(156).len(), COLUMNS.len() - 1);
-        assert_eq!(chosen(156, true).len(), COLUMNS.len());
-        let compared: Vec<_> = chosen(38, true).iter().map(|(spec, _)| spec.column.title()).collect();
-        assert_eq!(compared, ["PID", "NAME", "SINCE", "DRAM"]);
-        assert_eq!(titles(6), [""; 0]);
-        for width in 8..200 {
-            let sum: usize = chosen(width, true).iter().map(|(_, width)| width + 1).sum::<usize>() - 1;
+        let some = Wanted::default();
+        let all = Wanted { since: true, containers: true, full: true };
+        let titles = |width, wanted| chosen(width, wanted).iter().map(|(s, _)| s.column.title()).collect::<Vec<_>>();
+        assert_eq!(titles(38, some), ["PID", "NAME", "DRAM", "L1"]);
+        assert_eq!(titles(76, some), ["PID", "USER", "NAME", "CHIPS", "DRAM", "L1", "CB", "COMMAND"]);
+        assert_eq!(titles(156, some).len(), COLUMNS.len() - 4);
+        assert_eq!(titles(200, all).len(), COLUMNS.len());
+        assert_eq!(titles(38, Wanted { since: true, ..some }), ["PID", "NAME", "SINCE", "DRAM"]);
+        assert_eq!(titles(6, some), [""; 0]);
+        for width in 8..220 {
+            let sum: usize = chosen(width, all).iter().map(|(_, width)| width + 1).sum::<usize>() - 1;
             assert!(sum <= width, "{width}");
         }
     }

@@ -6,6 +6,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
+use shm_layout::control::{Action, Request};
 
 /// Characters of a filter, at most.
 const MOST: usize = 200;
@@ -15,6 +16,8 @@ const MOST: usize = 200;
 pub enum Prompt {
     /// The filter, as typed so far, and why it is not understood.
     Filter(String, Option<String>),
+    /// Whether this is to be asked of the aggregator, and whom it is about, in words.
+    Confirm(Request, String),
 }
 
 /// What became of it.
@@ -28,6 +31,8 @@ pub enum Outcome {
     Filter(String),
     /// The same, and it is typed to its end.
     Done(String),
+    /// This is to be asked of the aggregator.
+    Ask(Request),
 }
 
 impl Prompt {
@@ -36,8 +41,11 @@ impl Prompt {
         if key.kind == KeyEventKind::Release {
             return Outcome::Typing;
         }
-        let Self::Filter(text, _) = self;
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        let text = match self {
+            Self::Filter(text, _) => text,
+            Self::Confirm(request, _) => return answer(*request, key.code),
+        };
         match key.code {
             KeyCode::Esc => return Outcome::Cancelled,
             KeyCode::Char('c' | 'g') if control => return Outcome::Cancelled,
@@ -57,10 +65,33 @@ impl Prompt {
     }
 }
 
+/// Only a clear yes does anything.
+fn answer(request: Request, code: KeyCode) -> Outcome {
+    match code {
+        KeyCode::Char('y' | 'Y') => Outcome::Ask(request),
+        KeyCode::Char('c' | 'C') if request.action == Action::SetBaseline => {
+            Outcome::Ask(Request { action: Action::ClearBaseline, ..request })
+        }
+        _ => Outcome::Cancelled,
+    }
+}
+
 /// Draws it in the last line, if there is one.
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
-    let Some(Prompt::Filter(text, wrong)) = &dashboard.prompt else { return };
     let theme = dashboard.theme;
+    let (text, wrong) = match &dashboard.prompt {
+        None => return,
+        Some(Prompt::Filter(text, wrong)) => (text, wrong),
+        Some(Prompt::Confirm(request, whom)) => {
+            let (what, keys) = match request.action {
+                Action::Reset => ("begin peaks anew", "y yes   any other key no"),
+                _ => ("set a baseline", "y yes   c clear it   any other key no"),
+            };
+            let question =
+                vec![span(format!(" {what} of {whom}? "), theme.warning()), span(format!(" {keys}"), theme.key())];
+            return put(buffer, area, 0, &Line::from(question));
+        }
+    };
     let mut spans =
         vec![span(" filter ", theme.title()), span(text.clone(), theme.strong()), span(" ", theme.selected())];
     spans.push(match wrong {

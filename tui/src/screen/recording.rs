@@ -1,10 +1,8 @@
-//! What the first line tells of recordings, and what is said in the last one.
+//! What the first line tells of recordings.
 
-use super::canvas::{put, span};
+use super::canvas::span;
 use super::dashboard::{Dashboard, Replay};
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
-use ratatui::text::{Line, Span};
+use ratatui::text::Span;
 
 /// Hours, minutes, seconds: `0:12:04`.
 fn clock(ns: u64) -> String {
@@ -49,14 +47,6 @@ fn replayed(dashboard: &Dashboard, replay: &Replay) -> Vec<Vec<Span<'static>>> {
         vec![span(format!("{state:<4}"), theme.key())],
         vec![span(dashboard.zone.date_and_time(replay.unix_ns), theme.text())],
     ]
-}
-
-/// Draws what is to be said, in the last line.
-pub fn draw_said(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
-    let Some(said) = &dashboard.said else { return };
-    let theme = dashboard.theme;
-    let text = crate::screen::canvas::fitted(said, usize::from(area.width).saturating_sub(2), false, theme);
-    put(buffer, area, 0, &Line::from(vec![span(" ", theme.text()), span(text, theme.warning())]));
 }
 
 #[cfg(test)]

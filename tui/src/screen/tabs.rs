@@ -5,7 +5,7 @@ use super::dashboard::Dashboard;
 use super::view::View;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
 
 /// From this height on there is a line for it.
 pub const FROM_HEIGHT: u16 = 20;
@@ -29,5 +29,12 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     let forms = [line(&View::name, " "), line(&View::short_name, "")];
     let fitting = forms.into_iter().find(|line| line.width() <= width);
     let fitting = fitting.unwrap_or_else(|| line(&|view| if view == here { view.name() } else { "" }, " "));
+    let mut x = area.x;
+    let mut drawn = dashboard.drawn.tabs.borrow_mut();
+    for (of_view, view) in fitting.spans.chunks(2).zip(View::ALL) {
+        let width = of_view.iter().map(Span::width).sum::<usize>() as u16;
+        drawn.push((Rect { x, width, ..area }, view));
+        x = x.saturating_add(width);
+    }
     put(buffer, area, 0, &fitting);
 }

@@ -17,6 +17,10 @@ use ratatui::style::{Color, Modifier};
 use shm_layout::stats::{Figures, IdentityError, Process, Reason, Refusal, Row, incomplete};
 use shm_layout::text;
 
+mod asking;
+mod charts;
+mod lists;
+mod settings;
 mod views;
 
 fn unnamed_users(mut seen: Observation) -> Observation {

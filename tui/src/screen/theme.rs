@@ -39,6 +39,8 @@ pub struct Glyphs {
     pub severity: [&'static str; 3],
     /// A process that is gone.
     pub gone: &'static str,
+    /// Before the name of a process under the one that started it.
+    pub branch: &'static str,
     /// Something is cut off here.
     pub more: &'static str,
     /// The selected row.
@@ -62,6 +64,7 @@ const UNICODE: Glyphs = Glyphs {
     sorted: ["▼", "▲"],
     severity: ["·", "▲", "✖"],
     gone: "†",
+    branch: "└ ",
     more: "…",
     cursor: "▌",
 };
@@ -92,6 +95,7 @@ const ASCII: Glyphs = Glyphs {
     sorted: ["v", "^"],
     severity: [" ", "!", "X"],
     gone: "x",
+    branch: "`-",
     more: "~",
     cursor: ">",
 };
@@ -106,6 +110,17 @@ pub enum Colour {
     Always,
     /// Never.
     Never,
+}
+
+impl Colour {
+    /// As it is called on the command line and in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
 }
 
 /// How the screen looks.

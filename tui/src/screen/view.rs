@@ -99,14 +99,24 @@ impl From<&Process> for Subject {
 impl Dashboard {
     /// Shows this view, from its beginning. Details are those of the selected process, where one is selected in the table.
     pub fn turn_to(&mut self, view: View) {
-        if self.view == View::Overview && view == View::Detail {
+        if matches!(self.view, View::Overview | View::Processes) && view == View::Detail {
             self.subject = self.selected.map(Subject::Process).or(self.subject);
+        }
+        if self.view == View::Map && view == View::Detail {
+            self.subject = self.seen.as_ref().and_then(|seen| self.views.map.subject(seen)).or(self.subject);
         }
         if self.view != view {
             self.sheet.offset.set(0);
         }
         self.view = view;
         self.look_at_holdings();
+        self.look_at_inventory();
+    }
+
+    /// Hands what was read of the ledgers, and the figures, to the views that show it.
+    pub fn look_at_inventory(&mut self) {
+        let Some(seen) = &self.seen else { return };
+        self.views.see(self.view, self.inventories.newest(), seen, &self.zone);
     }
 
     /// Reads what the process whose details are shown has allocated, if it is time.

@@ -75,7 +75,8 @@ fn follows_the_aggregator_from_absent_to_replaced() {
     assert!(matches!(feed.connection, Connection::Live));
     let seen = feed.seen.unwrap();
     assert_eq!(seen.snapshot, sample::host(2));
-    assert_eq!((seen.history[1].of(Memory::Dram), seen.history_head), ([77].as_slice(), 1));
+    assert_eq!(seen.history[1].spans[0], [77]);
+    assert_eq!((&seen.history[1].samples[0][..], seen.history_head), ([77].as_slice(), 1));
 
     published.created.remove();
     assert!(matches!(error(source.poll()), SourceError::NoAggregator { .. }));
@@ -125,7 +126,7 @@ fn figures_published_once_are_copied_once() {
     published.view().advance_history(0);
     published.view().header.heartbeat.store(0, Relaxed);
     let News::Same { connection: Connection::Ended, pulse } = source.poll_again() else { panic!("not the same") };
-    assert_eq!((pulse.history[0].of(Memory::Dram), pulse.history_head), ([77].as_slice(), 1), "time goes on");
+    assert_eq!((&pulse.history[0].samples[0][..], pulse.history_head), ([77].as_slice(), 1), "time goes on");
     // One and two snapshots later: another buffer, the same buffer.
     publish(2);
     assert_eq!(generation(source.poll_again()), Some(2));

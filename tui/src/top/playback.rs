@@ -1,15 +1,12 @@
 //! `alloc-top --replay`: a recording on the screen, or one look of it.
 
-use super::{Mode, Origin, TopOptions, dashboard, watch};
+use super::{Mode, Origin, TopOptions, begin, watch};
 use crate::amounts;
 use crate::clock::{Zone, moment};
 use crate::exit::Exit;
-use crate::once::Once;
 use crate::recording::Player;
-use crate::users::Users;
 use anyhow::Context;
 use std::path::Path;
-use std::time::Duration;
 
 /// Opens a recording at this moment: a duration behind its beginning, or a moment as people write it.
 pub(super) fn open(path: &Path, at: Option<&str>) -> anyhow::Result<Player> {
@@ -30,17 +27,18 @@ pub(super) fn open(path: &Path, at: Option<&str>) -> anyhow::Result<Player> {
 }
 
 /// Shows it as asked for.
-pub(super) fn run(player: Player, options: TopOptions) -> anyhow::Result<Exit> {
-    if let Mode::Once(format) = options.mode {
-        let TopOptions { selection, strict, .. } = options;
+pub(super) fn run(mut player: Player, options: TopOptions) -> anyhow::Result<Exit> {
+    if let Mode::Once(once) = &options.mode {
+        let exit = once.play("alloc-top", &mut player)?;
         if let Some(damage) = player.damage() {
             crate::output::complain(format_args!("alloc-top: the recording is {damage}"));
         }
-        let once = Once { format, selection, strict, patience: Duration::ZERO };
-        return once.tell("alloc-top", player.feed(), &Users::fixed(player.names()));
+        return Ok(exit);
     }
-    let mut dashboard = dashboard(&options);
+    let mut dashboard = begin(&options);
     let stop = options.stop.unwrap_or_default();
-    watch(&mut dashboard, &mut Origin::Recorded(Box::new(player)), &stop).context("the recording or the terminal")?;
+    let mouse = dashboard.keeping.mouse.unwrap_or(true);
+    watch(&mut dashboard, &mut Origin::Recorded(Box::new(player)), &stop, mouse)
+        .context("the recording or the terminal")?;
     Ok(Exit::Ok)
 }

@@ -103,12 +103,7 @@ fn print_once(trace: &Trace, prefix: &Prefix, copies: usize) -> anyhow::Result<E
     let _cast = Cast::start(trace, prefix, pace, copies)?;
     let moment = trace.length_us() as f64 * UNWATCHED_MOMENT / UNWATCHED_SPEED;
     std::thread::sleep(Duration::from_micros(moment as u64));
-    let mut source = tui::source::Source::new(prefix);
-    let users = tui::users::Users::default();
-    let feed = source.poll();
-    let seen = feed.seen.as_ref().context("the demo's own aggregator shows nothing")?;
-    tui::output::print(&tui::table::overview(seen, &users, tui::output::columns()))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(tui::once::Once::default().show("tt-alloc", &mut tui::source::Source::new(prefix))?.into())
 }
 
 /// Waits until the aggregator has removed the last ring, or a second has passed.

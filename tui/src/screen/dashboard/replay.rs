@@ -1,6 +1,7 @@
 //! Recordings on the screen: what is being recorded, and where one is in one that is played.
 
-use super::{Dashboard, Request};
+use super::{Dashboard, Rates, Request};
+use crate::inventory::study::Watcher;
 use crate::inventory::{Inventories, Inventory};
 use crate::recording::{Begin, Move, Player, Recorder, Session};
 use crate::screen::keys::Action;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where one is in a recording.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Replay {
     /// Of the recorded time, ns.
     pub position_ns: u64,
@@ -26,6 +27,8 @@ pub struct Replay {
     pub damage: Option<String>,
     /// When the single allocations that are shown were read; none: there are none.
     inventory: Option<u64>,
+    /// What the single allocations so far tell about leaks: those since the last jump.
+    watcher: Watcher,
 }
 
 impl Dashboard {
@@ -35,8 +38,10 @@ impl Dashboard {
     /// When the file cannot be read.
     pub fn play(&mut self, player: &mut Player, jumped: bool) -> io::Result<()> {
         if jumped {
-            // Nobody has just gone, and nothing has happened since.
+            // Nobody has just gone, nothing has happened since, and nobody has looked before.
             self.forget();
+            self.views.forget();
+            self.rates = Rates::default();
         }
         if let Some(session) = player.session() {
             self.host.clone_from(&session.host);
@@ -44,15 +49,26 @@ impl Dashboard {
         let inventory = player.inventory()?;
         let before = self.replay.take();
         let damage = player.damage();
-        if before.as_ref().is_none_or(|before| before.damage != damage) {
-            self.said = damage.clone().or(self.said.take());
-        }
-        let read_ns = inventory.as_ref().map(|inventory| inventory.read_ns);
-        if before.is_none_or(|before| before.inventory != read_ns) {
-            self.inventories = Inventories::fixed(inventory.as_deref().cloned().unwrap_or_else(not_recorded));
+        if let Some(damage) =
+            damage.as_ref().filter(|damage| before.as_ref().and_then(|b| b.damage.as_ref()) != Some(damage))
+        {
+            self.say(damage, true);
         }
         self.users = Users::fixed(player.names());
         self.update(player.feed());
+        let read_ns = inventory.as_ref().map(|inventory| inventory.read_ns);
+        let (known, watcher) =
+            before.map_or((None, Watcher::default()), |before| (Some(before.inventory), before.watcher));
+        let mut watcher = if jumped { Watcher::default() } else { watcher };
+        if jumped || known != Some(read_ns) {
+            let inventory = inventory.map_or_else(not_recorded, |inventory| {
+                // What is told of it is told of the moment when it was read.
+                let since_ns = self.seen.as_ref().map_or(0, |seen| seen.now_ns.saturating_sub(inventory.read_ns));
+                let unix_ns = player.unix_ns().saturating_sub(since_ns);
+                Inventory::clone(&inventory).studied(|look| watcher.see(look, unix_ns, &self.zone))
+            });
+            self.inventories = Inventories::fixed(inventory);
+        }
         self.replay = Some(Replay {
             position_ns: player.position_ns(),
             length_ns: player.length_ns(),
@@ -61,8 +77,11 @@ impl Dashboard {
             unix_ns: player.unix_ns(),
             damage,
             inventory: read_ns,
+            watcher,
         });
         self.look_at_holdings();
+        self.look_at_inventory();
+        self.drop_old_message();
         Ok(())
     }
 
@@ -77,7 +96,7 @@ impl Dashboard {
             Action::Slower => Move::Faster,
             Action::Faster => Move::Slower,
             Action::Record | Action::Baseline | Action::Reset => {
-                self.said = Some("this is a recording: nothing can be asked of it, or recorded".to_owned());
+                self.say("this is a recording: nothing can be asked of it, or recorded", true);
                 return Some(Request::None);
             }
             _ => return None,
@@ -103,18 +122,20 @@ impl Dashboard {
         let session = Session::here(self.host.clone(), self.refresh_ms);
         match Recorder::start(path, begin, &self.prefix, &session) {
             Ok(recorder) => {
-                self.said = Some(format!("recording into {}; w ends it", crate::recording::writer::shown(path)));
+                self.say(&format!("recording into {}; w ends it", crate::recording::writer::shown(path)), false);
                 self.recorder = Some(recorder);
             }
-            Err(error) => self.said = Some(format!("nothing is recorded: {error}")),
+            Err(error) => self.say(&format!("nothing is recorded: {error}"), true),
         }
     }
 
     /// Says what became of a recording that has ended. True: one has.
     pub fn tend_recorder(&mut self) -> bool {
         let Some(recorder) = self.recorder.take_if(|recorder| recorder.has_ended()) else { return false };
-        let (Ok(said) | Err(said)) = recorder.end();
-        self.said = Some(said);
+        let ended = recorder.end();
+        let failed = ended.is_err();
+        let (Ok(said) | Err(said)) = ended;
+        self.say(&said, failed);
         true
     }
 }

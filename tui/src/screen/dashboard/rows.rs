@@ -3,9 +3,10 @@
 use super::Dashboard;
 use crate::roster::ProcessKey;
 use crate::screen::keys::Action;
-use crate::screen::order::SortColumn;
+use crate::screen::order::{Order, SortColumn};
 use crate::totals::ProcessTotals;
-use std::collections::HashSet;
+use shm_layout::stats::Line;
+use std::collections::{HashMap, HashSet};
 
 /// How long a process that is gone is still shown, ns.
 pub const GONE_FOR_NS: u64 = 10_000_000_000;
@@ -15,6 +16,8 @@ pub const GONE_FOR_NS: u64 = 10_000_000_000;
 pub struct ProcessRow {
     /// The figures; of a process that is gone, its last.
     pub totals: ProcessTotals,
+    /// How many of those that started it, directly or not, stand above it in the tree.
+    pub depth: usize,
     /// When it was found gone, `CLOCK_MONOTONIC` ns.
     pub gone_since_ns: Option<u64>,
     /// Its chips when it was found gone: by now others may be in their places.
@@ -23,7 +26,7 @@ pub struct ProcessRow {
 
 impl ProcessRow {
     const fn new(totals: ProcessTotals) -> Self {
-        Self { totals, gone_since_ns: None, gone_from: String::new() }
+        Self { totals, depth: 0, gone_since_ns: None, gone_from: String::new() }
     }
 
     /// Not gone, or not for long.
@@ -53,6 +56,7 @@ impl Dashboard {
         }
         gone.retain(|row| row.is_shown(now_ns));
         self.labels = labels;
+        self.processes = now_there.len();
         self.rows = now_there.into_iter().map(ProcessRow::new).chain(gone).collect();
         if !self.filter.is_empty() {
             self.rows.retain(|row| self.filter.has(&row.totals, &self.labels));
@@ -61,33 +65,48 @@ impl Dashboard {
         self.drop_stale_selection();
     }
 
+    /// Whether this event line is meant: by what it tells, or because it is of a process that is.
+    pub fn has_line(&self, line: &Line) -> bool {
+        self.filter.is_empty()
+            || self.filter.has_line(line)
+            || (line.pid != 0 && self.rows.iter().any(|row| row.totals.pid == line.pid))
+    }
+
     pub(super) fn drop_stale_selection(&mut self) {
         if self.selected.is_some() && self.selected_at().is_none() {
             self.selected = None;
         }
     }
 
-    pub(super) fn sort_rows(&mut self) {
-        let (sort, reversed) = (self.sort, self.reversed);
-        // The pid makes the order of equals the same at every look.
-        if matches!(sort, SortColumn::User | SortColumn::Name) {
-            self.rows.sort_by(|a, b| {
-                let order = sort.text(&a.totals).cmp(&sort.text(&b.totals));
-                let order = if reversed { order.reverse() } else { order };
-                order.then(a.totals.pid.cmp(&b.totals.pid))
-            });
-        } else {
-            // Small keys are sorted, and each row moves once.
-            self.rows.sort_by_cached_key(|row| {
-                let amount = sort.amount(&row.totals);
-                (if sort.downwards() == reversed { amount } else { !amount }, row.totals.pid)
-            });
+    pub(in crate::screen) fn sort_rows(&mut self) {
+        let order = Order { column: self.sort, reversed: self.reversed };
+        order.sort(&mut self.rows, self.peaks, |row| &row.totals);
+        for row in &mut self.rows {
+            row.depth = 0;
         }
+        if self.tree {
+            self.rows = grown(std::mem::take(&mut self.rows));
+        }
+    }
+
+    /// What the event log says of the end of this process: what was removed with it.
+    pub fn left_behind(&self, process: &ProcessTotals) -> Option<String> {
+        let mut lines = self.views.events.lines().rev();
+        let line = lines.find(|line| line.pid == process.pid && line.unix_ns >= process.started_unix_ns)?;
+        let text = crate::table::line_text(line);
+        text.split_once("removed ").map(|(_, what)| format!("gone: {what}"))
     }
 
     /// Where the selected process stands.
     pub fn selected_at(&self) -> Option<usize> {
         self.rows.iter().position(|row| Some(row.totals.key()) == self.selected)
+    }
+
+    /// Sorts by this column; by the one that they are sorted by already, the other way round.
+    pub fn sort_by(&mut self, column: SortColumn) {
+        self.reversed = column == self.sort && !self.reversed;
+        self.sort = column;
+        self.sort_rows();
     }
 
     pub(super) fn select(&mut self, action: Action) {
@@ -105,4 +124,32 @@ impl Dashboard {
         };
         self.selected = self.rows.get(at.min(last)).map(|row| row.totals.key());
     }
+}
+
+/// The rows as a tree: each under the nearest of those that started it, brothers in the order in which they were.
+fn grown(rows: Vec<ProcessRow>) -> Vec<ProcessRow> {
+    let at_pid: HashMap<u32, usize> = rows.iter().enumerate().map(|(at, row)| (row.totals.pid, at)).collect();
+    let mut children: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
+    for (at, row) in rows.iter().enumerate() {
+        let ancestors = &row.totals.who.ancestors;
+        let above = ancestors.iter().find_map(|pid| at_pid.get(pid).copied()).filter(|above| *above != at);
+        children.entry(above).or_default().push(at);
+    }
+    let mut rows: Vec<Option<ProcessRow>> = rows.into_iter().map(Some).collect();
+    let mut tree = Vec::with_capacity(rows.len());
+    // The next one is at the end.
+    let mut next: Vec<(usize, usize)> =
+        children.remove(&None).unwrap_or_default().into_iter().map(|at| (at, 0)).collect();
+    next.reverse();
+    while let Some((at, depth)) = next.pop() {
+        if let Some(mut row) = rows[at].take() {
+            row.depth = depth;
+            tree.push(row);
+        }
+        let below = children.remove(&Some(at)).unwrap_or_default();
+        next.extend(below.into_iter().rev().map(|child| (child, depth + 1)));
+    }
+    // Where a pid was used again while they were looked up, some may be each other's parents.
+    tree.extend(rows.into_iter().flatten());
+    tree
 }

@@ -1,7 +1,8 @@
 //! The page of one process: who it is, how its records come, what it holds on each device, and its largest allocations.
 
 use super::memory_facts;
-use crate::holdings::Holdings;
+use crate::holdings::{Holdings, List};
+use crate::leaks::Sum;
 use crate::screen::dashboard::Dashboard;
 use crate::screen::devices::short_name;
 use crate::screen::page::Page;
@@ -66,6 +67,7 @@ fn identity(page: &mut Page, dashboard: &Dashboard, seen: &Observation, process:
         return;
     }
     let mut events = vec![units::exact(process.events_total)];
+    events.extend(dashboard.event_rate(process.into()).map(|rate| format!("{} a second", units::count(rate as u64))));
     events.extend((process.last_event_unix_ns > 0).then(|| format!("the last {}", ago(process.last_event_unix_ns))));
     let Anomalies { free_unknown, double_free, invalid_record, alloc_live, overflow, size_mismatch, .. } =
         process.anomalies;
@@ -103,7 +105,7 @@ fn allocations(page: &mut Page, holdings: &Holdings, seen: &Observation) {
         let mut facts = vec![
             format!("{:<8}", allocation.memory.name()),
             format!("device {}", event.device),
-            format!("at {:#x}", event.address),
+            format!("at {:<#12x}", event.address),
             format!("{:>6} old", units::age(allocation.age_ns(seen.now_ns))),
         ];
         // Of buffers it may be a mesh or a tag.
@@ -114,6 +116,7 @@ fn allocations(page: &mut Page, holdings: &Holdings, seen: &Observation) {
     if list.more > 0 {
         page.say("", &format!("and {} more: tt-alloc buffers lists them", units::exact(list.more as u64)));
     }
+    spreads(page, list);
     if !list.programs.is_empty() {
         page.heading("Largest programs");
     }
@@ -125,4 +128,22 @@ fn allocations(page: &mut Page, holdings: &Holdings, seen: &Observation) {
         ];
         page.tell(&program.number.to_string(), facts);
     }
+}
+
+/// How they are spread: a bar each, of all bytes.
+fn spreads(page: &mut Page, list: &List) {
+    let spread = &list.spread;
+    let whole = spread.sizes.iter().fold(0, |all: u64, (_, sum)| all.saturating_add(sum.bytes));
+    let mut part = |heading: &str, parts: Vec<(String, Sum)>| {
+        if parts.is_empty() {
+            return;
+        }
+        page.heading(heading);
+        for (name, Sum { count, bytes }) in parts {
+            page.bar(&name, bytes, whole, format!("{}  {:>6}", units::bytes(bytes), units::count(count)));
+        }
+    };
+    part("Sizes", spread.sizes.clone());
+    part("Ages", spread.ages.iter().map(|(name, sum)| ((*name).to_owned(), *sum)).collect());
+    part("Phases", spread.phases.clone());
 }

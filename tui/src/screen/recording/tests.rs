@@ -73,7 +73,7 @@ fn any_size_will_do() {
     let mut player = player();
     let mut dashboard = dashboard(false);
     dashboard.play(&mut player, true).unwrap();
-    dashboard.said = Some("something that is said, 漢字漢字漢字漢字漢字".into());
+    dashboard.say("something that is said, 漢字漢字漢字漢字漢字", false);
     for width in (1..120).step_by(3) {
         for height in [1, 2, 5, 9, 24] {
             picture(width, height, &dashboard);
@@ -86,10 +86,10 @@ fn keys_move_in_a_replay_and_nowhere_else() {
     let mut live = dashboard(false);
     live.update(Feed { connection: Connection::Live, seen: Some(sample::observation(1)) });
     assert_eq!(live.act(Action::StepOn), Request::None);
-    assert!(live.said.take().unwrap().contains("--replay"));
+    assert!(live.message.take().unwrap().text.contains("--replay"));
     let before = live.refresh_ms;
     live.act(Action::Slower);
-    assert!(live.refresh_ms > before && live.said.is_none());
+    assert!(live.refresh_ms > before && live.message.is_none());
 
     let mut replay = dashboard(false);
     replay.play(&mut player(), true).unwrap();
@@ -107,7 +107,7 @@ fn keys_move_in_a_replay_and_nowhere_else() {
     assert!(replay.paused, "one step, and there it stays");
     for action in [Action::Record, Action::Baseline, Action::Reset] {
         assert_eq!(replay.act(action), Request::None);
-        assert!(replay.said.take().unwrap().contains("this is a recording"));
+        assert!(replay.message.take().unwrap().text.contains("this is a recording"));
     }
     assert!(replay.recorder.is_none());
 }
@@ -147,6 +147,78 @@ fn after_a_jump_nobody_has_just_gone() {
     assert_eq!(dashboard.rows.iter().filter(|row| row.gone_since_ns.is_some()).count(), 1, "in its course it has");
 }
 
+/// Lines of events, as they stand in their view.
+fn lines(dashboard: &Dashboard) -> Vec<String> {
+    dashboard.views.events.lines().map(|line| shm_layout::text::load(&line.text)).collect()
+}
+
+#[test]
+fn after_a_jump_back_nothing_of_what_comes_is_known() {
+    let mut player = player();
+    let mut dashboard = dashboard(false);
+    dashboard.play(&mut player, true).unwrap();
+    let at_first = lines(&dashboard);
+    for _ in 0..70 {
+        player.pass(std::time::Duration::from_secs(1)).unwrap();
+        dashboard.play(&mut player, false).unwrap();
+    }
+    let later = lines(&dashboard);
+    assert_eq!(later[..at_first.len()], at_first, "what has gone by is kept");
+    assert!(later.contains(&"line 8".to_owned()));
+    let rated = dashboard.rows[0].totals.key();
+    assert!(dashboard.event_rate(rated).is_some());
+    dashboard.turn_to(View::Leaks);
+    assert!(dashboard.inventories.newest().unwrap().study.as_ref().unwrap().looks > 1);
+    let jumped = player.go(Move::JumpBack).unwrap();
+    dashboard.play(&mut player, jumped).unwrap();
+    let now = lines(&dashboard);
+    assert!(now.contains(&"line 0".to_owned()) && !now.contains(&"line 1".to_owned()), "{now:?}");
+    assert_eq!(dashboard.event_rate(rated), None);
+    assert_eq!(dashboard.inventories.newest().unwrap().study.as_ref().unwrap().looks, 1);
+    player.seek(0).unwrap();
+    dashboard.play(&mut player, true).unwrap();
+    assert_eq!(lines(&dashboard), at_first);
+}
+
+#[test]
+fn every_view_has_what_was_recorded_for_it() {
+    let mut player = player();
+    let mut dashboard = dashboard(false);
+    player.seek(64_500_000_000).unwrap();
+    dashboard.play(&mut player, true).unwrap();
+    for (view, words) in [
+        (View::Charts, "0 DRAM"),
+        (View::Detail, "Device 0"),
+        (View::Processes, "by device"),
+        (View::Map, "DRAM"),
+        (View::Programs, "Programs"),
+        (View::Leaks, "Oldest"),
+        (View::Events, "line 8"),
+        (View::Health, "aggregator"),
+    ] {
+        dashboard.turn_to(view);
+        let picture = picture(120, 40, &dashboard);
+        assert!(picture.contains(words) && !picture.contains("reading the ledgers"), "{view:?}\n{picture}");
+    }
+}
+
+#[test]
+fn who_has_a_recorded_pid_here_is_not_asked() {
+    let mut seen = sample::observation(1);
+    let mine = &mut seen.snapshot.processes[0];
+    mine.pid = std::process::id();
+    mine.start_ticks = shm_layout::procfs::stat("self").unwrap().start_ticks;
+    let mut ancestors = Vec::new();
+    for users in [crate::users::Users::default(), crate::users::Users::fixed(&[])] {
+        let mut roster = crate::roster::Roster::default();
+        roster.update(&seen.snapshot.processes, &users);
+        ancestors.push(roster.all()[0].ancestors.len());
+    }
+    // Where this is the first process of all it has none.
+    let here = crate::lineage::ancestors(std::process::id()).len();
+    assert_eq!(ancestors, [here, 0]);
+}
+
 #[test]
 fn a_recording_begins_and_ends_on_the_screen() {
     let folder = tempfile::tempdir().unwrap();
@@ -155,7 +227,7 @@ fn a_recording_begins_and_ends_on_the_screen() {
     dashboard.update(Feed { connection: Connection::Live, seen: Some(sample::observation(1)) });
     let path = folder.path().join("screen.rec");
     dashboard.record(&path, Begin::New);
-    assert!(dashboard.said.take().unwrap().starts_with("recording into "));
+    assert!(dashboard.message.take().unwrap().text.starts_with("recording into "));
     assert!(picture(80, 24, &dashboard).lines().next().unwrap().contains("● rec "));
     assert!(!dashboard.tend_recorder());
     dashboard.act(Action::Record);
@@ -164,12 +236,12 @@ fn a_recording_begins_and_ends_on_the_screen() {
         assert!(std::time::Instant::now() < until, "it does not end");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    let said = dashboard.said.clone().unwrap();
+    let said = dashboard.message.clone().unwrap().text;
     assert!(said.starts_with("recorded 1 look in ") && said.ends_with("screen.rec"), "{said}");
     assert!(picture(80, 24, &dashboard).lines().last().unwrap().contains("recorded 1 look in "));
     // Nobody publishes under that prefix: this is what was recorded.
     let player = Player::open(&path).unwrap();
     assert!(player.feed().connection.to_string().starts_with("when this was recorded: no aggregator"));
     dashboard.record(&path, Begin::New);
-    assert!(dashboard.said.take().unwrap().starts_with("nothing is recorded: "), "there is something already");
+    assert!(dashboard.message.take().unwrap().text.starts_with("nothing is recorded: "), "there is something already");
 }

@@ -8,10 +8,15 @@
 //! | [`leaks`] | what has grown, what is old, what is left |
 //! | [`events`] | what has happened |
 //! | [`health`] | how the figures come about |
+//! | [`columns`], [`ledgers`] | columns that give way; what is said where the ledgers tell nothing |
 
+pub mod columns;
 pub mod events;
 pub mod health;
 pub mod leaks;
+#[cfg(test)]
+mod ledger_fixture;
+pub mod ledgers;
 pub mod map;
 pub mod processes;
 pub mod programs;
@@ -19,9 +24,12 @@ pub mod programs;
 use super::dashboard::Dashboard;
 use super::keys::Action;
 use super::view::View;
+use crate::clock::Zone;
+use crate::inventory::Inventory;
 use crate::source::Observation;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use std::sync::Arc;
 
 /// What the keys changed in each of them.
 #[derive(Debug, Default)]
@@ -41,6 +49,24 @@ pub struct States {
 }
 
 impl States {
+    /// Takes in what there is: what a view shows of single allocations is made now, not while drawing.
+    pub fn see(&mut self, view: View, inventory: Option<&Arc<Inventory>>, seen: &Observation, zone: &Zone) {
+        // Also where it is not shown: growth is counted from the first sight of a process.
+        self.leaks.see_figures(seen);
+        match view {
+            View::Map => self.map.see(inventory, seen),
+            View::Programs => self.programs.see(inventory, seen),
+            View::Leaks => self.leaks.see(inventory, seen, zone),
+            _ => {}
+        }
+    }
+
+    /// What was seen has not led to what comes: a recording was wound, or there is another aggregator.
+    pub fn forget(&mut self) {
+        self.events.forget();
+        self.leaks.forget();
+    }
+
     /// Does what a key asks for in this view; false: it is not a key of it.
     pub fn act(&mut self, view: View, action: Action) -> bool {
         match view {

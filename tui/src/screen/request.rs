@@ -1,0 +1,74 @@
+//! What the keys ask of the aggregator: whom it is about, the question before it, and the answer, for which the screen does not wait.
+
+use super::dashboard::Dashboard;
+use super::prompt::Prompt;
+use super::view::{Subject, View};
+use crate::control::ask_one;
+use crate::source::Connection;
+use shm_layout::control::{Action, Request};
+use shm_layout::text;
+use std::sync::mpsc::channel;
+
+impl Dashboard {
+    /// Asks whether this is meant: of the selected process, of what details are shown of, or of everything that one may act on.
+    pub fn confirm(&mut self, action: Action) {
+        if self.replay.is_some() {
+            return self.say("this is a recording: nothing can be asked of it", true);
+        }
+        let everything = Request { action, pid: None, chip: None };
+        if !matches!(self.connection, Connection::Live) {
+            return self.say("no aggregator lives that could be asked", true);
+        }
+        let subject = match self.view {
+            View::Detail => self.shown_subject().map(|(_, subject)| subject),
+            _ => self.selected.map(Subject::Process),
+        };
+        let (request, whom) = match subject {
+            Some(Subject::Device(id, logical)) => {
+                let chips = self.seen.iter().flat_map(|seen| &seen.snapshot.chips);
+                let at = chips.into_iter().position(|chip| (chip.chip_id, chip.id_is_logical) == (id, logical));
+                let label = at.and_then(|at| self.labels.get(at)).map_or("?", String::as_str);
+                let chip = Some((id, logical != 0));
+                (Request { chip, ..everything }, format!("device {label}, all processes that are yours"))
+            }
+            Some(Subject::Process(key)) => {
+                let processes = self.seen.iter().flat_map(|seen| &seen.snapshot.processes);
+                let Some(process) = processes.into_iter().find(|process| key == (*process).into()) else {
+                    return self.say("it is not there any more", true);
+                };
+                let pid = Some(process.pid);
+                (Request { pid, ..everything }, format!("PID {} ({})", process.pid, text::load(&process.name)))
+            }
+            None => (everything, "all processes that are yours, on all devices".to_owned()),
+        };
+        self.prompt = Some(Prompt::Confirm(request, whom));
+    }
+
+    /// Asks the aggregator, beside the screen.
+    pub fn ask(&mut self, request: Request) {
+        let Some(seen) = &self.seen else { return };
+        let (prefix, aggregator) = (seen.prefix.clone(), seen.identity.pid);
+        let (tell, answer) = channel();
+        let ask = move || {
+            let words = match ask_one(&prefix, aggregator, request) {
+                Ok(Ok(done)) => (done, false),
+                Ok(Err(refused)) => (format!("refused: {refused}"), true),
+                Err(error) => (error.to_string(), true),
+            };
+            // Nobody waits any more: the screen has been left.
+            let _left = tell.send(words);
+        };
+        match std::thread::Builder::new().name("control".into()).spawn(ask) {
+            Ok(_) => self.asked = Some(answer),
+            Err(error) => self.say(&format!("nothing was asked: {error}"), true),
+        }
+    }
+
+    /// Takes the answer, if it has come.
+    pub fn hear(&mut self) {
+        if let Some((words, failed)) = self.asked.as_ref().and_then(|answer| answer.try_recv().ok()) {
+            self.asked = None;
+            self.say(&words, failed);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What is asked before anything is asked of the aggregator.
+
+use super::views::colourful;
+use super::*;
+use crate::screen::view::View;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+fn last_line(dashboard: &Dashboard) -> String {
+    picture(&frame(110, 30, dashboard)).lines().last().unwrap().to_owned()
+}
+
+fn key(dashboard: &mut Dashboard, c: char) {
+    dashboard.key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE));
+}
+
+#[test]
+fn nothing_is_asked_without_a_yes() {
+    let mut dashboard = colourful(View::Overview);
+    key(&mut dashboard, 'b');
+    assert!(last_line(&dashboard).contains("set a baseline of all processes that are yours, on all devices?"));
+    // Any other key is a no, and does nothing else.
+    key(&mut dashboard, 'q');
+    assert!(dashboard.prompt.is_none() && dashboard.asked.is_none() && dashboard.message.is_none());
+    dashboard.act(Action::Down);
+    key(&mut dashboard, 'R');
+    assert!(last_line(&dashboard).contains("begin peaks anew of PID 41207 (python3)?"), "{}", last_line(&dashboard));
+    key(&mut dashboard, 'c');
+    assert!(dashboard.prompt.is_none() && dashboard.asked.is_none(), "only a baseline can be cleared");
+    let mut device = colourful(View::Detail);
+    key(&mut device, 'b');
+    assert!(last_line(&device).contains("set a baseline of device 0, all processes that are yours?"));
+}
+
+#[test]
+fn a_yes_is_answered_in_the_last_line() {
+    let mut dashboard = colourful(View::Overview);
+    key(&mut dashboard, 'b');
+    key(&mut dashboard, 'y');
+    assert!(dashboard.prompt.is_none());
+    // No aggregator has this host's name: the answer says so, and the screen did not wait for it.
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while dashboard.message.is_none() {
+        assert!(std::time::Instant::now() < until, "no answer");
+        dashboard.hear();
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(last_line(&dashboard).contains("does not answer"), "{}", last_line(&dashboard));
+    key(&mut dashboard, 'k');
+    assert!(last_line(&dashboard).contains("q quit"), "the next key lets it go");
+}
+
+#[test]
+fn of_an_aggregator_that_is_gone_nothing_is_asked() {
+    let mut dashboard = colourful(View::Overview);
+    dashboard.connection = Connection::Ended;
+    key(&mut dashboard, 'b');
+    assert!(dashboard.prompt.is_none() && last_line(&dashboard).contains("no aggregator lives"));
+}

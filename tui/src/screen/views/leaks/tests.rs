@@ -1,0 +1,161 @@
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use super::super::ledger_fixture::{at_every_size, host, observation, picture, shown, studied};
+use super::Folded;
+use super::grown::{First, Mark};
+use crate::inventory::study::Study;
+use crate::leaks::Finding;
+use crate::screen::dashboard::Dashboard;
+use crate::screen::keys::Action;
+use crate::screen::theme::Theme;
+use crate::screen::view::View;
+use crate::source::Observation;
+use shm_layout::event::Memory;
+use shm_layout::stats::BASELINE_AUTO;
+
+/// The trainer's DRAM on the second device has a baseline, the server's on the first has grown since it was first seen.
+fn grown(theme: Theme) -> Dashboard {
+    let mut seen = observation(4);
+    let mut line = seen.snapshot.lines[3];
+    line.text = shm_layout::text::store(
+        b"PID 50877 (python3) exited: removed 5 buffers (15.2 MiB), 8 CBs (2.40 MiB); command: python3 eval.py",
+    );
+    seen.snapshot.lines.push(line);
+    let inventory = studied(&seen);
+    let mut earlier = seen.clone();
+    earlier.now_ns -= 190_000_000_000;
+    earlier.snapshot.health.generation -= 1;
+    for row in &mut earlier.snapshot.rows {
+        if row.memory == Memory::Trace as u32 || (row.process, row.chip, row.memory) == (1, 0, Memory::Dram as u32) {
+            row.figures.footprint_bytes /= 2;
+        }
+    }
+    for row in &mut seen.snapshot.rows {
+        if (row.process, row.chip, row.memory) == (0, 1, Memory::Dram as u32) {
+            row.figures.baseline = (row.figures.footprint_bytes - (300 << 20) + 1) | BASELINE_AUTO;
+        }
+    }
+    let mut dashboard = shown(theme, earlier, None, View::Leaks);
+    dashboard.inventories = crate::inventory::Inventories::fixed(inventory);
+    dashboard.update(crate::source::Feed { connection: crate::source::Connection::Live, seen: Some(seen) });
+    dashboard.look_at_inventory();
+    dashboard
+}
+
+macro_rules! pictures {
+    ($($name:ident: $width:literal x $height:literal, $dashboard:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            insta::assert_snapshot!(picture($width, $height, &$dashboard));
+        }
+    )*};
+}
+
+pictures! {
+    leaks_160x45: 160 x 45, grown(Theme::new(true, false));
+    leaks_80x24: 80 x 24, grown(Theme::new(true, false));
+    leaks_40x10: 40 x 10, grown(Theme::new(true, false));
+    leaks_80x24_ascii: 80 x 24, grown(Theme::new(false, true));
+    leaks_before_the_ledgers_60x20: 60 x 20, shown(Theme::new(true, false), observation(1), None, View::Leaks);
+}
+
+#[test]
+fn growth_is_counted_from_the_baseline_else_from_the_first_sight() {
+    let dashboard = grown(Theme::new(true, false));
+    let told: Vec<_> =
+        dashboard.views.leaks.grown.iter().map(|one| (one.pid, one.chip, one.memory, one.by >> 20, one.mark)).collect();
+    let seen = Mark::Seen(190_000_000_000);
+    let expected = [
+        (41_893, 0, Memory::Dram, 2450, seen),
+        (41_207, 1, Memory::Dram, 300, Mark::Baseline(true)),
+        (41_207, 0, Memory::Trace, 100, seen),
+        (41_207, 1, Memory::Trace, 100, seen),
+        (41_207, 2, Memory::Trace, 100, seen),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn what_is_gone_is_forgotten_and_another_of_its_kind_begins_anew() {
+    let seen = observation(1);
+    let at = |generation: u64, change: fn(&mut Observation)| {
+        let mut seen = seen.clone();
+        seen.snapshot.health.generation = generation;
+        change(&mut seen);
+        seen
+    };
+    let mut first = First::default();
+    first.see(&at(1, |_| {}));
+    assert!(first.grown(&seen).is_empty());
+    // Freed below what it was first: nothing has grown, also not from there.
+    let more = at(2, |seen| seen.snapshot.rows[0].figures.footprint_bytes += 5);
+    first.see(&more);
+    assert_eq!(first.grown(&more).iter().map(|one| one.by).collect::<Vec<_>>(), [5]);
+    first.see(&at(3, |seen| seen.snapshot.rows.clear()));
+    first.see(&more);
+    assert!(first.grown(&more).is_empty(), "another with the same pid is another");
+}
+
+#[test]
+fn a_verdict_needs_evidence() {
+    let text = picture(160, 45, &grown(Theme::new(true, false)));
+    let line = |words: &[&str]| {
+        text.lines()
+            .find(|line| words.iter().all(|word| line.contains(word)))
+            .unwrap_or_else(|| panic!("{words:?}\n{text}"))
+    };
+    line(&["41893", "+2.39G", "SUSPECT"]);
+    line(&["41207", "+ 300M".replace(' ', "").as_str(), "auto", "open"]);
+    line(&["41207", "TRACE", "+100M", "trace"]);
+    line(&["SUSPECT", "grew"]);
+    line(&["note", "outlived", "by design: program cache"]);
+    line(&["note", "left-at-exit"]);
+}
+
+#[test]
+fn what_a_mesh_does_on_each_chip_is_told_once() {
+    let seen = observation(4);
+    let study = studied(&seen).study.unwrap();
+    let first = study.findings.iter().find(|one| one.suspect).unwrap().clone();
+    let other = |device, pid| Finding { device: Some(device), pid: Some(pid), ..first.clone() };
+    let folded = Folded::all(vec![first.clone(), other(3, 41_893), other(2, 41_893), other(1, 7)]);
+    let told: Vec<_> = folded.iter().map(|one| (one.finding.pid, one.devices.clone())).collect();
+    assert_eq!(told, [(Some(41_893), vec![0, 2, 3]), (Some(7), vec![1])]);
+    let mut inventory = host(&seen);
+    inventory.study = Some(Study { findings: vec![first.clone(), other(3, 41_893), other(2, 41_893)], ..study });
+    let text = picture(160, 45, &shown(Theme::new(true, false), seen, Some(inventory), View::Leaks));
+    assert!(text.contains("3 suspects") && text.contains("the same on devices 2, 3"), "{text}");
+    assert_eq!(text.matches("SUSPECT").count(), 1, "{text}");
+}
+
+#[test]
+fn one_process_alone_is_chosen() {
+    let mut dashboard = grown(Theme::new(true, false));
+    dashboard.act(Action::Next);
+    let text = picture(160, 45, &dashboard);
+    assert!(text.contains("PID 41207 of 3") && text.contains("0 suspects") && !text.contains("41893"), "{text}");
+    dashboard.act(Action::Next);
+    let text = picture(160, 45, &dashboard);
+    assert!(text.contains("1 suspect ") && !text.contains(" 41207 "), "{text}");
+    dashboard.act(Action::Previous);
+    dashboard.act(Action::Previous);
+    assert!(picture(160, 45, &dashboard).contains("all processes"));
+}
+
+#[test]
+fn without_a_baseline_the_way_to_one_is_told() {
+    let seen = observation(1);
+    let inventory = host(&seen);
+    let text = picture(100, 30, &shown(Theme::new(true, false), seen, Some(inventory), View::Leaks));
+    assert!(text.contains("b sets a baseline") && text.contains("nothing takes more than then"), "{text}");
+}
+
+#[test]
+fn no_size_panics() {
+    at_every_size(&grown(Theme::new(true, false)));
+    let mut ascii = grown(Theme::new(false, true));
+    ascii.act(Action::Last);
+    at_every_size(&ascii);
+    assert!(picture(160, 45, &ascii).is_ascii());
+    at_every_size(&shown(Theme::new(true, false), observation(0), None, View::Leaks));
+}

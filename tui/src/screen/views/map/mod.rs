@@ -1,0 +1,210 @@
+//! What lies where in a device's memory.
+//!
+//! | module | what lies there |
+//! |---|---|
+//! | [`banks`] | what is known of the banks |
+//! | [`space`] | one address space: blocks, what is free |
+//! | [`cells`] | a part of it as cells |
+//! | `draw`, `words` | how it is drawn; what is said of it |
+
+pub mod banks;
+pub mod cells;
+mod draw;
+pub mod space;
+mod words;
+
+use crate::inventory::Inventory;
+use crate::screen::keys::Action;
+use crate::screen::view::Subject;
+use crate::source::Observation;
+use cells::Cells;
+pub use draw::draw;
+use shm_layout::event::Memory;
+use space::{Block, Space};
+use std::cell::{Ref, RefCell};
+use std::sync::Arc;
+
+/// How often the map can be made larger.
+const ZOOMS: u8 = 5;
+/// Each time by so much.
+const ZOOM_STEP: u64 = 8;
+
+/// Cells, and what they are of: first and last address, how many.
+type Drawn = ((u64, u64), usize, Cells);
+
+/// What is shown, and what the keys changed.
+#[derive(Debug, Default)]
+pub struct State {
+    /// The chip, by its id and the kind of it; none: the first.
+    chip: Option<(u64, u32)>,
+    /// The memory kind; none: the first.
+    memory: Option<Memory>,
+    /// The address that the cursor is on, and the id of what is there.
+    cursor: (u64, u64),
+    /// The block that it is on.
+    at: usize,
+    /// 0: all of it.
+    zoom: u8,
+    /// What is there to choose from: each chip with its memory kinds.
+    choices: Vec<((u64, u32), Vec<Memory>)>,
+    inventory: Option<Arc<Inventory>>,
+    /// None before anything was read.
+    space: Option<Space>,
+    drawn: RefCell<Option<Drawn>>,
+}
+
+impl State {
+    /// Takes in what was read.
+    pub fn see(&mut self, inventory: Option<&Arc<Inventory>>, seen: &Observation) {
+        let kinds = |chip| {
+            let shown = crate::table::shown_memories(std::slice::from_ref(chip));
+            // Kernels lie in a ring of their own, of which no record tells the place.
+            shown.into_iter().filter(|memory| *memory != Memory::Kernel).collect::<Vec<_>>()
+        };
+        let choices: Vec<_> =
+            seen.snapshot.chips.iter().map(|chip| ((chip.chip_id, chip.id_is_logical), kinds(chip))).collect();
+        let same = match (&self.inventory, inventory) {
+            (Some(ours), Some(new)) => Arc::ptr_eq(ours, new),
+            (None, None) => true,
+            _ => false,
+        };
+        if same && self.choices == choices {
+            return;
+        }
+        self.choices = choices;
+        self.inventory = inventory.cloned();
+        self.make();
+    }
+
+    /// Where the shown chip stands among all.
+    fn place(&self) -> Option<usize> {
+        let at = self.chip.and_then(|chip| self.choices.iter().position(|(one, _)| *one == chip));
+        at.or_else(|| (!self.choices.is_empty()).then_some(0))
+    }
+
+    fn kinds(&self) -> &[Memory] {
+        self.place().map_or(&[], |at| &self.choices[at].1)
+    }
+
+    /// The memory kind that is shown.
+    fn shown_memory(&self) -> Memory {
+        self.memory.or_else(|| self.kinds().first().copied()).unwrap_or(Memory::Dram)
+    }
+
+    fn make(&mut self) {
+        let (Some(place), Some(inventory)) = (self.place(), &self.inventory) else {
+            self.space = None;
+            return;
+        };
+        self.space = Some(Space::of(inventory, self.choices[place].0, self.shown_memory()));
+        *self.drawn.get_mut() = None;
+        self.settle();
+    }
+
+    /// The cursor stays where it was, or as near as there is something.
+    fn settle(&mut self) {
+        let blocks = self.blocks();
+        let at = blocks.partition_point(|block| place(block) < self.cursor).min(blocks.len().saturating_sub(1));
+        self.at = at;
+    }
+
+    fn blocks(&self) -> &[Block] {
+        self.space.as_ref().map_or(&[], |space| &space.blocks)
+    }
+
+    /// The block under the cursor.
+    fn block(&self) -> Option<&Block> {
+        self.blocks().get(self.at)
+    }
+
+    /// Whose the block under the cursor is, among these.
+    pub fn subject(&self, seen: &Observation) -> Option<Subject> {
+        let who = self.space.as_ref()?.who.get(self.block()?.who)?;
+        let mut processes = seen.snapshot.processes.iter();
+        processes.find(|process| (process.ring_pid, process.nonce) == (who.ring_pid, who.nonce)).map(Subject::from)
+    }
+
+    /// What of the space is drawn.
+    fn range(&self) -> Option<(u64, u64)> {
+        let space = self.space.as_ref()?;
+        let (first, end) = space.bounds()?;
+        if self.zoom == 0 {
+            return Some((first, end));
+        }
+        // First to what is used, then into it, around the cursor.
+        let (first, end) = space.used().unwrap_or((first, end));
+        let width = (end - first) / ZOOM_STEP.pow(u32::from(self.zoom) - 1);
+        let width = width.max(64).min(end - first);
+        let from = self.block().map_or(first, |block| block.begin).saturating_sub(width / 2);
+        let from = from.clamp(first, end - width);
+        Some((from, from + width))
+    }
+
+    /// So many cells of what is drawn: made again only when something has changed.
+    fn cells(&self, count: usize) -> Option<Ref<'_, Cells>> {
+        let (space, range) = (self.space.as_ref()?, self.range()?);
+        let is_made = self.drawn.borrow().as_ref().is_some_and(|(of, cells, _)| (*of, *cells) == (range, count));
+        if !is_made {
+            *self.drawn.borrow_mut() = Some((range, count, Cells::of(space, range, count)));
+        }
+        Ref::filter_map(self.drawn.borrow(), |drawn| drawn.as_ref().map(|(_, _, cells)| cells)).ok()
+    }
+
+    /// Does what a key asks for here; false: it is not a key of this view.
+    pub fn act(&mut self, action: Action) -> bool {
+        let last = self.blocks().len().saturating_sub(1);
+        let page = (last / 10).max(1);
+        let to = match action {
+            Action::Next | Action::Previous => {
+                self.step_chip(action == Action::Next);
+                return true;
+            }
+            Action::NextBox => {
+                self.step_memory();
+                return true;
+            }
+            Action::Window => {
+                self.zoom = (self.zoom + 1) % ZOOMS;
+                return true;
+            }
+            Action::Up => self.at.saturating_sub(1),
+            Action::Down => self.at + 1,
+            Action::PageUp => self.at.saturating_sub(page),
+            Action::PageDown => self.at + page,
+            Action::First => 0,
+            Action::Last => last,
+            _ => return false,
+        };
+        self.at = to.min(last);
+        self.cursor = self.block().map_or((0, 0), place);
+        true
+    }
+
+    fn step_chip(&mut self, forward: bool) {
+        let (Some(at), all) = (self.place(), self.choices.len()) else { return };
+        let to = if forward { at + 1 } else { at + all - 1 } % all;
+        self.chip = Some(self.choices[to].0);
+        self.turn();
+    }
+
+    fn step_memory(&mut self) {
+        let (kinds, shown) = (self.kinds(), self.shown_memory());
+        let next = kinds.iter().position(|memory| *memory == shown).map_or(0, |at| at + 1);
+        self.memory = kinds.get(next % kinds.len().max(1)).copied();
+        self.turn();
+    }
+
+    /// To another space: from its beginning, all of it.
+    fn turn(&mut self) {
+        (self.cursor, self.at, self.zoom) = ((0, 0), 0, 0);
+        self.make();
+    }
+}
+
+/// By what blocks are in order.
+const fn place(block: &Block) -> (u64, u64) {
+    (block.begin, block.allocation.event.id)
+}
+
+#[cfg(test)]
+mod tests;

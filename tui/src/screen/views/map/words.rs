@@ -1,0 +1,154 @@
+//! What is said of a space and of the block under the cursor.
+
+use super::space::{Block, Space};
+use crate::screen::views::columns::tight;
+use crate::source::Observation;
+use crate::units;
+use shm_layout::event::{Memory, flags};
+use shm_layout::stats::{Chip, UNKNOWN};
+
+/// An address, as wide as the largest one needs it.
+pub fn address(address: u64, digits: usize) -> String {
+    format!("0x{address:0digits$x}")
+}
+
+/// Hex digits of this address.
+pub const fn digits(address: u64) -> usize {
+    let bits = (u64::BITS - address.leading_zeros()) as usize;
+    let digits = bits.div_ceil(4);
+    if digits == 0 { 1 } else { digits }
+}
+
+/// How much is taken and free, and in how many pieces.
+pub fn figures(space: &Space) -> Vec<String> {
+    let mut pieces = Vec::new();
+    let taken = units::bytes(space.taken);
+    match (space.banks, space.free) {
+        (Some(banks), Some(free)) => {
+            let at_most = if is_exact(space) { "" } else { "at most " };
+            let largest = space.largest.map_or(0, |(from, to)| to - from);
+            pieces.push(format!("{taken} of {} taken", tight(banks.bytes)));
+            pieces.push(format!("{at_most}{} free", tight(free)));
+            pieces.push(format!("largest free run {at_most}{}", units::bytes(largest)));
+            let share = space.fragmentation().map_or_else(|| "  -".to_owned(), |share| format!("{share:>2}%"));
+            pieces.push(format!("fragmentation {share}"));
+        }
+        (Some(_), None) => pieces.push(format!("{taken} taken; what is free is not known")),
+        (None, _) => {}
+    }
+    pieces.push(format!("{:>5} blocks", units::count(space.blocks.len() as u64)));
+    pieces
+}
+
+/// The same in one short line.
+pub fn short_figures(space: &Space) -> String {
+    let (taken, blocks) = (units::short_bytes(space.taken), units::count(space.blocks.len() as u64));
+    match (space.banks, space.free) {
+        (Some(banks), Some(_)) => {
+            let largest = space.largest.map_or(0, |(from, to)| to - from);
+            let share = space.fragmentation().map_or_else(|| " -".to_owned(), |share| format!("{share}%"));
+            let whole = units::short_bytes(banks.bytes);
+            format!("{taken} of {} run {} frag {share}", whole.trim_start(), units::short_bytes(largest).trim_start())
+        }
+        (Some(_), None) => format!("{taken} taken, {blocks} blocks"),
+        (None, _) => format!("{blocks} blocks, lengths not known"),
+    }
+}
+
+/// Whether every block's length is known.
+pub const fn is_exact(space: &Space) -> bool {
+    space.unmeasured == 0 && space.outside == 0
+}
+
+/// What the addresses are of.
+pub fn banks(space: &Space, memory: Memory) -> String {
+    match (space.banks, memory) {
+        (Some(banks), _) => format!("per bank, × {} banks", banks.count),
+        (None, Memory::SystemMemory) => "host memory, by the process's addresses".to_owned(),
+        (None, Memory::Cb) => "per core".to_owned(),
+        (None, _) => "per bank".to_owned(),
+    }
+}
+
+/// What the map does not tell, each in one sentence.
+pub fn caveats(space: &Space, memory: Memory, chip: Option<&Chip>, seen: &Observation) -> Vec<String> {
+    let mut told = Vec::new();
+    let figures = chip.map(|chip| &chip.memory[memory as usize]);
+    match memory {
+        _ if space.blocks.is_empty() => {}
+        Memory::SystemMemory => told.push("host memory: only where each buffer begins is known".to_owned()),
+        Memory::Cb => told.push(
+            "a record tells where a circular buffer begins on its cores, and its bytes on all of them, not how many cores: \
+             its length is not known"
+                .to_owned(),
+        ),
+        _ if space.banks.is_none() => told.push(
+            "the processes did not tell one and the same number of banks: where buffers begin is known, not how long they are; \
+             so free runs and fragmentation are not known"
+                .to_owned(),
+        ),
+        _ => {}
+    }
+    if space.unmeasured > 0 && space.banks.is_some() {
+        let count = space.unmeasured;
+        told.push(format!("{count} blocks of unknown length: what is free may be less"));
+    }
+    if space.outside > 0 {
+        told.push(format!("{} blocks lie outside of the bank that was told", space.outside));
+    }
+    if !space.shared.is_empty() {
+        told.push("two processes hold the same addresses of this device".to_owned());
+    }
+    if figures.is_some_and(|figures| figures.detail_incomplete != 0) {
+        told.push("detail incomplete: blocks are missing here, what is free may be less".to_owned());
+    }
+    let untracked = |at: usize| {
+        let at = u32::try_from(at).ok();
+        let here = seen.snapshot.rows.iter().filter(|row| Some(row.chip) == at && row.memory == memory as u32);
+        here.filter(|row| row.figures.blocks == UNKNOWN).filter_map(|row| row.figures.held_bytes()).sum::<u64>()
+    };
+    let at = chip.and_then(|chip| seen.snapshot.chips.iter().position(|one| std::ptr::eq(one, chip)));
+    if let Some(bytes) = at.map(untracked).filter(|bytes| *bytes > 0) {
+        told.push(format!("{} of processes that are not tracked are not on the map", tight(bytes)));
+    }
+    told
+}
+
+/// The block under the cursor: whose it is and where; then what else is known of it.
+pub fn block(space: &Space, block: &Block, digits: usize, now_ns: u64) -> (Vec<String>, Vec<String>) {
+    let event = &block.allocation.event;
+    let mut first = Vec::new();
+    if let Some(who) = space.who.get(block.who) {
+        first.push(format!("PID {} {}", who.pid, if who.name.is_empty() { "?" } else { &who.name }));
+    }
+    match block.bytes {
+        Some(_) => first.push(format!("{}..{}", address(block.begin, digits), address(block.end(), digits))),
+        None => first.push(format!("from {}", address(block.begin, digits))),
+    }
+    let all = if block.allocation.has(flags::SIZE_UNKNOWN) { None } else { Some(event.taken()) };
+    match (block.bytes, space.banks) {
+        (Some(bytes), Some(banks)) => {
+            first.push(format!("{} × {} = {}", tight(bytes), banks.count, tight(event.taken())));
+        }
+        (Some(bytes), None) => first.push(format!("{} a bank, {} in all", tight(bytes), tight(event.taken()))),
+        (None, _) => first.push(format!("{} in all", all.map_or_else(|| "?".to_owned(), tight))),
+    }
+    first.push(format!("for {}", units::age(block.allocation.age_ns(now_ns))));
+    let mut second = Vec::new();
+    match block.allocation.memory {
+        Memory::Cb if event.context != 0 => second.push(format!("program {}", event.context)),
+        Memory::Cb | Memory::Kernel => {}
+        _ if event.context != 0 => second.push(format!("allocator {}", event.context)),
+        _ => {}
+    }
+    second.extend(block.allocation.tag().map(|tag| format!("tag {tag}")));
+    second.extend(block.allocation.size().map(|size| format!("{} asked for", tight(size))));
+    if crate::buffers::filter::is_system(&block.allocation) {
+        second.push("the system's".to_owned());
+    }
+    if block.allocation.has(flags::GLOBALLY_ALLOCATED) {
+        second.push("in an L1 buffer that is counted as such".to_owned());
+    }
+    second.push(format!("id {}", event.id));
+    (first, second)
+}
