@@ -31,6 +31,7 @@ fn top(arguments: &[&str]) -> Command {
     let mut command = Command::new(TOP);
     let prefix = format!("recording_{}", std::process::id());
     command.args(arguments).env("TT_ALLOC_PREFIX", prefix).env("TZ", "UTC").stdin(Stdio::null());
+    command.env("TT_ALLOC_HOST_ROOT", "/nonexistent");
     command
 }
 
@@ -133,7 +134,9 @@ fn one_look_of_a_recording_is_printed_for_any_moment_of_it() {
     let selected = json(&top(&["--replay", GOLDEN, "--json", "-d", "1"]).output().unwrap());
     assert_eq!(selected["devices"].as_array().unwrap().len(), 1);
     for (arguments, code) in [
-        (&["--replay", GOLDEN, "--at", "noon"][..], 2),
+        (&["--record", "x", "--jsonl"][..], 2),
+        (&["--record", "x", "-n", "3"], 2),
+        (&["--replay", GOLDEN, "--at", "noon"], 2),
         (&["--at", "10m"], 2),
         (&["--replay", GOLDEN, "--record", "x"], 2),
         (&["--record", "x", "--once"], 2),
@@ -146,6 +149,32 @@ fn one_look_of_a_recording_is_printed_for_any_moment_of_it() {
         assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(code), true), "{arguments:?}");
         assert!(!output.stderr.is_empty());
     }
+}
+
+#[test]
+fn looks_of_a_recording_are_printed_one_after_another_and_nobody_waits() {
+    let print = |arguments: &[&str]| {
+        let output = top(&["--replay", GOLDEN]).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    // To its end, ten recorded seconds apart; in real time that would be a minute and a half.
+    let lines = print(&["--jsonl", "-r", "10000"]);
+    let looks: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<u64> =
+        looks.iter().map(|look| look["aggregator"]["events_total"].as_u64().unwrap() - 8_845_356).collect();
+    assert_eq!(events, [0, 10_000, 20_000, 30_000, 40_000, 50_000, 60_000, 70_000, 80_000, 89_000]);
+    assert!(looks.iter().all(|look| look["aggregator"]["stale"] == false));
+    assert_eq!(print(&["--jsonl", "-r", "1000", "-n", "3", "--at", "1m"]).lines().count(), 3);
+    let csv = print(&["--csv", "-n", "2", "-r", "1000", "--filter", "pid:41893"]);
+    assert_eq!((csv.matches("record,").count(), csv.matches("\nprocess,").count()), (1, 2), "{csv}");
+    assert!(csv.contains(",false,") && !csv.contains(",true,\""), "{csv}");
+    let table = print(&["--once", "--sort", "pid:desc", "--units", "bytes", "-d", "0"]);
+    let pids: Vec<_> = ["41893", "41207"].iter().map(|pid| table.find(pid)).collect();
+    assert!(pids.iter().all(Option::is_some) && pids.is_sorted(), "{table}");
+    assert!(!table.contains("52011") && table.contains("24654118912"), "{table}");
+    let nobody = print(&["--once", "--filter", "nobody-at-all"]);
+    assert!(nobody.contains("no process is meant by"), "{nobody}");
 }
 
 /// Runs the test in a process of its own, which is tracked under a prefix of its own. True: this is it.

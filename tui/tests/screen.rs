@@ -141,3 +141,78 @@ fn what_the_aggregator_does_is_seen() {
     shell.types("q");
     shell.shows("ready>");
 }
+
+#[test]
+fn what_somebody_recorded_is_seen_again_and_wound_to_and_fro() {
+    let ground = Ground::new();
+    let aggregator = ground.aggregator();
+    let (serve, mut train) = two_jobs(&ground);
+    let folder = tempfile::tempdir().unwrap();
+    let shell = Shell::start(&ground.0.to_string(), (120, 34));
+    shell.types(&format!("cd {}\n", folder.path().display()));
+    shell.types("alloc-top -r 50 --no-mouse\n");
+    shell.shows("Processes 2");
+    // Begun and ended on the screen: a file in the working directory.
+    shell.types("w");
+    shell.shows(" rec ");
+    shell.shows("recording into");
+    let files = || std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();
+    let looks = |least: usize| {
+        shell.shows_what("looks in the recording", |_| {
+            let Ok(mut player) = tui::recording::Player::open(&files()[0]) else { return false };
+            let mut seen = Vec::new();
+            player.seek(0).unwrap();
+            while !seen.contains(&player.position_ns()) {
+                seen.push(player.position_ns());
+                player.go(tui::recording::Move::StepOn).unwrap();
+            }
+            seen.len() >= least
+        })
+    };
+    looks(1);
+    train.kill();
+    shell.shows("gone: 2 buffers (8.00 GiB)");
+    looks(4);
+    shell.types("w");
+    let said = shell.shows_what("the end of the recording", |screen| screen.contains("recorded "));
+    assert!(!said.lines().next().unwrap().contains(" rec "), "{said}");
+    shell.types("q");
+    shell.shows_what("the shell", |screen| screen.trim_end().ends_with("ready>"));
+    // What is here now has nothing to do with what was then.
+    drop((serve, train, aggregator));
+    let name = files()[0].file_name().unwrap().to_str().unwrap().to_owned();
+    assert!(name.starts_with("alloc-top-20") && name.ends_with(".rec"), "{name}");
+    shell.types(&format!("clear; alloc-top --replay {name} -r 50\n"));
+    shell.shows(" replay 0:00:");
+    // Held, and from its beginning on look after look, up to the one in which somebody has died.
+    shell.types("[");
+    shell.types("{");
+    let begin = shell.shows_what("the beginning", |screen| screen.contains("replay 0:00:00 /"));
+    assert!(begin.contains("Processes 2") && !begin.contains("gone:"), "{begin}");
+    let stepped = shell.shows_what("the death", |screen| {
+        if screen.contains("gone: 2 buffers (8.00 GiB)") {
+            return true;
+        }
+        shell.types("]");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        false
+    });
+    assert!(stepped.contains("serve"), "{stepped}");
+    // Its event line is there, and is not any more at the beginning.
+    shell.types("8");
+    shell.shows("died: removed 2 buffers (8.00 GiB)");
+    shell.types("{");
+    shell.shows_what("a past without the future", |screen| {
+        screen.contains("Events ") && screen.contains("replay 0:00:00 /") && !screen.contains("died: removed")
+    });
+    shell.types("b");
+    shell.shows("this is a recording: nothing can be asked of it");
+    shell.types("}");
+    shell.shows("died: removed 2 buffers (8.00 GiB)");
+    shell.types(" ");
+    shell.shows(" end ");
+    shell.types("q");
+    shell.shows_what("the shell", |screen| screen.trim_end().ends_with("ready>"));
+    assert_eq!(shell.is_taken(), (false, false));
+    assert_eq!(files().len(), 1);
+}

@@ -33,6 +33,8 @@ impl Shell {
             .env("TERM", "xterm-256color")
             .env("HISTFILE", "/dev/null")
             .env("XDG_CONFIG_HOME", "/nonexistent")
+            .env("TT_ALLOC_HOST_ROOT", "/nonexistent")
+            .env("TZ", "UTC")
             .env_remove("NO_COLOR")
             .stdin(end())
             .stdout(end())
