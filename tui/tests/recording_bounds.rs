@@ -87,12 +87,17 @@ fn no_file_takes_more_memory_than_its_bound() {
         numbers(&[0, 1, 64])(to);
         (0..64 * 8).for_each(|_| numbers(&[4096, 0, 4096])(to));
     });
+    let spans = section(13, |to| {
+        numbers(&[20, 64])(to);
+        (0..64 * 8).for_each(|_| numbers(&[720, 0, 720])(to));
+    });
     let key = [
         chips.clone(),
         section(5, numbers(&[2048, 0, 0])),
         section(6, numbers(&[12_288, 0, 0])),
         section(7, numbers(&[64, 0, 0])),
         samples,
+        spans,
     ]
     .concat();
     let beyond = [
@@ -103,6 +108,8 @@ fn no_file_takes_more_memory_than_its_bound() {
         section(10, numbers(&[0, 1, 1, u64::MAX])),
         section(10, numbers(&[0, 1, 1, 1 << 28, 0, 1 << 28])),
         section(12, numbers(&[u64::MAX])),
+        section(13, numbers(&[20, 64])),
+        [section(10, numbers(&[0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0])), section(13, numbers(&[20, 1, 721]))].concat(),
         vec![4, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
     ];
     let mut inventory = vec![1];

@@ -169,9 +169,9 @@ impl Element for Device {
             7 => Field::Short(&mut self.resident_program),
             8 => Field::Long(&mut self.opened_ns),
             9 => Field::Long(&mut self.dispatched_ns),
-            0..BANKS => Field::Long(self.capacity.get_mut(number.checked_sub(CAPACITIES)? as usize)?),
+            CAPACITIES..BANKS => Field::Long(self.capacity.get_mut((number - CAPACITIES) as usize)?),
             _ => {
-                let number = number - BANKS;
+                let number = number.checked_sub(BANKS)?;
                 let banks = self.banks.get_mut((number / PER_BANKS) as usize)?;
                 match number % PER_BANKS {
                     0 => Field::Short(&mut banks.count),

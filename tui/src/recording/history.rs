@@ -215,12 +215,15 @@ mod tests {
         let chips = vec![Rc::new(chip), Rc::new(History::default())];
         let mut bytes = Vec::new();
         put_spans(&mut bytes, &chips);
-        let mut read = vec![Rc::new(History::default()); 2];
+        let mut read = [Rc::default(), Rc::default()];
         take_spans(&mut Wire::new(&bytes), &mut read).unwrap();
         assert!(read.iter().zip(&chips).all(|(read, chip)| read.spans == chip.spans));
         assert_eq!(take_spans(&mut Wire::new(&bytes), &mut read[..1]), Err(Malformed), "of other chips");
         for end in 0..bytes.len() {
-            assert!(take_spans(&mut Wire::new(&bytes[..end]), &mut vec![Rc::default(); 2]).is_err(), "cut at {end}");
+            assert!(
+                take_spans(&mut Wire::new(&bytes[..end]), &mut [Rc::default(), Rc::default()]).is_err(),
+                "cut at {end}"
+            );
         }
         let mut many = Vec::new();
         for number in [HISTORY_SAMPLES_PER_SPAN, 1, MOST_SPANS as u64 + 1] {

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 use super::frame::{self, HEADER_BYTES, Header, kind};
 use super::look::Look;
-use super::reader::{Damage, Reader};
+use super::reader::Reader;
 use super::wire::put_section;
 use super::writer::Writer;
 use super::*;
@@ -18,7 +18,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+mod golden;
 mod harm;
+mod past;
+
+use past::past;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -46,22 +50,6 @@ fn seen(second: u64) -> Observation {
         *moment += second * SECOND;
     }
     seen
-}
-
-/// What a sample tells.
-fn sampled(number: u64) -> u64 {
-    number.pow(2) % 977
-}
-
-/// Up to this head.
-fn past(head: u64) -> Rc<History> {
-    let span = |number: u64| (20 * number..(20 * number + 20).min(head)).map(sampled).max().unwrap();
-    let times =
-        |memory: usize, figures: &mut dyn Iterator<Item = u64>| figures.map(|one| one * memory as u64).collect();
-    Rc::new(History {
-        samples: std::array::from_fn(|memory| times(memory, &mut (head - 300..head).map(sampled))),
-        spans: std::array::from_fn(|memory| times(memory, &mut (0..head.div_ceil(20)).map(span))),
-    })
 }
 
 fn look(second: u64) -> Look {
@@ -375,104 +363,4 @@ fn a_file_of_something_else_is_neither_written_nor_read() {
     let fresh = folder.path().join("fresh");
     drop(Writer::open(&fresh, Begin::New).unwrap());
     assert_eq!(std::fs::metadata(&fresh).unwrap().permissions().mode() & 0o777, 0o600, "command lines are in it");
-}
-
-/// Of the recording of format 1: from its last whole look on.
-fn with_spans_of_samples(second: u64) -> History {
-    let mut history = History::clone(&past(300 + second));
-    let first = second / 60 * 60;
-    let known = (first..300 + second).map(sampled).collect::<Vec<_>>();
-    for (memory, spans) in history.spans.iter_mut().enumerate() {
-        let of_span = |number: u64| {
-            let numbers = (20 * number).max(first)..(20 * number + 20).min(300 + second);
-            numbers.map(|n| known[(n - first) as usize] * memory as u64).max().unwrap()
-        };
-        *spans = (first / 20..(300 + second).div_ceil(20)).map(of_span).collect();
-    }
-    history
-}
-
-/// The numbers of the sections in a delta.
-fn sections(delta: &[u8]) -> Vec<u64> {
-    let mut wire = super::wire::Wire::new(delta);
-    wire.number().unwrap();
-    std::iter::from_fn(|| wire.section().unwrap().map(|(number, _)| number)).collect()
-}
-
-#[test]
-fn four_hours_are_written_once_and_go_on_with_the_samples() {
-    let far = |second: u64| {
-        let mut seen = seen(0);
-        seen.history_head = 20_000 + second;
-        let past = past(seen.history_head);
-        let mut spans = past.spans.clone();
-        spans.iter_mut().for_each(|spans| drop(spans.drain(..spans.len() - 720)));
-        seen.history = vec![Rc::new(History { spans, ..History::clone(&past) }); 2];
-        Look::new(&Connection::Live, seen, Vec::new()).unwrap()
-    };
-    let mut read = Look::of_key(&far(0).whole(), 1, 1).unwrap();
-    assert_eq!(read.seen.history, far(0).seen.history);
-    for second in 1..70 {
-        let delta = far(second).since(&far(second - 1), second);
-        assert_eq!(sections(&delta), [10], "{second}");
-        read = read.of_delta(&delta, second, 1, 1).unwrap();
-        assert_eq!(read.seen.history, far(second).seen.history, "{second}");
-    }
-    // Nobody looked for a while, and something else: what does not follow is written.
-    let mut other = far(71);
-    let mut history = History::clone(&other.seen.history[0]);
-    (history.samples[0][298], history.spans[0][3]) = (shm_layout::stats::UNKNOWN, 77);
-    other.seen.history[0] = Rc::new(history);
-    let delta = other.since(&far(69), 70);
-    assert_eq!(sections(&delta), [10, 13]);
-    read = read.of_delta(&delta, 70, 1, 1).unwrap();
-    assert_eq!(read.seen.history, other.seen.history);
-    // Of another length of spans: those of the samples stay.
-    let mut foreign = far(0).whole();
-    let mut spans = Vec::new();
-    for number in [30, 2] {
-        super::wire::put_number(&mut spans, number);
-    }
-    put_section(&mut foreign, 13, &spans);
-    assert_eq!(Look::of_key(&foreign, 1, 1).unwrap().seen.history, far(0).seen.history);
-}
-
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recordings/format-1.rec");
-
-/// Made once, with the release that wrote format 1 first.
-#[test]
-#[ignore = "writes the file that the next test reads"]
-fn make_the_recording_of_format_1() {
-    std::fs::create_dir_all(Path::new(GOLDEN).parent().unwrap()).unwrap();
-    record(Path::new(GOLDEN), 0..90, 60);
-}
-
-/// A recording of format 1 is played by every later release. Its figures are written out here: the sample host may change.
-#[test]
-fn a_recording_of_format_1_is_played() {
-    let mut player = Player::open(Path::new(GOLDEN)).unwrap();
-    assert_eq!((player.length_ns(), player.damage()), (89 * SECOND, None));
-    let session = Session { host: "box".into(), release: "0.1.0".into(), boot_id: "b007".into(), refresh_ms: 1000 };
-    assert_eq!(player.session(), Some(&session));
-    for (second, dram, processes, events, line) in [
-        (0, 24_654_118_912, 3, 8_845_356, "PID 52011 (ttnn_bench) attached: 1 chip"),
-        (30, 26_522_681_344, 3, 8_875_356, "line 3"),
-        (60, 25_899_827_200, 3, 8_905_356, "line 7"),
-        (89, 25_214_687_232, 2, 8_934_356, "line 11"),
-    ] {
-        player.seek(second * SECOND).unwrap();
-        let seen = player.feed().seen.unwrap();
-        let snapshot = &seen.snapshot;
-        assert_eq!(snapshot.chips[0].memory[0].footprint_bytes, dram, "{second}");
-        assert_eq!((snapshot.processes.len(), snapshot.health.events_total), (processes, events), "{second}");
-        assert_eq!(shm_layout::text::load(&snapshot.lines.last().unwrap().text), line);
-        assert_eq!((seen.history.len(), seen.history_head), (2, 300 + second));
-        // It has no spans: they are made of the samples.
-        assert_eq!(*seen.history[1], with_spans_of_samples(second), "{second}");
-        let held = player.inventory().unwrap().unwrap();
-        assert_eq!(held.holders[0].allocations[1].event.address, (second / 20 * 20 + 1) * 0x1000);
-        assert_eq!(held.holders[0].allocations[0].tag(), Some("forward"));
-    }
-    let damage = Reader::open(Path::new(GOLDEN)).unwrap().damage;
-    assert_eq!(damage, Damage::default());
 }
