@@ -177,6 +177,26 @@ fn looks_of_a_recording_are_printed_one_after_another_and_nobody_waits() {
     assert!(nobody.contains("no process is meant by"), "{nobody}");
 }
 
+#[test]
+fn whether_the_aggregator_ran_is_told_as_it_was_then() {
+    use tui::recording::{frame::kind, look::Look, writer::Writer};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.rec");
+    // Its figures are fresh, and it was seen to have ended: nobody may find out anew.
+    let seen = tui::recording::Player::open(Path::new(GOLDEN)).unwrap().feed().seen.unwrap();
+    let (now_ns, unix_ns) = (seen.now_ns, seen.unix_ns);
+    let look = Look::new(&tui::source::Connection::Ended, seen, Vec::new()).unwrap();
+    let mut writer = Writer::open(&path, tui::recording::Begin::New).unwrap();
+    writer.write(kind::KEY, now_ns, unix_ns, &look.whole()).unwrap();
+    drop(writer);
+    let print = |form: &str| top(&["--replay", path.to_str().unwrap(), form]).output().unwrap();
+    let report = print("--json");
+    assert!(text(&report.stderr).contains("the aggregator was stopped"));
+    assert_eq!(json(&report)["aggregator"]["stale"], true);
+    let csv = text(&print("--csv").stdout);
+    assert!(csv.contains(",true,") && !csv.contains("device,1700000000.000,false"), "{csv}");
+}
+
 /// Runs the test in a process of its own, which is tracked under a prefix of its own. True: this is it.
 fn tracked(test: &str) -> bool {
     if std::env::var_os("RECORDING_TEST").is_some() {
