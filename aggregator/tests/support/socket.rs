@@ -2,10 +2,12 @@
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part; a test may unwrap")]
 
 use super::support::{Ground, wait};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use shm_layout::event::Memory;
 use shm_layout::stats::Snapshot;
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, IoSlice, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -169,6 +171,23 @@ pub fn speak_if_asked() {
                         bytes[20..24].copy_from_slice(&std::process::id().to_le_bytes());
                         (&connections[&number(0)]).write_all(&bytes).unwrap();
                         std::thread::sleep(Duration::from_secs(60));
+                        std::process::exit(0)
+                    }
+                }
+            }
+            "lend" => {
+                // A child sends these bytes over its parent's connection, with a descriptor, and ends.
+                let bytes = from_hex(words[1]);
+                // SAFETY: this process has one thread.
+                match unsafe { nix::unistd::fork() }.unwrap() {
+                    nix::unistd::ForkResult::Parent { child } => {
+                        nix::sys::wait::waitpid(child, None).unwrap();
+                        String::new()
+                    }
+                    nix::unistd::ForkResult::Child => {
+                        let lent = [ControlMessage::ScmRights(&[0])];
+                        let to = connections[&number(0)].as_raw_fd();
+                        sendmsg::<()>(to, &[IoSlice::new(&bytes)], &lent, MsgFlags::empty(), None).unwrap();
                         std::process::exit(0)
                     }
                 }
