@@ -67,9 +67,8 @@ fn a_process_that_began_before_the_aggregator_has_no_automatic_baseline() {
     see_held(&ground, client.pid(), 0, Memory::Dram, (SYSTEM, 1));
     let mut young = Client::start(&ground, 144);
     young.alloc(1, Memory::Dram, 0x1000, SYSTEM);
-    let shown = ground.see("the younger one's", |s| {
-        support::figures(s, young.pid(), 1, Memory::Dram).is_baseline_automatic()
-    });
+    let shown =
+        ground.see("the younger one's", |s| support::figures(s, young.pid(), 1, Memory::Dram).is_baseline_automatic());
     let of_older = support::figures(&shown, client.pid(), 0, Memory::Dram);
     assert_eq!((of_older.baseline_bytes(), of_older.is_baseline_automatic()), (None, false));
     client.kill();

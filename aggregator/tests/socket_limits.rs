@@ -122,7 +122,7 @@ fn a_process_without_a_ledger_is_written_for_again_after_a_while() {
     let ledger = ground.files().into_iter().find(|name| name.contains(".ledger.")).unwrap();
     let ledger = std::path::Path::new("/dev/shm").join(ledger);
     std::fs::remove_file(&ledger).unwrap();
-    std::fs::create_dir(&ledger).unwrap();
+    std::fs::create_dir_all(ledger.join("in_the_way")).unwrap();
     let daemon = Daemon::start(&ground);
     client.tell("connect 0 1");
     client.alloc(0, Memory::L1, 0x9000, 7);
@@ -132,6 +132,6 @@ fn a_process_without_a_ledger_is_written_for_again_after_a_while() {
     client.kill();
     ground.see("it gone", |s| s.processes.is_empty());
     daemon.end();
-    let _ = std::fs::remove_dir(&ledger);
+    let _ = std::fs::remove_dir_all(&ledger);
     ground.must_be_clean();
 }

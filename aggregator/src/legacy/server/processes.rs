@@ -7,9 +7,9 @@ use crate::legacy::message::Message;
 use crate::legacy::peer::{Living, Sender};
 use crate::legacy::proxy::About;
 use crate::legacy::table::Context;
+use crate::legacy::turns::PIECE;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 use shm_layout::stats::Severity;
-use crate::legacy::turns::PIECE;
 use std::collections::HashMap;
 
 /// Rings of the dead are looked at no more often than this to find room, ns.
