@@ -89,6 +89,7 @@ struct Ended {
 #[derive(Debug)]
 struct Read {
     at_ns: u64,
+    took_ns: u64,
     snapshot: Snapshot,
     /// Records in the figures, by the ring's number.
     records: HashMap<u64, u64>,

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 /// So long what was told before a question may take to be in the figures, ns.
-const ANSWER_NS: u64 = 250_000_000;
+pub const ANSWER_NS: u64 = 250_000_000;
 /// A moment while others are waited for, ns.
 const MOMENT_NS: u64 = 1_000_000;
 /// Questions of one user that are not answered.

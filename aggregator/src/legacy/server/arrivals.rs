@@ -152,6 +152,29 @@ mod tests {
     }
 
     #[test]
+    fn what_a_connection_told_before_a_process_began_is_not_its_own() {
+        use std::io::Write;
+        let (mut server, path) = server("since");
+        let now = Now::read();
+        let mut stream = UnixStream::connect(&path).expect("the door is open");
+        assert!(server.welcome(now));
+        let number = server.last_connection;
+        let mut bytes = [0; 144];
+        bytes[0] = 1;
+        bytes[8] = 1;
+        bytes[20..24].copy_from_slice(&std::process::id().to_le_bytes());
+        let mut told = |server: &mut Server| {
+            stream.write_all(&bytes).expect("room");
+            server.listen_to(number, PIECE, now);
+            (server.clients.len(), server.tally.counts.nobody)
+        };
+        assert_eq!(told(&mut server), (1, 0));
+        // As if another process with this pid, which is dead, had made it.
+        server.connections.values_mut().for_each(|one| one.since_ticks = 0);
+        assert_eq!(told(&mut server), (1, 1), "also of a process that is known");
+    }
+
+    #[test]
     fn the_dead_have_their_places_until_their_rings_are_gone() {
         let (mut server, _path) = server("places");
         (server.most_clients, server.ended_looked_ns) = (4, 0);

@@ -7,12 +7,14 @@ use crate::legacy::client::Client;
 use crate::legacy::connection::{Connection, Question};
 use crate::legacy::dump::Dump;
 use crate::legacy::message::{Kind, Message};
+use crate::legacy::waits::ANSWER_NS;
 use shm_layout::stats::Snapshot;
 use std::collections::HashSet;
 use std::sync::mpsc::TrySendError;
 
-/// A snapshot is as good as new for so long, ns.
+/// A snapshot is as good as new for so long, ns, and for so many times as reading it took.
 const FRESH_NS: u64 = 1_000_000;
+const FRESH_TIMES: u64 = 4;
 /// Printing is asked for no more often than this, ns.
 const DUMP_NS: u64 = 500_000_000;
 
@@ -42,11 +44,15 @@ impl Server {
         if !self.connections.values().any(Connection::is_waiting) {
             return self.waits.count(core::iter::empty());
         }
-        let fresh = self.snapshot.as_ref().is_some_and(|read| now.monotonic_ns.saturating_sub(read.at_ns) < FRESH_NS);
+        let fresh = self.snapshot.as_ref().is_some_and(|read| {
+            now.monotonic_ns.saturating_sub(read.at_ns) < (FRESH_TIMES * read.took_ns).clamp(FRESH_NS, ANSWER_NS / 8)
+        });
         if !fresh && self.connections.values().any(|one| one.questions() > 0) {
+            let begin_ns = Now::read().monotonic_ns;
             self.snapshot = answers::snapshot(&self.prefix).map(|snapshot| Read {
                 at_ns: now.monotonic_ns,
                 records: snapshot.processes.iter().map(|process| (process.nonce, process.events_total)).collect(),
+                took_ns: Now::read().monotonic_ns.saturating_sub(begin_ns),
                 snapshot,
             });
         }
