@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(server.of_user(uid), come.len());
         drop(come);
         let numbers: Vec<u64> = server.connections.keys().copied().collect();
-        numbers.into_iter().for_each(|number| drop(server.listen_to(number, PIECE, now)));
+        assert!(numbers.into_iter().all(|number| server.listen_to(number, PIECE, now) == 0));
         assert!(server.connections.is_empty() && server.connected.is_empty());
     }
 
