@@ -4,7 +4,7 @@ use crate::sections::Place;
 use crate::sigbus::Guarded;
 use crate::unlinked;
 use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use nix::errno::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use shm_layout::locks::{self, Lock};
@@ -297,8 +297,9 @@ impl AttachedRing {
 
     /// Tells in the header how far the ring is read.
     pub fn set_cursor(&self, cursor: u64) {
-        // Relaxed: a courtesy to those who look; the ledger has the truth.
-        self.header().cursor.store(cursor, Relaxed);
+        // SYNC(ring.cursor): the socket's listener goes on with the ledger of an earlier aggregator once its ring is read; pairs
+        // with the Acquire in legacy/proxy.rs `is_read`. To everybody else it is a courtesy.
+        self.header().cursor.store(cursor, Release);
     }
 
     /// Keeps the producer's clock.

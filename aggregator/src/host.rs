@@ -63,6 +63,8 @@ pub struct Host {
     pub auto_baseline: bool,
     /// Rings made since then were made while this aggregator ran, `CLOCK_MONOTONIC` ns.
     began_ns: u64,
+    /// The same in clock ticks after boot.
+    began_ticks: u64,
     places: Places,
     /// Resting rings' next stamps. Before `seats`: it is dropped first.
     lookout: Lookout<'static>,
@@ -106,6 +108,7 @@ impl Host {
             uid: nix::unistd::geteuid().as_raw(),
             auto_baseline: false,
             began_ns: Now::read().monotonic_ns,
+            began_ticks: crate::legacy::ticks_now(),
             places,
             lookout: Lookout::default(),
             look_at: 0,

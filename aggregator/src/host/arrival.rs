@@ -10,6 +10,7 @@ use crate::wake::Wake;
 use nix::sys::stat::lstat;
 use shm_layout::leftover::{self, Fate};
 use shm_layout::names::{DIRECTORY, ProcessFile};
+use shm_layout::ring::SOURCE_PROXY;
 use shm_layout::segment::{SegmentError, remove_if_same};
 use shm_layout::stats::Severity;
 use std::time::{Duration, Instant};
@@ -131,8 +132,11 @@ impl Host {
         }
         tracked.set_gone(0);
         tracked.books.opening.wanted = self.auto_baseline;
-        tracked.books.opening.from_the_start =
-            !continued && tracked.ring.identity.created_monotonic_ns >= self.began_ns;
+        // A ring that the socket's listener makes is younger than its process, which may have told others before.
+        let identity = &tracked.ring.identity;
+        tracked.books.opening.from_the_start = !continued
+            && identity.created_monotonic_ns >= self.began_ns
+            && (identity.source != SOURCE_PROXY || identity.start_ticks >= self.began_ticks);
         let known =
             if continued { self.succession.meet(&file, &tracked.books.accounts, &mut self.chips) } else { None };
         tracked.last_event_unix_ns = known.unwrap_or(0);

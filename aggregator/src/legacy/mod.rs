@@ -22,8 +22,11 @@ mod proxy;
 mod server;
 mod table;
 mod tally;
+mod turns;
+mod waits;
 
 pub use doorway::DoorwayError;
+pub(crate) use peer::ticks_now;
 pub use tally::News;
 
 use anyhow::Context;

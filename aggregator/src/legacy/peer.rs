@@ -32,7 +32,8 @@ pub fn peer(socket: &OwnedFd) -> Result<Sender, Errno> {
     Ok(Sender { pid: u32::try_from(found.pid()).unwrap_or(0), uid: found.uid() })
 }
 
-/// Reads a piece, all of one sender: a child of fork shares its parent's connection. `None` at the end of the stream.
+/// Reads a piece, all of one sender: a child of fork shares its parent's connection. `None` at the end of the stream; no sender where a
+/// descriptor was sent along, for which there is no room: then the kernel's word is cut short, and whoever wanted that is nobody.
 ///
 /// # Errors
 /// `EAGAIN` when there is nothing, or the system's answer.
@@ -40,7 +41,8 @@ pub fn receive(socket: &OwnedFd, into: &mut [u8]) -> Result<Option<(usize, Optio
     // Room for credentials and nothing else: descriptors that somebody sends along are not taken.
     let mut space = cmsg_space!(UnixCredentials);
     let mut slices = [IoSliceMut::new(into)];
-    let got = recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_DONTWAIT)?;
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let got = recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut slices, Some(&mut space), flags)?;
     let told = got.cmsgs().ok().and_then(|mut all| {
         all.find_map(|one| match one {
             ControlMessageOwned::ScmCredentials(credentials) => Some(Sender::of(&credentials)),
