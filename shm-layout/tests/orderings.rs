@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const REACH: usize = 6;
 
 /// Files that were being written while these rules were. Take one off when its orderings say why; add none.
-const OWING: [&str; 8] = [
+const OWING: [&str; 7] = [
     "aggregator/src/sigbus.rs",
     "producer/preload/src/chips.rs",
     "producer/preload/src/next.rs",

@@ -177,9 +177,9 @@ fn a_read_that_hangs_holds_nobody_up_and_what_was_told_before_stays() {
             _ => std::thread::sleep(Duration::from_millis(2)),
         }
     };
-    assert_eq!((reading.devices.len(), reading.is_whole), (1, false));
+    assert_eq!((reading.devices.len(), reading.has_devices), (1, false));
     assert_eq!(reading.devices[0].telemetry.ai_clock_mhz, 1000);
-    assert!(watch.first(Duration::from_millis(50)).is_none_or(|reading| !reading.is_whole));
+    assert!(watch.first(Duration::from_millis(50)).is_none_or(|reading| !reading.is_whole()));
     // Somebody answers: it goes on. Whoever comes first of the two ends does not matter.
     let writer = std::thread::spawn({
         let path = second.join("tt_aiclk");
@@ -232,4 +232,22 @@ fn devices_are_matched_by_asic_by_board_or_not_at_all() {
     // A logical number is no id, and what is unknown equals nothing.
     assert_eq!(all(&[device(wormhole, 0, UNKNOWN)], &[chip(0, true, 0)]), (vec![None], vec![true]));
     assert_eq!(all(&[device(wormhole, UNKNOWN, UNKNOWN)], &[chip(UNKNOWN, false, 0)]), (vec![None], vec![true]));
+}
+
+/// The first bytes of another's pid are not told as a process that has the device open.
+#[test]
+fn a_list_of_pids_that_is_too_long_is_read_to_its_last_whole_line() {
+    let host = Host::new();
+    let folder = host.0.join("proc/driver/tenstorrent/0");
+    fs::create_dir_all(&folder).unwrap();
+    let me = std::process::id().to_string();
+    let lines = "0\n".repeat((1 << 15) - me.len());
+    let blanks = " ".repeat((1 << 16) - lines.len() - me.len() - 2);
+    // What is read ends right after our own pid, which is another's first digits; pid 1 is on a line of its own before it.
+    fs::write(folder.join("pids"), format!("{lines}{blanks}1\n{me}99\n")).unwrap();
+    let (people, count) = super::pids::read(&host.root(), 0).unwrap();
+    assert_eq!((people.iter().map(|person| person.pid).collect::<Vec<_>>(), count), (vec![1], UNKNOWN));
+    fs::write(folder.join("pids"), format!("{me}\n0\n")).unwrap();
+    let (people, count) = super::pids::read(&host.root(), 0).unwrap();
+    assert_eq!((people[0].pid.to_string(), people.len(), count), (me, 1, 2));
 }
