@@ -275,3 +275,6 @@ impl Drop for Host {
         self.bury(Duration::MAX);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -226,7 +226,7 @@ mod tests {
                 }
             });
             let (mut seen, mut mixed) = ([0_u32; 2], None);
-            while mixed.is_none() && seen.iter().any(|count| *count < 1_000_000) {
+            while mixed.is_none() && seen.iter().any(|count| *count < 200_000) {
                 let Some(range) = ENTRY.range() else { continue };
                 match [first, second].iter().position(|(start, len)| range == (*start..start + len)) {
                     Some(at) => seen[at] += 1,

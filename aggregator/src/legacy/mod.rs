@@ -24,6 +24,8 @@ mod table;
 mod tally;
 
 pub use doorway::DoorwayError;
+#[cfg(test)]
+pub use proxy::{About, Proxy};
 pub use tally::News;
 
 use anyhow::Context;
