@@ -11,8 +11,9 @@ const PER_PROCESS: usize = 3;
 const SPARE: usize = 8;
 /// Of what is left, connections to the control socket take at most one part in this many.
 const CONTROL_SHARE: usize = 8;
-/// Of all places, one user but root may take so many in this many parts: the rest is for the others.
-const USER_SHARE: (usize, usize) = (3, 4);
+/// Of all places, and of the socket's connections, processes and blocks, one user but root may take so many in this many parts: the
+/// rest is for the others.
+pub const USER_SHARE: (usize, usize) = (3, 4);
 
 /// How many processes can be tracked at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@ mod account;
 mod arrivals;
 mod attach;
 mod books;
+mod boot;
 mod bystanders;
 mod chips;
 mod claims;

@@ -1,5 +1,6 @@
 //! Who a process is: what /proc tells of it, so that it is not taken for another with the same pid.
 
+use crate::boot::start_unix_ns;
 use shm_layout::procfs;
 use shm_layout::stats::{Anomalies, Process, Source, State};
 use shm_layout::text;
@@ -78,18 +79,4 @@ pub fn command_line_of(pid: u32) -> Vec<u8> {
     command_line.iter_mut().filter(|b| **b == 0).for_each(|b| *b = b' ');
     command_line.truncate(command_line.trim_ascii_end().len());
     command_line
-}
-
-/// When a process that started this many clock ticks after boot started, Unix time in ns; 0 if it cannot be told.
-pub fn start_unix_ns(start_ticks: u64) -> u64 {
-    let clock = |id| nix::time::clock_gettime(id).ok();
-    let (Some(unix), Some(boot)) =
-        (clock(nix::time::ClockId::CLOCK_REALTIME), clock(nix::time::ClockId::CLOCK_BOOTTIME))
-    else {
-        return 0;
-    };
-    let ns = |t: nix::sys::time::TimeSpec| t.tv_sec() as i128 * 1_000_000_000 + i128::from(t.tv_nsec());
-    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
-    let start = ns(unix) - ns(boot) + i128::from(start_ticks) * 1_000_000_000 / i128::from(per_second.max(1));
-    u64::try_from(start).unwrap_or(0)
 }
