@@ -27,7 +27,9 @@ struct Entry {
 }
 
 impl Entry {
-    const FREE: Self = Self { start: AtomicUsize::new(0), len: AtomicUsize::new(0), faulted: AtomicBool::new(false) };
+    const fn free() -> Self {
+        Self { start: AtomicUsize::new(0), len: AtomicUsize::new(0), faulted: AtomicBool::new(false) }
+    }
 
     fn set(&self, start: usize, len: usize) {
         self.clear();
@@ -56,7 +58,7 @@ impl Entry {
     }
 }
 
-static TABLE: [Entry; MAPPINGS] = [const { Entry::FREE }; MAPPINGS];
+static TABLE: [Entry; MAPPINGS] = [const { Entry::free() }; MAPPINGS];
 /// Entries at and above this were never used.
 static USED: AtomicUsize = AtomicUsize::new(0);
 /// Mappings that have faulted so far.
@@ -212,7 +214,7 @@ mod tests {
     /// would reach over a neighbour.
     #[test]
     fn a_range_is_never_put_together_of_two() {
-        static ENTRY: Entry = Entry::FREE;
+        static ENTRY: Entry = Entry::free();
         // What follows the first one in memory is another's.
         let (first, second) = ((0x1000, 0x1000), (0x10_0000, 0x8_0000));
         let stop = AtomicBool::new(false);

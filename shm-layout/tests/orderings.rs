@@ -11,7 +11,6 @@ const REACH: usize = 6;
 
 /// Files that were being written while these rules were. Take one off when its orderings say why; add none.
 const OWING: [&str; 7] = [
-    "aggregator/src/sigbus.rs",
     "producer/preload/src/chips.rs",
     "producer/preload/src/next.rs",
     "producer/preload/src/registry.rs",
