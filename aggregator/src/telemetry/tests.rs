@@ -1,12 +1,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
 use super::matching::{Matching, matching};
-use super::{Device, Root, Watch, sysfs};
+use super::{Device, Reading, Root, Watch, sysfs};
 use crate::chips::Chips;
 use shm_layout::event::Arch;
 use shm_layout::stats::{Chip, Telemetry, UNKNOWN};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -159,6 +160,18 @@ fn sensors_are_found_by_their_device_where_they_are_not_below_it() {
     assert_eq!(sysfs::read(&host.root(), 2, 1).1.temperature_millicelsius, 99_000);
 }
 
+/// The first news of which this holds. Never waits for a thread, whatever that does.
+fn until(watch: &mut Watch, what: &str, holds: impl Fn(&Reading) -> bool) -> Arc<Reading> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        assert!(Instant::now() < deadline, "{what} was never told");
+        match watch.news() {
+            Some(reading) if holds(&reading) => return reading,
+            _ => std::thread::sleep(Duration::from_millis(2)),
+        }
+    }
+}
+
 #[test]
 fn a_read_that_hangs_holds_nobody_up_and_what_was_told_before_stays() {
     let host = Host::new();
@@ -167,19 +180,19 @@ fn a_read_that_hangs_holds_nobody_up_and_what_was_told_before_stays() {
     put(&first, "tt_aiclk", "1000");
     // Opening a FIFO without a writer waits for one.
     nix::unistd::mkfifo(&second.join("tt_aiclk"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::create_dir_all(host.0.join("dev/shm")).unwrap();
+    let counters = host.0.join("dev/shm/tt_device_1_memory");
+    fs::write(&counters, "no counters").unwrap();
     let mut watch = Watch::start(host.root());
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let reading = loop {
-        assert!(Instant::now() < deadline, "the first device was never told");
-        // Never waits, whatever the thread does.
-        match watch.news() {
-            Some(reading) if !reading.devices.is_empty() => break reading,
-            _ => std::thread::sleep(Duration::from_millis(2)),
-        }
-    };
+    let reading = until(&mut watch, "the first device", |reading| !reading.devices.is_empty());
     assert_eq!((reading.devices.len(), reading.has_devices), (1, false));
     assert_eq!(reading.devices[0].telemetry.ai_clock_mhz, 1000);
     assert!(watch.first(Duration::from_millis(50)).is_none_or(|reading| !reading.is_whole()));
+    // The counters go on meanwhile: what they tell of processes never grows old.
+    until(&mut watch, "the file", |reading| reading.unread_regions == 1);
+    fs::remove_file(&counters).unwrap();
+    let reading = until(&mut watch, "its end", |reading| reading.unread_regions == 0);
+    assert!(!reading.has_devices);
     // Somebody answers: it goes on. Whoever comes first of the two ends does not matter.
     let writer = std::thread::spawn({
         let path = second.join("tt_aiclk");
