@@ -74,6 +74,8 @@ pub enum AttachError {
     Full {
         /// File name.
         name: String,
+        /// Whose process it is, as far as that is known.
+        uid: u32,
     },
     /// A lock could not be asked for. (What fails when the file is opened and mapped is [`SegmentError::Io`].)
     #[error("{name}: cannot {doing}: {errno}; it is tried again; ENOLCK: memory for locks is short")]
@@ -87,7 +89,6 @@ pub enum AttachError {
     },
 }
 
-/// A process by its pid, as far as that can be told.
 /// What may be done about a ring's file that is not as it should be, where the error itself does not say.
 const fn next_step(error: &SegmentError) -> &'static str {
     match error {
@@ -98,6 +99,7 @@ const fn next_step(error: &SegmentError) -> &'static str {
     }
 }
 
+/// A process by its pid, as far as that can be told.
 fn process_text(pid: u32) -> String {
     if pid == 0 { "a hidden process".to_owned() } else { format!("process {pid}") }
 }
@@ -177,7 +179,7 @@ impl AttachedRing {
             other => Err(other),
         })?;
         let file_bytes = opened.mapping.len() as u64;
-        let opened = Guarded::new(opened).ok_or_else(|| AttachError::Full { name: name.clone() })?;
+        let opened = Guarded::new(opened).ok_or_else(|| AttachError::Full { name: name.clone(), uid: file.uid })?;
         let Some(header) = opened.mapping.one::<RingHeader<AtomicU64>>(0) else {
             return Err(SegmentError::Size { name, found: file_bytes }.into());
         };

@@ -26,7 +26,8 @@ mod turns;
 mod waits;
 
 pub use doorway::DoorwayError;
-pub(crate) use peer::ticks_now;
+#[cfg(test)]
+pub use proxy::{About, Proxy};
 pub use tally::News;
 
 use anyhow::Context;

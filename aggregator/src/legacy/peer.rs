@@ -1,5 +1,6 @@
 //! Who speaks: what the kernel says of the sender of each piece, and of the process behind a pid.
 
+pub use crate::boot::ticks_now;
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, UnixCredentials, getsockopt, recvmsg, sockopt};
@@ -83,14 +84,4 @@ pub fn pids_of(pid: u32) -> Vec<i32> {
     let mut pids: Vec<i32> = line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
     pids.extend(i32::try_from(pid));
     pids
-}
-
-/// Clock ticks after boot, now: for comparison with a process's start.
-pub fn ticks_now() -> u64 {
-    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
-    let boot = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
-    boot.map_or(u64::MAX, |now| {
-        let ns = now.tv_sec() as i128 * 1_000_000_000 + i128::from(now.tv_nsec());
-        u64::try_from(ns * i128::from(per_second) / 1_000_000_000).unwrap_or(u64::MAX)
-    })
 }

@@ -15,6 +15,7 @@ use super::proxy::Proxy;
 use super::tally::{News, Tally};
 use super::turns::{PIECE, Turns};
 use super::waits::Waits;
+use crate::descriptors::USER_SHARE;
 use crate::host::Now;
 use anyhow::Context as _;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -31,8 +32,6 @@ use std::time::Duration;
 /// Connections and processes at most; fewer where few files may be open.
 const MOST_CONNECTIONS: usize = 4096;
 const MOST_CLIENTS: usize = 1024;
-/// Of these, and of the blocks, one user other than root may have so many in this many parts.
-const USER_SHARE: (usize, usize) = (3, 4);
 /// Blocks of everybody.
 const MOST_BLOCKS_OF_ALL: usize = 8 * MOST_BLOCKS;
 /// So long a lone message of a connection is waited for more, ns.
