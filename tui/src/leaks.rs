@@ -222,9 +222,11 @@ pub struct Held {
     pub nonce: u64,
     /// Its name; empty once it is gone.
     pub name: String,
+    /// When it began, Unix time in ns, to a hundredth of a second; 0 if that cannot be told.
+    pub began_unix_ns: u64,
     /// Its devices.
     pub devices: Vec<Device>,
-    /// Its accounts.
+    /// Its accounts, of what was asked about.
     pub accounts: Vec<Account>,
     /// What is live of it, of what was asked about.
     pub allocations: Vec<Allocation>,
@@ -259,13 +261,21 @@ impl Look {
     pub fn take(ledgers: &[Ledger], query: &Query, at_ns: u64) -> Self {
         let of = |ledger: &Ledger| {
             let (identity, state) = (*ledger.identity(), ledger.state());
+            let is_meant = |account: &Account| {
+                let device = state.devices.iter().find(|device| device.device == account.device);
+                let chip_id = device.filter(|device| device.id_is_logical == 0).map(|device| device.chip_id);
+                let memory = u8::try_from(account.memory).ok().and_then(Memory::from_u8);
+                query.devices.has(account.device, chip_id)
+                    && memory.is_some_and(|memory| query.memories.is_empty() || query.memories.contains(&memory))
+            };
             Held {
+                accounts: state.accounts.iter().copied().filter(is_meant).collect(),
                 pid: identity.pid,
                 uid: identity.uid,
                 nonce: identity.nonce,
                 name: ledger.process_name(),
+                began_unix_ns: aggregator::start_unix_ns(identity.start_ticks),
                 devices: state.devices,
-                accounts: state.accounts,
                 allocations: ledger.allocations().into_iter().filter(|allocation| query.has(allocation)).collect(),
             }
         };
@@ -298,7 +308,7 @@ mod fixture {
         Allocation { event, memory, chip_id: Some(0x1c), tag: None }
     }
 
-    /// A process that holds these, on device 0.
+    /// A process that holds these, on device 0, and has been there for ever.
     pub fn held(pid: u32, allocations: Vec<Allocation>) -> Held {
         let zeroed: Device = bytemuck::Zeroable::zeroed();
         Held {
@@ -306,6 +316,7 @@ mod fixture {
             uid: 1000,
             nonce: u64::from(pid),
             name: "python3".to_owned(),
+            began_unix_ns: 0,
             devices: vec![Device { chip_id: 0x1c, open: 1, ..zeroed }],
             accounts: Vec::new(),
             allocations,

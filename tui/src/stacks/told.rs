@@ -9,6 +9,7 @@ use shm_layout::names::{Prefix, ProcessFile};
 use shm_layout::stacks::{Module, Stack, held_by};
 use shm_layout::text;
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 /// One function that was on its way when something was allocated.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
@@ -142,14 +143,22 @@ impl Told {
         }
     }
 
-    /// Sets the threads of these allocations, and their stacks if they are asked for.
+    /// Sets the threads of these allocations, and their stacks if they are asked for: those that have one stack share its frames.
     pub fn fill(&self, buffers: &mut [Buffer], stacks: bool) {
+        let mut told: HashMap<(ProcessFile, u32), Rc<[Frame]>> = HashMap::new();
+        let none: Rc<[Frame]> = Rc::default();
         for buffer in buffers {
-            if let Some(stack) = self.stack(buffer) {
+            let stack = self.stack(buffer);
+            if let Some(stack) = stack {
                 buffer.thread = Some(stack.thread).filter(|thread| *thread != 0);
             }
             if stacks {
-                buffer.stack = Some(self.frames(buffer));
+                buffer.stack = Some(Rc::clone(match stack {
+                    Some(_) => told
+                        .entry((buffer.of, buffer.allocation.event.thread))
+                        .or_insert_with(|| self.frames(buffer).into()),
+                    None => &none,
+                }));
             }
         }
     }
