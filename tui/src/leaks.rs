@@ -226,7 +226,7 @@ pub struct Held {
     pub began_unix_ns: u64,
     /// Its devices.
     pub devices: Vec<Device>,
-    /// Its accounts, of what was asked about.
+    /// Its accounts.
     pub accounts: Vec<Account>,
     /// What is live of it, of what was asked about.
     pub allocations: Vec<Allocation>,
@@ -261,21 +261,14 @@ impl Look {
     pub fn take(ledgers: &[Ledger], query: &Query, at_ns: u64) -> Self {
         let of = |ledger: &Ledger| {
             let (identity, state) = (*ledger.identity(), ledger.state());
-            let is_meant = |account: &Account| {
-                let device = state.devices.iter().find(|device| device.device == account.device);
-                let chip_id = device.filter(|device| device.id_is_logical == 0).map(|device| device.chip_id);
-                let memory = u8::try_from(account.memory).ok().and_then(Memory::from_u8);
-                query.devices.has(account.device, chip_id)
-                    && memory.is_some_and(|memory| query.memories.is_empty() || query.memories.contains(&memory))
-            };
             Held {
-                accounts: state.accounts.iter().copied().filter(is_meant).collect(),
                 pid: identity.pid,
                 uid: identity.uid,
                 nonce: identity.nonce,
                 name: ledger.process_name(),
                 began_unix_ns: aggregator::start_unix_ns(identity.start_ticks),
                 devices: state.devices,
+                accounts: state.accounts,
                 allocations: ledger.allocations().into_iter().filter(|allocation| query.has(allocation)).collect(),
             }
         };

@@ -17,7 +17,7 @@ pub struct Looked {
     pub looks: usize,
     /// From the first to the last.
     pub seconds: f64,
-    /// Accounts (process, device, memory kind) whose baseline somebody has set.
+    /// Accounts (process, device, memory kind) that were compared with a baseline that somebody has set.
     pub baselines: usize,
 }
 

@@ -138,7 +138,7 @@ impl Leaks {
         let now = Now { monotonic_ns, unix_ns, zone: Zone::system(), grace_ns: self.grace.map(ns) };
         let mut findings = watch.findings(&last);
         let mut not_looked_for = Vec::new();
-        let compared = baselines::compare(&last, &now);
+        let compared = baselines::compare(&last, &query, &now);
         // Since before this host was there: since it is.
         let mark = self.since.map(|since| match since {
             Since::At(moment) => now.monotonic(moment),
@@ -162,7 +162,7 @@ impl Leaks {
             findings.extend(departures::findings(&seen.snapshot.lines, self.pid, &now.zone));
         }
         let seconds = monotonic_ns.saturating_sub(begin) as f64 / 1e9;
-        let looked = Looked::at(&last, looks as usize, seconds, compared.marked);
+        let looked = Looked::at(&last, looks as usize, seconds, compared.accounts);
         let mut not_known = unseen(&sight.feed, &sight.ledgers, &sight.refused, &query, &Users::default());
         not_known.extend(undecided);
         let report = Report::new(looked, findings, not_looked_for, not_known);

@@ -6,6 +6,7 @@
 
 use super::super::{Class, Finding, Held, Kind, Look, Sum};
 use super::{Now, by, next, sizes};
+use crate::buffers::Query;
 use crate::ledger::Allocation;
 use crate::units;
 use crate::unseen::Unseen;
@@ -22,28 +23,30 @@ const NAMED: usize = 5;
 pub struct Compared {
     /// What is more than at them.
     pub findings: Vec<Finding>,
-    /// Accounts whose baseline somebody has set.
-    pub marked: usize,
+    /// Accounts that were compared.
+    pub accounts: usize,
     /// More than at the baseline, and nobody can tell whether that is work in progress.
     pub undecided: Vec<Unseen>,
     /// Who holds something and has no such baseline there.
     unmarked: Vec<String>,
-    /// Accounts whose baseline set itself.
-    automatic: usize,
+    /// Somebody has set one, anywhere.
+    is_marked: bool,
+    /// One has set itself where something was asked about.
+    is_automatic: bool,
 }
 
 impl Compared {
     /// With what nothing was compared, and why; `None`: with everything.
     pub fn not_looked_for(&self) -> Option<String> {
         const WHAT: &str = "what came after a mark and stayed";
-        if self.marked > 0 {
+        if self.is_marked {
             let named = self.unmarked.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
             let more = self.unmarked.len().saturating_sub(NAMED);
             let more = if more > 0 { format!("; and {more} more") } else { String::new() };
             return (!named.is_empty())
                 .then(|| format!("{WHAT}, of {named}{more}: no baseline is set there (`tt-alloc baseline set`)"));
         }
-        if self.automatic > 0 {
+        if self.is_automatic {
             return Some(format!(
                 "{WHAT}: baselines have set themselves only (--auto-baseline): they hold what is the system's, and more than that are a \
                  job's weights as well; `tt-alloc baseline set` when it has warmed up, or --since"
@@ -68,16 +71,18 @@ impl Mark {
     }
 }
 
-/// Compares with them all.
-pub fn compare(look: &Look, now: &Now) -> Compared {
+/// Compares with them what was asked about.
+pub fn compare(look: &Look, query: &Query, now: &Now) -> Compared {
     let mut compared = Compared::default();
     for held in &look.processes {
-        let (marked, mut unmarked) = (compared.marked, Vec::new());
+        let is_marked = held.accounts.iter().any(|account| Mark::of(account, now).is_some());
+        compared.is_marked |= is_marked;
+        let mut unmarked = Vec::new();
         let devices: BTreeSet<u32> = held.accounts.iter().map(|account| account.device).collect();
         for device in devices {
-            unmarked.extend(compared.compare_device(held, device, now));
+            unmarked.extend(compared.compare_device(held, device, query, now));
         }
-        if compared.marked == marked && !unmarked.is_empty() {
+        if !is_marked && !unmarked.is_empty() {
             unmarked = vec![held.who()];
         }
         compared.unmarked.append(&mut unmarked);
@@ -87,26 +92,31 @@ pub fn compare(look: &Look, now: &Now) -> Compared {
 
 impl Compared {
     /// Of one device of a process; what has no mark there.
-    fn compare_device(&mut self, held: &Held, device: u32, now: &Now) -> Vec<String> {
-        let accounts: Vec<&Account> = held.accounts.iter().filter(|account| account.device == device).collect();
-        self.automatic += accounts.iter().filter(|account| account.is_baseline_automatic()).count();
+    fn compare_device(&mut self, held: &Held, device: u32, query: &Query, now: &Now) -> Vec<String> {
         let mut unmarked = Vec::new();
-        let Some(last) = accounts.iter().filter_map(|account| Mark::of(account, now)).map(|mark| mark.at_ns).max()
-        else {
+        if !query.devices.has(device, held.chip_id(device)) {
+            return unmarked;
+        }
+        let accounts = || held.accounts.iter().filter(|account| account.device == device);
+        self.is_automatic |= accounts().any(|account| account.is_baseline_automatic());
+        // Of whatever memory kind: all that there were then have one.
+        let Some(last) = accounts().filter_map(|account| Mark::of(account, now)).map(|mark| mark.at_ns).max() else {
             if held.allocations.iter().any(|allocation| allocation.event.device == device) {
                 unmarked.push(format!("{}, device {device}", held.who()));
             }
             return unmarked;
         };
-        for account in accounts {
+        for account in accounts() {
             let Some(memory) = u8::try_from(account.memory).ok().and_then(Memory::from_u8) else { continue };
+            if !query.memories.is_empty() && !query.memories.contains(&memory) {
+                continue;
+            }
             if account.is_baseline_automatic() {
                 unmarked.push(format!("{}, device {device}, {}", held.who(), memory.name()));
                 continue;
             }
-            let mark = Mark::of(account, now);
-            self.marked += usize::from(mark.is_some());
-            let mark = mark.unwrap_or(Mark { bytes: 0, at_ns: last });
+            self.accounts += 1;
+            let mark = Mark::of(account, now).unwrap_or(Mark { bytes: 0, at_ns: last });
             self.compare_account(held, account, memory, mark, now);
         }
         unmarked
@@ -205,13 +215,13 @@ mod tests {
 
     fn compared(accounts: &[Account], allocations: Vec<Allocation>) -> Compared {
         let one = Held { accounts: accounts.to_vec(), ..held(7, allocations) };
-        compare(&look(1000, vec![one]), &now())
+        compare(&look(1000, vec![one]), &Query::default(), &now())
     }
 
     /// Holds these, and took `baseline` bytes of DRAM at second 900.
     fn marked(baseline: u64, allocations: Vec<Allocation>) -> Compared {
         let compared = compared(&[account(Memory::Dram, baseline + 1)], allocations);
-        assert_eq!((compared.marked, compared.not_looked_for()), (1, None));
+        assert_eq!((compared.accounts, compared.not_looked_for()), (1, None));
         compared
     }
 
@@ -280,11 +290,11 @@ mod tests {
         let automatic = account(Memory::Dram, (8 * KIB + 1) | BASELINE_AUTO);
         let weights = vec![dram(1, 99 * KIB, 910)];
         let all = compared(&[automatic], weights.clone());
-        assert_eq!((all.findings.len(), all.marked), (0, 0));
+        assert_eq!((all.findings.len(), all.accounts), (0, 0));
         assert!(all.not_looked_for().is_some_and(|why| why.contains("have set themselves only (--auto-baseline)")));
         // Beside one that somebody set: what came while the device was being opened.
         let both = compared(&[account(Memory::L1, 1), automatic], weights);
-        assert_eq!((both.findings.len(), both.marked), (0, 1));
+        assert_eq!((both.findings.len(), both.accounts), (0, 1));
         assert!(
             both.not_looked_for().is_some_and(|why| why.contains("of PID 7 (python3), device 0, DRAM: no baseline"))
         );
@@ -298,13 +308,13 @@ mod tests {
         let [one] = &all.findings[..] else { panic!("{all:?}") };
         assert!(one.suspect && one.memory == Some("L1"), "{one:?}");
         assert!(one.text.contains("L1: 1.00 KiB more than at the baseline of 22:11:40 (1m40s ago)"), "{}", one.text);
-        assert_eq!((all.marked, all.not_looked_for()), (1, None));
+        assert_eq!((all.accounts, all.not_looked_for()), (2, None));
         // On a device that has no mark nobody knows.
         let other = Account { device: 1, ..account(Memory::L1, 0) };
         let mut there = l1;
         there.event.device = 1;
         let all = compared(&[accounts[0], other], vec![dram(1, 8 * KIB, 100), there.clone()]);
-        assert!(all.findings.is_empty() && all.marked == 1);
+        assert!(all.findings.is_empty() && all.accounts == 1);
         assert!(
             all.not_looked_for().is_some_and(|why| why.contains(", of PID 7 (python3), device 1: no baseline is set"))
         );
@@ -312,9 +322,9 @@ mod tests {
         let one = Held { accounts: vec![accounts[0]], ..held(7, Vec::new()) };
         let new = Held { accounts: vec![other], ..held(8, vec![there]) };
         let idle = Held { accounts: vec![other], ..held(9, Vec::new()) };
-        let all = compare(&look(1000, vec![one, new, idle]), &now());
+        let all = compare(&look(1000, vec![one, new, idle]), &Query::default(), &now());
         assert!(all.not_looked_for().is_some_and(|why| why.contains(", of PID 8 (python3): no baseline is set")));
-        let none = compare(&look(1000, vec![]), &now());
+        let none = compare(&look(1000, vec![]), &Query::default(), &now());
         assert!(
             none.not_looked_for()
                 .is_some_and(|why| why.contains("no baseline is set (`tt-alloc baseline set`), and none"))
