@@ -200,7 +200,7 @@ impl Compared {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::fixture::{SECOND, buffer, held, look};
+    use super::super::super::fixture::{buffer, held, look};
     use super::super::fixture::{now, unix};
     use super::*;
     use shm_layout::event::flags;

@@ -105,7 +105,8 @@ mod tests {
         let began = found(&one);
         assert!(!began.suspect && began.text.contains("; the process began only 1m39s ago"), "{}", began.text);
         // A moment before this host was there.
-        let never = findings(&look(1000, vec![one]), 0, &now()).remove(0);
+        let all = Now { grace_ns: Some(0), ..now() };
+        let never = findings(&look(1000, vec![one]), 0, &all).remove(0);
         assert!(!never.suspect && never.count == 1);
     }
 }
