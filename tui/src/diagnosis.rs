@@ -3,8 +3,8 @@
 //!
 //! | module | what it finds |
 //! |---|---|
-//! | [`refusals`] | rings that are not read |
-//! | [`processes`] | processes whose records were dropped, torn or not believed |
+//! | `refusals` | rings that are not read |
+//! | `processes` | processes whose records were dropped, torn or not believed |
 
 mod processes;
 mod refusals;
