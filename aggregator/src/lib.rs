@@ -53,6 +53,7 @@ pub use attach::AttachError;
 pub use daemon::Daemon;
 pub use host::Now;
 pub use lines::bytes_text;
+pub use tracked::start_unix_ns;
 
 /// What the fuzz targets (fuzz/) call: the daemon's own steps, one at a time, without its threads and sleeps. Behind a feature
 /// because none of it is an interface.
