@@ -1,8 +1,8 @@
 //! What every function of the C API stands behind: is tracking on, does nobody else tell the same, and no panic leaves.
 
 use core::cell::Cell;
-use core::sync::atomic::AtomicU8;
 use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicU8};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
 const UNDECIDED: u8 = 0;
@@ -10,6 +10,9 @@ const TELL: u8 = 1;
 const HOOKS_TELL: u8 = 2;
 
 static WHO: AtomicU8 = AtomicU8::new(UNDECIDED);
+
+/// [`report_faults`] was called.
+static REPORTING: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     /// This thread is in work of ours: a panic is none of the program's.
@@ -28,6 +31,10 @@ pub(crate) fn tell(work: impl FnOnce()) {
 #[inline(always)]
 pub(crate) fn note(work: impl FnOnce()) {
     if producer::process::enabled() {
+        // Relaxed: whoever is first does it.
+        if !REPORTING.load(Relaxed) {
+            report_faults();
+        }
         aside(work);
     }
 }
@@ -45,7 +52,13 @@ fn aside(work: impl FnOnce()) {
 
 /// From now on a panic of ours says one line, where std's own hook says several, and counts as something that was not told. Those of a
 /// program in Rust that is linked with this library go where they went before.
+#[cold]
 fn report_faults() {
+    // A program in Rust that is unwinding may change no hook.
+    // Relaxed: as in `note`.
+    if std::thread::panicking() || REPORTING.swap(true, Relaxed) {
+        return;
+    }
     let before = take_hook();
     set_hook(Box::new(move |panic| {
         if OURS.try_with(Cell::get).unwrap_or(false) {
@@ -82,12 +95,9 @@ fn ask() -> bool {
         used()
     };
     nix::errno::Errno::set_raw(errno);
-    // Who decides first, of several threads. A program in Rust that is unwinding may change no hook, and goes without ours.
-    // Relaxed, Relaxed: as in `is_ours`.
-    let first = WHO.compare_exchange(UNDECIDED, if hooks { HOOKS_TELL } else { TELL }, Relaxed, Relaxed).is_ok();
-    if first && !std::thread::panicking() {
-        report_faults();
-    }
+    report_faults();
+    // Relaxed: as in `is_ours`.
+    WHO.store(if hooks { HOOKS_TELL } else { TELL }, Relaxed);
     !hooks
 }
 
@@ -118,10 +128,10 @@ mod tests {
         set_hook(Box::new(|panic| eprintln!("the program's: {}", panic.payload().downcast_ref::<&str>().unwrap())));
         let program = |what: &'static str| assert!(catch_unwind(|| std::panic::panic_any(what)).is_err());
         program("first");
+        note(|| panic!("a\tfault"));
         tell(|| producer::process::record(Event { size: 1, ..Event::new(Kind::Alloc, Memory::Dram, 0) }));
-        tell(|| panic!("a\tfault"));
         program("second");
-        note(|| panic!("another"));
+        tell(|| panic!("another"));
         program("third");
         let name = producer::process::ring_name().unwrap();
         let ring = open(name, Access::Read, Expect { owners: &[], least: 1, most: u64::MAX }).unwrap();
