@@ -289,9 +289,9 @@ mod tests {
         include_str!("buffers.rs"),
         include_str!("circular_buffers.rs"),
         include_str!("devices.rs"),
+        include_str!("dispatches.rs"),
         include_str!("getters.rs"),
         include_str!("kernels.rs"),
-        include_str!("programs.rs"),
     ];
 
     fn named(before: &'static str) -> impl Iterator<Item = &'static str> {
