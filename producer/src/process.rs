@@ -94,7 +94,7 @@ fn decide() -> bool {
     on == ON
 }
 
-/// Writes one event into this process's ring, with the time of now, this thread's id and its [tag]. Never panics, and waits for nobody but
+/// Writes one event into this process's ring, with the time of now, this thread's id and its [tag](crate::tag). Never panics, and waits for nobody but
 /// another thread of this process that makes the ring, or room in it: at most 100 ms. An event that cannot be written is counted,
 /// or lost where there is no ring to count in.
 #[inline(always)]

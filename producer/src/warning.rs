@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering::Relaxed;
 static SAID: AtomicBool = AtomicBool::new(false);
 
 /// Where the hooks keep whether the line of this process was said, for every copy of this code in it: the C API brings another.
-/// `producer/preload` exports it by the name that [`warn`] looks for.
+/// `producer/preload` exports it by the name that `warn` looks for.
 pub extern "C" fn said() -> *const AtomicBool {
     &raw const SAID
 }
