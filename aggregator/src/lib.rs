@@ -50,10 +50,10 @@ mod unlinked;
 mod wake;
 
 pub use attach::AttachError;
+pub use boot::start_unix_ns;
 pub use daemon::Daemon;
 pub use host::Now;
 pub use lines::bytes_text;
-pub use tracked::start_unix_ns;
 
 /// What the fuzz targets (fuzz/) call: the daemon's own steps, one at a time, without its threads and sleeps. Behind a feature
 /// because none of it is an interface.
