@@ -158,8 +158,9 @@ impl Ground {
     /// With or without `--auto-baseline`.
     pub fn aggregator_with(&self, auto_baseline: bool) -> aggregator::embedded::Embedded {
         // Not this host's devices: others may be using them.
-        let nowhere = aggregator::telemetry::Root::at("/nonexistent");
-        aggregator::embedded::start_with(&Prefix::new(&self.0).unwrap(), nowhere, auto_baseline).unwrap()
+        let root = aggregator::telemetry::Root::at("/nonexistent");
+        let options = aggregator::daemon::Options { root, auto_baseline };
+        aggregator::embedded::start_with(&Prefix::new(&self.0).unwrap(), options).unwrap()
     }
 
     pub fn tool(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
