@@ -147,6 +147,7 @@ impl Inventory {
                 uid: identity.uid,
                 nonce: identity.nonce,
                 name: ledger.process_name(),
+                began_unix_ns: aggregator::start_unix_ns(identity.start_ticks),
                 devices: state.devices,
                 accounts: state.accounts,
                 allocations,
@@ -171,7 +172,7 @@ impl Inventory {
 }
 
 fn holder(held: Held, ring_pid: u32) -> Holder {
-    let Held { pid, uid, nonce, name, devices, accounts, allocations } = held;
+    let Held { pid, uid, nonce, name, devices, accounts, allocations, .. } = held;
     let mut holder = Holder { pid, ring_pid, nonce, uid, name, devices, accounts, allocations, sorted: false };
     holder.sort();
     holder
