@@ -60,6 +60,11 @@ deny:
 bench *ARGS:
     cargo bench -p benches {{ARGS}}
 
+# The pictures of docs/alloc-top.md, from the real binary in front of the demo
+screens:
+    cargo build --release
+    cargo run --release -p tui --example screens -- docs/screens
+
 # Measure everything, and make docs/performance.md of it; e.g. `just curves --only scale`
 curves *ARGS:
     cargo build --release --workspace

@@ -160,7 +160,7 @@ impl Live {
 
     /// Whether its baseline set itself.
     pub const fn is_baseline_automatic(&self) -> bool {
-        self.account.baseline & BASELINE_AUTO != 0
+        self.account.is_baseline_automatic()
     }
 
     /// There is nothing to compare with any more: somebody wants it so.

@@ -4,7 +4,7 @@ use crate::sections::Place;
 use crate::sigbus::Guarded;
 use crate::unlinked;
 use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use nix::errno::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use shm_layout::locks::{self, Lock};
@@ -74,6 +74,8 @@ pub enum AttachError {
     Full {
         /// File name.
         name: String,
+        /// Whose process it is, as far as that is known.
+        uid: u32,
     },
     /// A lock could not be asked for. (What fails when the file is opened and mapped is [`SegmentError::Io`].)
     #[error("{name}: cannot {doing}: {errno}; it is tried again; ENOLCK: memory for locks is short")]
@@ -87,7 +89,6 @@ pub enum AttachError {
     },
 }
 
-/// A process by its pid, as far as that can be told.
 /// What may be done about a ring's file that is not as it should be, where the error itself does not say.
 const fn next_step(error: &SegmentError) -> &'static str {
     match error {
@@ -98,6 +99,7 @@ const fn next_step(error: &SegmentError) -> &'static str {
     }
 }
 
+/// A process by its pid, as far as that can be told.
 fn process_text(pid: u32) -> String {
     if pid == 0 { "a hidden process".to_owned() } else { format!("process {pid}") }
 }
@@ -177,7 +179,7 @@ impl AttachedRing {
             other => Err(other),
         })?;
         let file_bytes = opened.mapping.len() as u64;
-        let opened = Guarded::new(opened).ok_or_else(|| AttachError::Full { name: name.clone() })?;
+        let opened = Guarded::new(opened).ok_or_else(|| AttachError::Full { name: name.clone(), uid: file.uid })?;
         let Some(header) = opened.mapping.one::<RingHeader<AtomicU64>>(0) else {
             return Err(SegmentError::Size { name, found: file_bytes }.into());
         };
@@ -297,8 +299,9 @@ impl AttachedRing {
 
     /// Tells in the header how far the ring is read.
     pub fn set_cursor(&self, cursor: u64) {
-        // Relaxed: a courtesy to those who look; the ledger has the truth.
-        self.header().cursor.store(cursor, Relaxed);
+        // SYNC(ring.cursor): the socket's listener goes on with the ledger of an earlier aggregator once its ring is read; pairs
+        // with the Acquire in legacy/proxy.rs `is_read`. To everybody else it is a courtesy.
+        self.header().cursor.store(cursor, Release);
     }
 
     /// Keeps the producer's clock.

@@ -23,20 +23,7 @@ impl Chips {
             self.used[at] = true;
             return Some(at);
         }
-        let unknown = Figures { capacity_bytes: UNKNOWN, ..Figures::default() };
-        let chip = Chip {
-            chip_id,
-            arch: Arch::Unknown as u32,
-            id_is_logical: u32::from(id_is_logical),
-            board_id: 0,
-            tensix_cores: 0,
-            device: u32::MAX,
-            processes: 0,
-            reserved: 0,
-            board: [0; 24],
-            memory: [unknown; MEMORY_KINDS],
-            telemetry: Telemetry::NONE,
-        };
+        let chip = nothing_known(chip_id, u32::from(id_is_logical));
         if self.chips.len() < MAX_CHIPS {
             self.chips.push(chip);
             self.used.push(true);
@@ -104,6 +91,23 @@ impl Chips {
     /// Every chip, to be changed.
     pub fn all_mut(&mut self) -> &mut [Chip] {
         &mut self.chips
+    }
+}
+
+/// A chip of which nothing but its id is known, or its number (`id_is_logical`: as in [`Chip`]).
+pub fn nothing_known(chip_id: u64, id_is_logical: u32) -> Chip {
+    Chip {
+        chip_id,
+        arch: Arch::Unknown as u32,
+        id_is_logical,
+        board_id: 0,
+        tensix_cores: 0,
+        device: u32::MAX,
+        processes: 0,
+        reserved: 0,
+        board: [0; 24],
+        memory: [Figures { capacity_bytes: UNKNOWN, ..Figures::default() }; MEMORY_KINDS],
+        telemetry: Telemetry::NONE,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The control socket: who asks for what. One request a connection, one line; nobody is waited for.
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use shm_layout::control::{Answer, MOST_BYTES, Request, answer_line, socket_name};
+use shm_layout::control::{Answer, MOST_BYTES, Request, RequestError, answer_line, socket_name};
 use shm_layout::names::Prefix;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,13 +9,18 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
-/// Connections at a time, and of one user.
-const MOST: usize = 32;
+/// Connections at a time, where there are descriptors for them; and of one user.
+pub const MOST: usize = 32;
 const MOST_OF_ONE: usize = 8;
 /// A connection that has not said what it wants after this is closed.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Accepted in one round.
 const AT_ONCE: usize = 16;
+/// Requests followed in one round, of different users: each may look at every process, and rings wait meanwhile.
+const FOLLOWED: usize = 2;
+/// A user other than root and our own has one followed in so much time. The last of [`MOST_OF_ONE`] waits for less than
+/// [`PATIENCE`].
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Who asks, as the kernel says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,53 +38,103 @@ struct Connection {
     since: Instant,
     /// What was read of the line so far.
     line: Vec<u8>,
+    /// What it asks for, once that is there.
+    request: Option<Request>,
+}
+
+/// What came of looking at a connection.
+enum Heard {
+    /// Nothing whole yet.
+    Nothing,
+    /// It asks for this, and waits for its turn.
+    Request(Request),
+    /// It asks for what this version does not know.
+    Unknown(RequestError),
+    /// It will never ask for anything.
+    Over,
+}
+
+/// Whose requests were followed just now.
+#[derive(Debug, Default)]
+struct Followed(Vec<(u32, Instant)>);
+
+impl Followed {
+    /// Whether it is this user's turn, in a round in which so many were followed; it is taken then.
+    fn take_turn(&mut self, uid: u32, in_this_round: usize, now: Instant) -> bool {
+        let own = nix::unistd::geteuid().as_raw();
+        // Of one user, one in a round.
+        let pause = |uid: u32| if uid == 0 || uid == own { Duration::from_nanos(1) } else { PAUSE };
+        self.0.retain(|(uid, at)| now.duration_since(*at) < pause(*uid));
+        let its_turn = in_this_round < FOLLOWED && !self.0.iter().any(|(other, _)| *other == uid);
+        if its_turn {
+            self.0.push((uid, now));
+        }
+        its_turn
+    }
 }
 
 /// The socket, and those who are connected.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Control {
     listener: Option<UnixListener>,
+    /// That the name cannot be had was told.
+    told: bool,
     connections: Vec<Connection>,
+    /// Of these, so many at a time.
+    most: usize,
+    followed: Followed,
 }
 
 impl Control {
-    /// Takes the name. Without it nobody can ask for anything, and everything else goes on.
-    pub fn listen(prefix: &Prefix) -> Self {
+    /// Not listening yet; so many connections at a time.
+    pub fn new(most: usize) -> Self {
+        Self { listener: None, told: false, connections: Vec::new(), most, followed: Followed::default() }
+    }
+
+    /// Takes the name, unless it has it. What becomes readable when somebody connects, if that is new. Without the name nobody can
+    /// ask for anything, and everything else goes on; it is to be tried again, since whoever has it may end.
+    pub fn listen(&mut self, prefix: &Prefix) -> Option<BorrowedFd<'_>> {
+        if self.listener.is_some() {
+            return None;
+        }
         let bind = || {
             let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(socket_name(prefix))?)?;
             listener.set_nonblocking(true)?;
             Ok::<_, std::io::Error>(listener)
         };
-        let listener = bind().inspect_err(|error| {
-            tracing::warn!(
-                "no control socket, so `tt-alloc baseline` and `tt-alloc reset` find nobody: @{}: {error}",
+        match bind() {
+            Ok(listener) => self.listener = Some(listener),
+            Err(error) if !core::mem::replace(&mut self.told, true) => tracing::warn!(
+                "no control socket, so `tt-alloc baseline` and `tt-alloc reset` find nobody; it is tried again each second: @{}: {error}",
                 socket_name(prefix)
-            );
-        });
-        Self { listener: listener.ok(), connections: Vec::new() }
-    }
-
-    /// What becomes readable when somebody connects.
-    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+            ),
+            Err(_) => {}
+        }
         self.listener.as_ref().map(AsFd::as_fd)
     }
 
-    /// Whether somebody is connected who has not asked yet.
+    /// Whether somebody is connected who has no answer yet.
     pub fn is_waiting(&self) -> bool {
         !self.connections.is_empty()
     }
 
-    /// Lets in whoever is at the door, and answers whoever has asked.
+    /// Lets in whoever is at the door, and answers those whose turn it is.
     pub fn serve(&mut self, mut obey: impl FnMut(Request, Peer) -> Answer) {
         self.let_in();
-        self.connections.retain_mut(|connection| {
-            let Some(asked) = connection.read() else { return connection.since.elapsed() < PATIENCE };
-            let answer = match asked {
-                Ok(line) => line.parse().map_or_else(
-                    |error: shm_layout::control::RequestError| Err(error.to_string()),
-                    |request| obey(request, connection.peer),
-                ),
-                Err(()) => return false,
+        let (now, mut count) = (Instant::now(), 0);
+        let Self { connections, followed, .. } = self;
+        connections.retain_mut(|connection| {
+            let answer = match connection.hear() {
+                Heard::Nothing => return connection.since.elapsed() < PATIENCE,
+                Heard::Over => return false,
+                Heard::Unknown(error) => Err(error.to_string()),
+                Heard::Request(request) => {
+                    if !followed.take_turn(connection.peer.uid, count, now) {
+                        return true;
+                    }
+                    count += 1;
+                    obey(request, connection.peer)
+                }
             };
             // A line fits into the socket's buffer; who does not read it has no answer.
             let _written = connection.stream.write(answer_line(&answer).as_bytes());
@@ -94,29 +149,42 @@ impl Control {
             let Ok(peer) = getsockopt(&stream, PeerCredentials) else { continue };
             let peer = Peer { pid: u32::try_from(peer.pid()).unwrap_or(0), uid: peer.uid() };
             let of_one = self.connections.iter().filter(|connection| connection.peer.uid == peer.uid).count();
-            if self.connections.len() >= MOST || of_one >= MOST_OF_ONE || stream.set_nonblocking(true).is_err() {
+            if self.connections.len() >= self.most || of_one >= MOST_OF_ONE || stream.set_nonblocking(true).is_err() {
                 continue;
             }
-            self.connections.push(Connection { stream, peer, since: Instant::now(), line: Vec::new() });
+            self.connections.push(Connection { stream, peer, since: Instant::now(), line: Vec::new(), request: None });
         }
     }
 }
 
 impl Connection {
-    /// The line, once it is there whole; an error if it will never be one.
-    fn read(&mut self) -> Option<Result<String, ()>> {
+    fn hear(&mut self) -> Heard {
+        if let Some(request) = self.request {
+            return Heard::Request(request);
+        }
         let mut some = [0; MOST_BYTES];
         let room = MOST_BYTES - self.line.len();
         match self.stream.read(&mut some[..room]) {
-            Ok(0) => return Some(Err(())),
+            Ok(0) => return Heard::Over,
             Ok(count) => self.line.extend_from_slice(&some[..count]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return None,
-            Err(_) => return Some(Err(())),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                return Heard::Nothing;
+            }
+            Err(_) => return Heard::Over,
         }
-        match self.line.iter().position(|byte| *byte == b'\n') {
-            Some(end) => Some(String::from_utf8(self.line[..end].to_vec()).map_err(|_| ())),
-            None if self.line.len() >= MOST_BYTES => Some(Err(())),
-            None => None,
+        let Some(end) = self.line.iter().position(|byte| *byte == b'\n') else {
+            return if self.line.len() < MOST_BYTES { Heard::Nothing } else { Heard::Over };
+        };
+        let Ok(line) = str::from_utf8(&self.line[..end]) else { return Heard::Over };
+        match line.parse() {
+            Ok(request) => {
+                self.request = Some(request);
+                Heard::Request(request)
+            }
+            Err(error) => Heard::Unknown(error),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,6 +54,21 @@ const PUBLISH_LATEST: Duration = Duration::from_millis(4);
 const LOOK_WAITS: Duration = Duration::from_millis(200);
 const LOOK_READS: Duration = Duration::from_secs(10);
 
+/// How an aggregator is to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder with the host's own files (/sys, /proc/driver, tt-metal's counters).
+    pub root: Root,
+    /// Baselines set themselves when a device has been opened.
+    pub auto_baseline: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { root: Root::from_environment(), auto_baseline: false }
+    }
+}
+
 /// An aggregator, the only one of its prefix.
 #[derive(Debug)]
 pub struct Daemon {
@@ -76,22 +91,15 @@ impl Daemon {
     /// # Errors
     /// When another aggregator runs, or the stats segment cannot be made.
     pub fn start(prefix: &Prefix, stop: BorrowedFd<'_>) -> anyhow::Result<Self> {
-        Self::start_in(prefix, stop, Root::from_environment())
+        Self::start_with(prefix, stop, Options::default())
     }
 
-    /// As [`start`](Self::start), with the host's own files (/sys, /proc/driver, tt-metal's counters) in this folder.
+    /// As [`start`](Self::start), with options.
     ///
     /// # Errors
     /// As there.
-    pub fn start_in(prefix: &Prefix, stop: BorrowedFd<'_>, root: Root) -> anyhow::Result<Self> {
-        Self::start_with(prefix, stop, root, false)
-    }
-
-    /// As [`start_in`](Self::start_in); with `auto_baseline` baselines set themselves when a device has been opened.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn start_with(prefix: &Prefix, stop: BorrowedFd<'_>, root: Root, auto_baseline: bool) -> anyhow::Result<Self> {
+    pub fn start_with(prefix: &Prefix, stop: BorrowedFd<'_>, options: Options) -> anyhow::Result<Self> {
+        let Options { root, auto_baseline } = options;
         let instance = Instance::take(prefix)?;
         let now = Now::read();
         let found = Heritage::find(prefix);
@@ -117,11 +125,12 @@ impl Daemon {
         remove_orphans(prefix);
         let discovery = Discovery::new(prefix.clone());
         let wake = Wake::new(stop, discovery.fd()).context("epoll")?;
-        let control = Control::listen(prefix);
-        if let Some(socket) = control.fd() {
+        let places = Places::make();
+        let mut control = Control::new(places.connections);
+        if let Some(socket) = control.listen(prefix) {
             wake.watch_control(socket).context("epoll")?;
         }
-        let mut host = Host::new(prefix.clone(), Places::make());
+        let mut host = Host::new(prefix.clone(), places);
         host.auto_baseline = auto_baseline;
         if let Some(heritage) = heritage {
             host.inherit(&heritage, now);
@@ -184,6 +193,15 @@ impl Daemon {
             if let Err(error) = self.publisher.show() {
                 tracing::error!(%error, "the stats segment");
             }
+        }
+    }
+
+    /// Takes the control socket's name once whoever had it is gone.
+    fn keep_control(&mut self) {
+        if let Some(socket) = self.control.listen(&self.prefix)
+            && let Err(errno) = self.wake.watch_control(socket)
+        {
+            tracing::error!(%errno, "the control socket is asked only while somebody is connected");
         }
     }
 
@@ -264,6 +282,7 @@ impl Daemon {
                     break;
                 }
                 self.keep_segment(now);
+                self.keep_control();
             }
             // Deaths that are still to be shown come first.
             if !deaths || self.host.graves() > GRAVES {

@@ -1,6 +1,6 @@
 //! An aggregator in a thread of another program (`alloc-top --embedded`, `tt-alloc demo`).
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Options};
 use crate::telemetry::Root;
 use anyhow::Context;
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -21,7 +21,7 @@ pub struct Embedded {
 /// # Errors
 /// When another aggregator runs already, or the stats segment cannot be made.
 pub fn start(prefix: &Prefix) -> anyhow::Result<Embedded> {
-    start_in(prefix, Root::from_environment())
+    start_with(prefix, Options::default())
 }
 
 /// As [`start`], with the host's own files in this folder.
@@ -29,16 +29,16 @@ pub fn start(prefix: &Prefix) -> anyhow::Result<Embedded> {
 /// # Errors
 /// As there.
 pub fn start_in(prefix: &Prefix, root: Root) -> anyhow::Result<Embedded> {
-    start_with(prefix, root, false)
+    start_with(prefix, Options { root, ..Options::default() })
 }
 
-/// As [`start_in`]; with `auto_baseline` baselines set themselves when a device has been opened.
+/// As [`start`], with options.
 ///
 /// # Errors
 /// As there.
-pub fn start_with(prefix: &Prefix, root: Root, auto_baseline: bool) -> anyhow::Result<Embedded> {
+pub fn start_with(prefix: &Prefix, options: Options) -> anyhow::Result<Embedded> {
     let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).context("eventfd")?);
-    let daemon = Daemon::start_with(prefix, stop.as_fd(), root, auto_baseline)?;
+    let daemon = Daemon::start_with(prefix, stop.as_fd(), options)?;
     let keep = Arc::clone(&stop);
     let thread = std::thread::Builder::new()
         .name("aggregator".into())

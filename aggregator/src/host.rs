@@ -15,7 +15,7 @@ use crate::descriptors::Places;
 use crate::heritage::Heritage;
 use crate::lines::Lines;
 use crate::lookout::Lookout;
-use crate::refusals::Refusals;
+use crate::ration::Ration;
 use crate::seats::Seats;
 use crate::sheet::Sheet;
 use crate::sigbus;
@@ -63,6 +63,8 @@ pub struct Host {
     pub auto_baseline: bool,
     /// Rings made since then were made while this aggregator ran, `CLOCK_MONOTONIC` ns.
     began_ns: u64,
+    /// The same in clock ticks after boot.
+    began_ticks: u64,
     places: Places,
     /// Resting rings' next stamps. Before `seats`: it is dropped first.
     lookout: Lookout<'static>,
@@ -93,7 +95,9 @@ pub struct Host {
     /// That there is no room for more was told.
     full_told: bool,
     rejected_total: u64,
-    refusals: Refusals,
+    /// Lines about refused rings, and about what users other than root and our own asked for.
+    refusals: Ration,
+    requests: Ration,
     /// So that the host's counters never run backwards.
     gone: Gone,
 }
@@ -106,6 +110,7 @@ impl Host {
             uid: nix::unistd::geteuid().as_raw(),
             auto_baseline: false,
             began_ns: Now::read().monotonic_ns,
+            began_ticks: crate::boot::ticks_now(),
             places,
             lookout: Lookout::default(),
             look_at: 0,
@@ -129,7 +134,8 @@ impl Host {
             more: false,
             full_told: false,
             rejected_total: 0,
-            refusals: Refusals::new(Instant::now()),
+            refusals: Ration::new(Instant::now()),
+            requests: Ration::new(Instant::now()),
             gone: Gone::default(),
         }
     }
@@ -249,6 +255,7 @@ impl Host {
         };
         self.sheet.add_to(&mut self.health);
         self.health.hidden_processes += self.bystanders.hidden();
+        self.health.hidden_rows += self.bystanders.hidden_rows();
         let (events, dropped) = self.succession.owing();
         self.health.events_total = self.health.events_total.saturating_add(events);
         self.health.dropped_events_total = self.health.dropped_events_total.saturating_add(dropped);
@@ -271,3 +278,6 @@ impl Drop for Host {
         self.bury(Duration::MAX);
     }
 }
+
+#[cfg(test)]
+mod tests;

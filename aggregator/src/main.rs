@@ -1,7 +1,7 @@
 //! `aggregator`: the daemon, one per host.
 
+use aggregator::daemon::Options;
 use aggregator::legacy::DEFAULT_PATH;
-use aggregator::telemetry::Root;
 use aggregator::{Daemon, Now};
 use anyhow::Context;
 use clap::Parser;
@@ -47,7 +47,8 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let prefix = Prefix::from_environment()?;
     let stop = stop_on_signals().context("signal handlers")?;
-    let daemon = Daemon::start_with(&prefix, stop.as_fd(), Root::from_environment(), arguments.auto_baseline)?;
+    let options = Options { auto_baseline: arguments.auto_baseline, ..Options::default() };
+    let daemon = Daemon::start_with(&prefix, stop.as_fd(), options)?;
     if arguments.once {
         return print_once(daemon, &prefix);
     }

@@ -57,7 +57,7 @@ impl Seats {
         });
         self.by_file.insert(tracked.file, at);
         self.inodes.insert(tracked.ring.inode());
-        *self.by_user.entry(tracked.file.uid).or_default() += 1;
+        *self.by_user.entry(tracked.owner()).or_default() += 1;
         let seat = &mut self.seats[at];
         *seat = Seat {
             tracked: Some(tracked),
@@ -73,10 +73,10 @@ impl Seats {
         let tracked = self.seats.get_mut(at)?.tracked.take()?;
         self.by_file.remove(&tracked.file);
         self.inodes.remove(&tracked.ring.inode());
-        if let Some(count) = self.by_user.get_mut(&tracked.file.uid) {
+        if let Some(count) = self.by_user.get_mut(&tracked.owner()) {
             *count -= 1;
             if *count == 0 {
-                self.by_user.remove(&tracked.file.uid);
+                self.by_user.remove(&tracked.owner());
             }
         }
         self.free.push(at);
@@ -142,6 +142,7 @@ impl Seats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attach::AttachedRing;
     use crate::chips::Chips;
     use producer::Ring;
     use producer::environment::Options;
@@ -154,7 +155,8 @@ mod tests {
         let sit = |seats: &mut Seats| -> Result<(usize, Ring), Box<dyn std::error::Error>> {
             let ring = Ring::create(&Options { prefix: prefix.clone(), slots: 64, ..Options::default() })?;
             let file = ProcessFile::parse(ring.name(), &prefix).ok_or("a ring's name")?;
-            let met = Tracked::meet(&prefix, file, &mut Chips::default())?;
+            let attached = AttachedRing::attach(&prefix, &file)?;
+            let met = Tracked::meet(&prefix, file, attached, &mut Chips::default())?;
             Ok((seats.sit(Box::new(met.tracked), 0), ring))
         };
         let (one, _ring) = sit(&mut seats)?;

@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicUsize};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use shm_layout::segment::{Mapping, Opened, SegmentError};
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Once;
 
 /// Mappings that can be guarded at once. Rings of the socket's clients are guarded a second time, by the listener.
@@ -17,6 +17,7 @@ pub const MAPPINGS: usize = 2 * PROCESSES + 1024 + 64;
 /// Processes for which that is enough: each has a ring and a ledger.
 pub const PROCESSES: usize = 8192;
 
+/// A guarded range. One thread changes it, of whoever has the guard; a handler may read it on any other at that moment.
 #[derive(Debug)]
 struct Entry {
     /// First address; 0 = the entry is free, 1 = it is taken and guards nothing at the moment.
@@ -25,9 +26,39 @@ struct Entry {
     faulted: AtomicBool,
 }
 
-static TABLE: [Entry; MAPPINGS] =
-    [const { Entry { start: AtomicUsize::new(0), len: AtomicUsize::new(0), faulted: AtomicBool::new(false) } };
-        MAPPINGS];
+impl Entry {
+    const fn free() -> Self {
+        Self { start: AtomicUsize::new(0), len: AtomicUsize::new(0), faulted: AtomicBool::new(false) }
+    }
+
+    fn set(&self, start: usize, len: usize) {
+        self.clear();
+        // SYNC(sigbus.len): whoever reads this length finds the entry cleared, or with its new start; pairs with the Acquire in
+        // `range`.
+        self.len.store(len, Release);
+        // SYNC(sigbus.start): publishes the length; pairs with the Acquire in `range`.
+        self.start.store(start, Release);
+    }
+
+    /// Guards nothing, and stays taken.
+    fn clear(&self) {
+        // Relaxed: comes before the length that `set` stores, by that one's Release.
+        self.start.store(1, Relaxed);
+    }
+
+    /// What it guards. The start is read again after the length: that of another mapping, which has the entry by now, would reach
+    /// over what lies behind this one.
+    fn range(&self) -> Option<Range<usize>> {
+        // SYNC(sigbus.start): the length is that of this start, or a later one; pairs with the Release in `set`.
+        let start = self.start.load(Acquire);
+        // SYNC(sigbus.len): if it is a later one, the start below is not this one any more; pairs with the Release in `set`.
+        let len = self.len.load(Acquire);
+        // Relaxed: kept behind the length by its Acquire.
+        (start > 1 && self.start.load(Relaxed) == start).then(|| start..start.saturating_add(len))
+    }
+}
+
+static TABLE: [Entry; MAPPINGS] = [const { Entry::free() }; MAPPINGS];
 /// Entries at and above this were never used.
 static USED: AtomicUsize = AtomicUsize::new(0);
 /// Mappings that have faulted so far.
@@ -49,6 +80,7 @@ impl Guard {
     pub fn over(mapping: &Mapping) -> Option<Self> {
         INSTALL.call_once(install);
         // Relaxed: only a hint, so that taken entries cost no more than a load.
+        // SYNC(sigbus.start): after whoever had it last; pairs with the Release at that guard's end.
         let free = |entry: &Entry| {
             entry.start.load(Relaxed) == 0 && entry.start.compare_exchange(0, 1, Acquire, Relaxed).is_ok()
         };
@@ -61,15 +93,15 @@ impl Guard {
         Some(guard)
     }
 
-    /// The mapping has grown, and may have moved. Between that and this nothing of it is to be touched.
+    /// Guards nothing until [`watch`](Self::watch): before the mapping grows and moves, since what is mapped next where it was is
+    /// another's. Meanwhile nothing of it is to be touched.
+    pub fn pause(&self) {
+        self.0.clear();
+    }
+
+    /// Guards the bytes that the mapping gives out now.
     pub fn watch(&self, mapping: &Mapping) {
-        // SYNC(sigbus.start): nothing to publish, nobody looks for either range meanwhile; pairs with the Acquire in
-        // `on_sigbus`.
-        self.0.start.store(1, Release);
-        // Relaxed: published by the start address.
-        self.0.len.store(mapping.len(), Relaxed);
-        // SYNC(sigbus.start): publishes the length; pairs with the Acquire in `on_sigbus`.
-        self.0.start.store(mapping.address() as usize, Release);
+        self.0.set(mapping.address() as usize, mapping.len());
     }
 
     /// Whether the file lost pages that were touched. All that was in them is gone; the mapping is memory of this process now.
@@ -86,7 +118,8 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // SYNC(sigbus.start): nothing to publish; pairs with the Acquire in `on_sigbus`.
+        // SYNC(sigbus.start): what was stored here comes before what the next one to take it stores; pairs with the Acquire in
+        // `Guard::over`, and in `range`.
         self.0.start.store(0, Release);
     }
 }
@@ -122,6 +155,7 @@ impl Guarded {
     /// # Errors
     /// When it has not grown so far, or cannot be mapped; everything is as it was then.
     pub fn follow(&mut self, bytes: usize) -> Result<(), SegmentError> {
+        self.guard.pause();
         let followed = self.opened.follow(bytes);
         self.guard.watch(&self.opened.mapping);
         followed
@@ -152,25 +186,57 @@ extern "C" fn on_sigbus(_signal: libc::c_int, info: *mut libc::siginfo_t, _conte
     let address = unsafe { (*info).si_addr() } as usize;
     // Relaxed: see `Guard::over`.
     for entry in &TABLE[..USED.load(Relaxed)] {
-        // SYNC(sigbus.start): the length is that of this start; pairs with the Release in `Guard::watch`.
-        let start = entry.start.load(Acquire);
-        // Relaxed: ordered by the start.
-        let len = entry.len.load(Relaxed);
-        if start > 1 && (start..start + len).contains(&address) {
-            let protection = libc::PROT_READ | libc::PROT_WRITE;
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-            // SAFETY: the range is a guarded mapping of this process, reached through atomics only: replacing its pages
-            // by zeros is a change of value, as the file's owner may make it at any time.
-            let put = unsafe { libc::mmap(start as *mut libc::c_void, len, protection, flags, -1, 0) };
-            if put != libc::MAP_FAILED {
-                // Relaxed: read by the thread that was interrupted.
-                entry.faulted.store(true, Relaxed);
-                FAULTS.fetch_add(1, Relaxed);
-                return;
-            }
+        let Some(range) = entry.range().filter(|range| range.contains(&address)) else { continue };
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+        // SAFETY: the range was guarded, whole, at some moment since the fault: start and length belong together (`range`),
+        // guards end or pause before their mappings do, and the mapping that this thread touches stays while it is here. So
+        // a range with this address in it is that mapping and nothing else, whatever other threads map and unmap
+        // meanwhile. Zeros instead of its pages are a change of value, as the file's owner may make it at any time.
+        let put = unsafe { libc::mmap(range.start as *mut libc::c_void, range.len(), protection, flags, -1, 0) };
+        if put != libc::MAP_FAILED {
+            // Relaxed: read by the thread that was interrupted.
+            entry.faulted.store(true, Relaxed);
+            FAULTS.fetch_add(1, Relaxed);
+            return;
         }
     }
     // Not ours: die of it as if there were no handler.
     // SAFETY: restoring the default action; the faulting instruction then runs again.
     unsafe { libc::signal(libc::SIGBUS, libc::SIG_DFL) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The handler's look at an entry that other threads free and take meanwhile: never one's start with another's length, which
+    /// would reach over a neighbour.
+    #[test]
+    fn a_range_is_never_put_together_of_two() {
+        static ENTRY: Entry = Entry::free();
+        // What follows the first one in memory is another's.
+        let (first, second) = ((0x1000, 0x1000), (0x10_0000, 0x8_0000));
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // Relaxed: ends the test.
+                while !stop.load(Relaxed) {
+                    for (start, len) in [first, second] {
+                        ENTRY.set(start, len);
+                    }
+                }
+            });
+            let (mut seen, mut mixed) = ([0_u32; 2], None);
+            while mixed.is_none() && seen.iter().any(|count| *count < 200_000) {
+                let Some(range) = ENTRY.range() else { continue };
+                match [first, second].iter().position(|(start, len)| range == (*start..start + len)) {
+                    Some(at) => seen[at] += 1,
+                    None => mixed = Some(range),
+                }
+            }
+            stop.store(true, Relaxed);
+            assert_eq!(mixed, None, "after {seen:?} right ones");
+        });
+    }
 }

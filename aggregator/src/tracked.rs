@@ -8,17 +8,18 @@ pub use reading::BATCH;
 use self::dropped::Noticed;
 use crate::attach::{AttachError, AttachedRing};
 use crate::books::{Books, Removed};
+use crate::boot::start_unix_ns;
 use crate::chips::{ChipIndex, Chips};
 use crate::clock::TickClock;
 use crate::ledger::Ledger;
+use crate::person::{Person, command_line_of, name_of};
 use crate::sections::Jump;
 use core::sync::atomic::AtomicU64;
 use shm_layout::ledger::{self, Identity as LedgerIdentity, IdentityError as LedgerIdentityError};
 use shm_layout::leftover;
 use shm_layout::names::{Prefix, ProcessFile, Role};
-use shm_layout::procfs;
 use shm_layout::segment::SegmentError;
-use shm_layout::stats::{Anomalies, Process, Reason, Source, State};
+use shm_layout::stats::{Process, Reason, Source};
 use shm_layout::text;
 use std::time::Instant;
 
@@ -78,12 +79,16 @@ pub struct Met {
 }
 
 impl Tracked {
-    /// Attaches to a ring and continues or begins its ledger.
+    /// Continues or begins the ledger of an attached ring.
     ///
     /// # Errors
-    /// When the ring is not to be read.
-    pub fn meet(prefix: &Prefix, file: ProcessFile, chips: &mut Chips) -> Result<Met, AttachError> {
-        let mut ring = AttachedRing::attach(prefix, &file)?;
+    /// When the ring is not to be read after all.
+    pub fn meet(
+        prefix: &Prefix,
+        file: ProcessFile,
+        mut ring: AttachedRing,
+        chips: &mut Chips,
+    ) -> Result<Met, AttachError> {
         let identity = LedgerIdentity {
             magic: 0,
             version: 0,
@@ -113,31 +118,16 @@ impl Tracked {
         ring.turn_to(applied)?;
         ring.release_unreturned(applied);
         ring.set_cursor(applied);
-        let pid = ring.pid.to_string();
-        let name = procfs::read_bounded(&format!("/proc/{pid}/comm"), 64)
-            .map(|comm| text::clean(comm.trim_ascii_end()))
-            .unwrap_or_else(|_| text::load(&ring.identity.name));
-        let mut command_line = procfs::read_bounded(&format!("/proc/{pid}/cmdline"), 512).unwrap_or_default();
-        command_line.iter_mut().filter(|b| **b == 0).for_each(|b| *b = b' ');
-        let row = Process {
+        let person = Person {
             pid: ring.pid,
             uid: ring.client_uid(),
-            state: State::Running as u32,
-            source: if ring.is_proxy() { Source::Socket } else { Source::Ring } as u32,
             start_ticks: ring.identity.start_ticks,
             start_unix_ns: start_unix_ns(ring.identity.start_ticks),
-            last_event_unix_ns: 0,
-            events_total: 0,
-            dropped_events_total: 0,
-            lag_events: 0,
-            nonce: file.nonce,
-            ring_pid: file.pid,
-            incomplete: 0,
-            torn_events_total: 0,
-            anomalies: Anomalies::default(),
-            name: text::store(name.as_bytes()),
-            command_line: text::store(command_line.trim_ascii_end()),
+            name: name_of(ring.pid).unwrap_or_else(|| text::load(&ring.identity.name)),
+            command_line: command_line_of(ring.pid),
         };
+        let source = if ring.is_proxy() { Source::Socket } else { Source::Ring };
+        let row = Process { nonce: file.nonce, ring_pid: file.pid, ..person.row(source) };
         let mut tracked = Self {
             file,
             ticks: TickClock::of(&ring.identity),
@@ -153,7 +143,7 @@ impl Tracked {
             noticed: None,
             marked: 0,
             lost_controls_seen: 0,
-            name,
+            name: person.name,
             last_event_unix_ns: 0,
             row,
             drops_shown: 0,
@@ -164,6 +154,11 @@ impl Tracked {
         tracked.books.history_lost = history_lost > 0;
         tracked.prepare_jump();
         Ok(Met { tracked, continued, without_ledger, history_lost, unreadable })
+    }
+
+    /// The user whose process it is: of one that speaks to the socket not the user of its ring's file, which is the aggregator's.
+    pub fn owner(&self) -> u32 {
+        self.ring.client_uid()
     }
 
     /// Begins the ledger anew if its file lost pages: what was listed goes on without entries. What is to be told; nothing while
@@ -264,18 +259,4 @@ impl Tracked {
     pub fn row(&self) -> &Process {
         &self.row
     }
-}
-
-/// When a process that started this many clock ticks after boot started, Unix time in ns; 0 if it cannot be told.
-pub fn start_unix_ns(start_ticks: u64) -> u64 {
-    let clock = |id| nix::time::clock_gettime(id).ok();
-    let (Some(unix), Some(boot)) =
-        (clock(nix::time::ClockId::CLOCK_REALTIME), clock(nix::time::ClockId::CLOCK_BOOTTIME))
-    else {
-        return 0;
-    };
-    let ns = |t: nix::sys::time::TimeSpec| t.tv_sec() as i128 * 1_000_000_000 + i128::from(t.tv_nsec());
-    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
-    let start = ns(unix) - ns(boot) + i128::from(start_ticks) * 1_000_000_000 / i128::from(per_second.max(1));
-    u64::try_from(start).unwrap_or(0)
 }

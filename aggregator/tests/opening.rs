@@ -3,6 +3,7 @@
 
 mod support;
 
+use aggregator::daemon::Options;
 use aggregator::embedded::Embedded;
 use aggregator::telemetry::Root;
 use shm_layout::control::{answer_of, socket_name};
@@ -21,7 +22,8 @@ fn player() {
 }
 
 fn automatic(ground: &Ground) -> Embedded {
-    aggregator::embedded::start_with(&ground.prefix, Root::at("/nonexistent"), true).unwrap()
+    let options = Options { root: Root::at("/nonexistent"), auto_baseline: true };
+    aggregator::embedded::start_with(&ground.prefix, options).unwrap()
 }
 
 fn ask(ground: &Ground, line: &str) {

@@ -51,3 +51,29 @@ fn three_runs_have_the_same_baseline_each() {
     daemon.end();
     ground.must_be_clean();
 }
+
+#[test]
+fn a_process_that_began_before_the_aggregator_has_no_automatic_baseline() {
+    let ground = Ground::new();
+    // What it allocated while nobody listened is not known: the first moment of rest is not its opening.
+    let mut client = Client::start_by(Command::new(std::env::current_exe().unwrap()), &ground, 144);
+    // Its start is known to a hundredth of a second.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aggregator"));
+    command.arg("--auto-baseline");
+    let daemon = Daemon::start_by(command, &ground);
+    client.tell("connect 0 1");
+    client.alloc(0, Memory::Dram, 0x1000, SYSTEM);
+    see_held(&ground, client.pid(), 0, Memory::Dram, (SYSTEM, 1));
+    let mut young = Client::start(&ground, 144);
+    young.alloc(1, Memory::Dram, 0x1000, SYSTEM);
+    let shown =
+        ground.see("the younger one's", |s| support::figures(s, young.pid(), 1, Memory::Dram).is_baseline_automatic());
+    let of_older = support::figures(&shown, client.pid(), 0, Memory::Dram);
+    assert_eq!((of_older.baseline_bytes(), of_older.is_baseline_automatic()), (None, false));
+    client.kill();
+    young.kill();
+    ground.must_be_clean_but_for_stats();
+    daemon.end();
+    ground.must_be_clean();
+}

@@ -37,7 +37,7 @@ const SCREENS: [(u16, u16); 3] = [(80, 24), (132, 43), (50, 12)];
 const COLUMNS: [Option<usize>; 3] = [None, Some(80), Some(20)];
 
 /// Room for a few processes; nobody is met here.
-const PLACES: Places = Places { all: 8, of_one_user: 8, open_files: 1024 };
+const PLACES: Places = Places { all: 8, of_one_user: 8, connections: 1, open_files: 1024 };
 
 /// What changes next, or who looks.
 #[derive(Clone, Debug)]

@@ -10,21 +10,21 @@
 //! | `clock` | the time of an event, for a tenth of a nanosecond where an aggregator keeps it |
 //! | `stacks` | call stacks of allocations, where they are asked for |
 //! | `host` | the host's thread: its errno, cancellation and signals are as they were after our slow paths |
-//! | `warning` | the one line that a tracked process may say |
-//! | `fork` | the page that the kernel wipes in a child |
+//! | [`warning`] | the one line that a tracked process may say |
+//! | [`fork`] | pages that the kernel wipes in a child |
 //!
 //! Nothing here waits for a reader, panics, or ends a process that is tracked; a thread waits at most 100 ms for another one that
-//! makes the ring, or room in it. What cannot be written is counted.
+//! makes the ring, or room in it (and, through the C API, at a device's close). What cannot be written is counted.
 
 mod clock;
 pub mod environment;
-mod fork;
+pub mod fork;
 mod growth;
 mod host;
 pub mod process;
 pub mod ring;
 mod stacks;
 pub mod tag;
-mod warning;
+pub mod warning;
 
 pub use ring::{CreateError, Ring, Writer};

@@ -17,12 +17,12 @@ use crate::fork::{PAGE, wiped};
 use crate::host::{Undisturbed, Uninterrupted, gettid};
 use crate::ring::{Ring, Writer};
 use crate::stacks::Stacks;
-use crate::warning::{warn, warn_once};
+use crate::warning::warn;
 use author::author_here;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use shm_layout::event::{Event, Kind, flags};
 use std::time::{Duration, Instant};
 
@@ -86,13 +86,15 @@ fn decide() -> bool {
     // Relaxed: as in `enabled`. Whoever decides first speaks.
     let first = DECISION.compare_exchange(UNDECIDED, on, Relaxed, Relaxed).is_ok();
     if let (true, Decision::Unclear(value)) = (first, decision) {
-        let value = shm_layout::text::clean(value.as_bytes());
-        warn(&format!("{ENABLED_VARIABLE}={value:?} means nothing: tracking is off; set it to 1 to turn it on"));
+        warn(|| {
+            let value = shm_layout::text::clean(value.as_bytes());
+            format!("{ENABLED_VARIABLE}={value:?} means nothing: tracking is off; set it to 1 to turn it on")
+        });
     }
     on == ON
 }
 
-/// Writes one event into this process's ring, with the time of now, this thread's id and its [tag]. Never panics, and waits for nobody but
+/// Writes one event into this process's ring, with the time of now, this thread's id and its [tag](crate::tag). Never panics, and waits for nobody but
 /// another thread of this process that makes the ring, or room in it: at most 100 ms. An event that cannot be written is counted,
 /// or lost where there is no ring to count in.
 #[inline(always)]
@@ -274,7 +276,7 @@ fn make(me: u32, signals: Uninterrupted) -> bool {
             // SYNC(process.ready): nothing to publish; pairs with the Acquire in `make_or_wait`.
             PAGE.state.store(FAILED, Release);
             drop(signals);
-            warn(&format!("tracking is off in this process: {reason}"));
+            warn(|| format!("tracking is off in this process: {reason}"));
             return false;
         }
         Err(_) => {
@@ -300,7 +302,7 @@ fn make(me: u32, signals: Uninterrupted) -> bool {
     count_lost_events(ring);
     drop(signals);
     if let Some(complaint) = complaint {
-        warn(&complaint);
+        warn(|| complaint);
     }
     true
 }
@@ -329,7 +331,7 @@ fn stacks_of(ring: &Ring) -> (Option<&'static Stacks>, Option<String>) {
 
 /// Counts in the ring what could not wait for it.
 fn count_lost_events(ring: &Ring) {
-    // SYNC(process.lost): after READY; pairs with the Acquire in `first_of_all`.
+    // SYNC(process.lost): after READY; pairs with the Acquire in `lose`.
     ring.count_lost_before(LOST.swap(0, AcqRel));
 }
 
@@ -346,19 +348,16 @@ pub fn ring_name() -> Option<&'static str> {
     Some(made()?.ring.name())
 }
 
-/// A fault of ours: what was to be told is not, so the figures say that they are not complete. One line, the first time. For the panic
-/// hook of a library whose copy of std is its own; never panics.
-pub fn fault(at: &core::panic::Location<'_>, what: &str) {
-    static TOLD: AtomicBool = AtomicBool::new(false);
-    // SYNC(process.lost): as in `first_of_all`.
-    LOST.fetch_add(1, Acquire);
-    if let Some(current) = made() {
-        count_lost_events(current.ring);
-    }
-    warn_once(&TOLD, || {
-        let what = shm_layout::text::clean(what.as_bytes());
+/// A panic of ours: what was to be told is not, so the figures say that they are not complete. For the panic hook; never panics.
+pub fn fault(panic: &std::panic::PanicHookInfo<'_>) {
+    lose();
+    warn(|| {
+        let at = panic.location().map(|at| format!(" at {at}")).unwrap_or_default();
+        let what = panic.payload();
+        let text = what.downcast_ref::<&str>().copied().or(what.downcast_ref::<String>().map(String::as_str));
+        let what = shm_layout::text::clean(text.unwrap_or_default().as_bytes());
         format!(
-            "a fault of tt-alloc at {at} ({what}): this process's figures are not complete, or it is not tracked; please report it"
+            "a fault of tt-alloc{at} ({what}): this process's figures are not complete, or it is not tracked; please report it"
         )
     });
 }

@@ -4,8 +4,12 @@
 mod support;
 
 use nix::sys::signal::{SigHandler, Signal, signal};
-use producer::environment::ENABLED_VARIABLE;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, fork};
+use producer::environment::{ENABLED_VARIABLE, STACKS_VARIABLE};
 use producer::process;
+use shm_layout::event::{Event, Kind, Memory};
+use shm_layout::names::PREFIX_VARIABLE;
 use std::io::Write;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
@@ -71,4 +75,40 @@ fn whoever_reads_standard_error_gets_one_line() {
     let said = std::io::read_to_string(reader).unwrap();
     assert!(end(child).success());
     assert_eq!(said.lines().filter(|line| line.starts_with("tt-alloc: ")).count(), 1, "{said}");
+}
+
+/// Too many tags, a depth that means nothing, and children that inherit all of it.
+#[test]
+fn a_process_and_its_children_say_one_line_whatever_there_is_to_say() {
+    if std::env::var_os(PART).is_some() {
+        let event = || Event { size: 1, ..Event::new(Kind::Alloc, Memory::Dram, 0) };
+        process::record(event());
+        for name in 0..300 {
+            producer::tag::push(&name.to_string());
+        }
+        for _ in 0..2 {
+            // SAFETY: the child only records, closes its ring and ends.
+            match unsafe { fork() }.unwrap() {
+                ForkResult::Parent { child } => drop(waitpid(child, None).unwrap()),
+                ForkResult::Child => {
+                    process::record(event());
+                    process::close();
+                    // SAFETY: ends this process.
+                    unsafe { libc::_exit(0) };
+                }
+            }
+        }
+        process::close();
+        return;
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = once_more("a_process_and_its_children_say_one_line_whatever_there_is_to_say");
+    command.envs([(PART, "1"), (ENABLED_VARIABLE, "1"), (STACKS_VARIABLE, "bogus")]);
+    command.env(PREFIX_VARIABLE, format!("tt_test_warning_{}", std::process::id()));
+    let child = command.stdout(Stdio::null()).stderr(writer).spawn().unwrap();
+    drop(command);
+    let said = std::io::read_to_string(reader).unwrap();
+    assert!(end(child).success(), "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("tt-alloc: ")).count(), 1, "{said}");
+    assert!(said.contains("TT_ALLOC_STACKS"), "the first: {said}");
 }

@@ -1,10 +1,14 @@
 //! What may be asked of the aggregator: one line each way over its control socket.
 //!
 //! ```text
-//!   client                                            aggregator
-//!   baseline-set pid=12345 chip=0x7000 number=0\n  ──►  who asks: SO_PEERCRED
-//!                                              ◄──  ok baseline of 1 process: 14.2 MiB\n    or    no PID 12345 belongs to uid 1000: …\n
+//!   client ──►  baseline-set pid=12345 chip=0x7000      who asks: SO_PEERCRED
+//!          ◄──  ok baseline of PID 12345 on chip 0x7000 set: 14.2 MiB in 1 process
+//!   client ──►  reset number=0x0                        a chip known by its logical number only
+//!          ◄──  no PID 12345 belongs to uid 1000: only that user, root and the aggregator's own user may do this
 //! ```
+//!
+//! Each line ends with a line break. `chip` and `number` exclude each other; without them all chips are meant, without `pid` all processes.
+//! A user other than root and the aggregator's own has one request followed in 100 ms.
 //!
 //! The socket has an abstract name, `<prefix>.control`: no file to be left behind, squatted or removed. Both sides ask the kernel
 //! who the other one is, and believe nothing else.
@@ -128,6 +132,24 @@ pub fn socket_name(prefix: &Prefix) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is drawn above is what both sides write.
+    #[test]
+    fn the_example_is_a_real_one() {
+        let source = include_str!("control.rs");
+        let drawn = |mark: &str| {
+            let lines = source.lines().take_while(|line| line.starts_with("//!"));
+            lines.filter_map(|line| Some(line.split_once(mark)?.1.trim())).collect::<Vec<_>>()
+        };
+        // What is said about it stands some blanks to the right.
+        let requests = drawn("──►").into_iter().map(|line| line.split_once("  ").map_or(line, |(request, _)| request));
+        let parsed: Vec<_> = requests.map(|line| (line, line.parse::<Request>().map(|r| r.to_string()))).collect();
+        assert_eq!(parsed.len(), 2);
+        parsed.into_iter().for_each(|(line, again)| assert_eq!(again.as_deref(), Ok(line)));
+        let answers: Vec<_> =
+            drawn("◄──").into_iter().map(|line| answer_of(line).map(|answer| answer.is_ok())).collect();
+        assert_eq!(answers, [Some(true), Some(false)]);
+    }
 
     #[test]
     fn a_request_comes_back() {

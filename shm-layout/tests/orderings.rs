@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 const REACH: usize = 6;
 
 /// Files that were being written while these rules were. Take one off when its orderings say why; add none.
-const OWING: [&str; 8] = [
-    "aggregator/src/sigbus.rs",
+const OWING: [&str; 7] = [
     "producer/preload/src/chips.rs",
     "producer/preload/src/next.rs",
     "producer/preload/src/registry.rs",

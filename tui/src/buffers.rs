@@ -15,7 +15,8 @@ use serde_json::Value;
 use shm_layout::event::{Memory, flags};
 use shm_layout::names::ProcessFile;
 use shm_layout::report::{SCHEMA_VERSION, chip_id_text};
-use std::cmp::Reverse;
+use std::cmp::Ordering;
+use std::rc::Rc;
 
 /// What the list is sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -63,7 +64,7 @@ pub struct Buffer {
     /// The thread that allocated; `None` where it is not told, or by its stack only ([`Told::fill`](crate::stacks::told::Told::fill)).
     pub thread: Option<u32>,
     /// Its call stack, the innermost frame first, if it was looked up ([`Told::fill`](crate::stacks::told::Told::fill)).
-    pub stack: Option<Vec<Frame>>,
+    pub stack: Option<Rc<[Frame]>>,
 }
 
 impl Query {
@@ -71,14 +72,15 @@ impl Query {
     pub fn answer(&self, ledgers: &[Ledger]) -> (Vec<Buffer>, usize) {
         let mut found = self.found(ledgers);
         let order: &[Order] = if self.order.is_empty() { &[Order::Size] } else { &self.order };
-        found.sort_by_key(|buffer| {
-            let event = &buffer.allocation.event;
-            let key = |order: &Order| match order {
-                Order::Size => Reverse(event.taken()),
-                Order::Age => Reverse(u64::MAX - event.time),
+        found.sort_unstable_by(|one, other| {
+            let (a, b) = (&one.allocation.event, &other.allocation.event);
+            let by = |order: &Order| match order {
+                Order::Size => b.taken().cmp(&a.taken()),
+                Order::Age => a.time.cmp(&b.time),
             };
+            let asked = order.iter().map(by).fold(Ordering::Equal, Ordering::then);
             // The rest makes the order the same at every call.
-            (order.iter().map(key).collect::<Vec<_>>(), buffer.pid, event.device, event.id)
+            asked.then_with(|| (one.pid, a.device, a.id, one.nonce).cmp(&(other.pid, b.device, b.id, other.nonce)))
         });
         let left_out = self.limit.map_or(0, |limit| found.len().saturating_sub(limit));
         found.truncate(self.limit.unwrap_or(usize::MAX));

@@ -1,5 +1,13 @@
 //! What keeps figures from being right or complete, found in what the aggregator publishes: for `tt-alloc doctor`. Each finding says
 //! what and where in plain words, and what to do next.
+//!
+//! | module | what it finds |
+//! |---|---|
+//! | `refusals` | rings that are not read |
+//! | `processes` | processes whose records were dropped, torn or not believed |
+
+mod processes;
+mod refusals;
 
 use crate::degraded;
 use crate::source::{Connection, Observation};
@@ -8,7 +16,7 @@ use crate::units::{age, count, exact};
 use crate::users::Users;
 use shm_layout::event::Memory;
 use shm_layout::names::DIRECTORY;
-use shm_layout::stats::{Anomalies, Difference, Process, Reason, Refusal, incomplete};
+use shm_layout::stats::Difference;
 
 /// Refused rings, and processes, that are told one by one.
 const TOLD: usize = 12;
@@ -58,8 +66,8 @@ impl Finding {
 /// Everything that the published figures tell.
 pub fn findings(connection: &Connection, seen: &Observation, users: &Users) -> Vec<Finding> {
     let mut all = vec![aggregator(connection, seen, users), places(seen)];
-    all.extend(refused(seen, users));
-    all.extend(processes(seen));
+    all.extend(refusals::findings(seen, users));
+    all.extend(processes::findings(seen));
     all.push(lag(seen));
     all.extend(hidden(seen));
     all.extend(differences(seen));
@@ -121,174 +129,6 @@ fn places(seen: &Observation) -> Finding {
 
 fn user(uid: u32, users: &Users) -> String {
     users.name(uid).unwrap_or_else(|| uid.to_string())
-}
-
-fn refused(seen: &Observation, users: &Users) -> Vec<Finding> {
-    let (what, health) = ("rings", &seen.snapshot.health);
-    let refusals = &seen.snapshot.refusals;
-    if health.refused_rings == 0 && refusals.is_empty() {
-        let before = health.rejected_rings_total;
-        let before = if before > 0 { format!("; {} were, so far", count(before)) } else { String::new() };
-        return vec![Finding::new(what, Verdict::Good, format!("none is refused{before}"))];
-    }
-    let mut found: Vec<Finding> = refusals.iter().take(TOLD).map(|refusal| one_refused(refusal, seen, users)).collect();
-    let more = health.refused_rings.max(refusals.len() as u64) - found.len() as u64;
-    if more > 0 {
-        let text = format!("{} more are refused", count(more));
-        found.push(Finding::new(what, Verdict::Note, text).next(
-            "`tt-alloc stats --json` lists the first 64; many from one user may be an attack on the list, not on the figures",
-        ));
-    }
-    found
-}
-
-fn one_refused(refusal: &Refusal, seen: &Observation, users: &Users) -> Finding {
-    let name = refusal.file().name(&seen.prefix);
-    let since = age(seen.unix_ns.saturating_sub(refusal.since_unix_ns));
-    let owner = user(refusal.owner, users);
-    let text = format!("{DIRECTORY}/{} (of user {owner}, for {since})", degraded::refused(refusal, seen));
-    let pid = refusal.pid;
-    let (verdict, next) = match Reason::of(refusal.reason) {
-        Reason::Permission => (Verdict::Bad, format!("user {owner} or root: `chmod u+rw {DIRECTORY}/{name}`")),
-        Reason::NotRegular | Reason::Owner | Reason::Linked | Reason::NotARing | Reason::Impostor => (
-            Verdict::Note,
-            format!(
-                "the tracking library makes no such file; ask user {owner} about it, then remove {DIRECTORY}/{name}"
-            ),
-        ),
-        Reason::Size | Reason::Sparse | Reason::Geometry => (
-            Verdict::Bad,
-            format!("it is damaged or no ring: start process {pid} again if it is one of yours, then remove the file"),
-        ),
-        Reason::NotReady => (
-            Verdict::Bad,
-            format!(
-                "process {pid} has begun and not ended making it: look whether it hangs; `tt-alloc gc` if it is dead"
-            ),
-        ),
-        Reason::Compacting => (
-            Verdict::Bad,
-            format!("process {pid} stands still while it makes room: `kill -CONT {pid}` if it was stopped"),
-        ),
-        Reason::Version => (
-            Verdict::Bad,
-            format!(
-                "start process {pid} again with the tracking library of this aggregator's release (`tt-alloc run`), or run \
-                 the aggregator of its release"
-            ),
-        ),
-        Reason::Busy => (Verdict::Bad, "stop the other aggregator; this one tries again every few seconds".to_owned()),
-        Reason::NoRoom => (
-            Verdict::Bad,
-            "raise the limit on open files for the aggregator (ulimit -n, LimitNOFILE= of its unit) and start it again"
-                .to_owned(),
-        ),
-        Reason::System => (
-            Verdict::Bad,
-            "the system lacks what is named here (descriptors, memory, locks); it is tried again every few seconds"
-                .to_owned(),
-        ),
-        Reason::Shrunk => {
-            (Verdict::Bad, format!("user {owner} or process {pid} cut it short: start that process again to track it"))
-        }
-        Reason::Other => {
-            (Verdict::Bad, "use the doctor of the aggregator's release, which knows this reason".to_owned())
-        }
-    };
-    Finding::new("ring refused", verdict, text).next(next)
-}
-
-/// The kinds of what could not be believed, in words, those that there are.
-fn anomalies(a: &Anomalies) -> Vec<String> {
-    [
-        (a.free_unknown, "frees of what it never announced"),
-        (a.double_free, "frees of what was freed before"),
-        (a.invalid_record, "records with an impossible kind, memory or device"),
-        (a.alloc_live, "allocations under an id that was live already"),
-        (a.overflow, "sizes, devices or accounts beyond what fits"),
-        (a.size_mismatch, "frees of another size than was allocated"),
-    ]
-    .into_iter()
-    .filter(|(number, _)| *number > 0)
-    .map(|(number, words)| format!("{} {words}", count(number)))
-    .collect()
-}
-
-/// What is wrong with one process; `None` if nothing is.
-fn one_process(process: &Process) -> Option<Finding> {
-    let mut parts = Vec::new();
-    if let Some(why) = degraded::why_incomplete(process.incomplete) {
-        parts.push(format!("details are incomplete ({}): {why}", incomplete::names(process.incomplete).join(", ")));
-    }
-    if process.dropped_events_total > 0 {
-        parts.push(format!("{} records dropped so far, counted in its totals", count(process.dropped_events_total)));
-    }
-    if process.torn_events_total > 0 {
-        parts.push(format!("{} records begun and never finished", count(process.torn_events_total)));
-    }
-    parts.extend(anomalies(&process.anomalies));
-    let first = parts.first()?;
-    let text =
-        format!("{}: {}", degraded::who(process), parts[1..].iter().fold(first.clone(), |all, part| all + "; " + part));
-    let lost = incomplete::NO_LEDGER | incomplete::LEDGER_FULL | incomplete::LEDGER_LOST;
-    let next = if process.incomplete & lost != 0 {
-        "make room in /dev/shm; the list is complete again when what is live now has been freed"
-    } else if process.dropped_events_total > 0 {
-        "give it a larger ring (TT_ALLOC_RING_MAX_BYTES), and keep an aggregator running beside it; complete again when what was \
-         dropped has been freed"
-    } else if process.incomplete != 0 {
-        "figures are whole again when the process has been started again"
-    } else if process.anomalies.sum() > 0 {
-        "no total is wrong by this: frees of what is not in the ledger change nothing; report it with `tt-alloc stats --json` if \
-         this process is stock ttnn"
-    } else {
-        ""
-    };
-    let verdict = if process.incomplete != 0 { Verdict::Bad } else { Verdict::Note };
-    Some(Finding::new("process", verdict, text).next(next))
-}
-
-fn processes(seen: &Observation) -> Vec<Finding> {
-    let snapshot = &seen.snapshot;
-    let mut troubled: Vec<Finding> = snapshot.processes.iter().filter_map(one_process).collect();
-    troubled.sort_by_key(|finding| finding.verdict != Verdict::Bad);
-    let more = troubled.len().saturating_sub(TOLD);
-    let more_bad = troubled.iter().skip(TOLD).any(|finding| finding.verdict == Verdict::Bad);
-    troubled.truncate(TOLD);
-    if more > 0 {
-        let verdict = if more_bad { Verdict::Bad } else { Verdict::Note };
-        let text = format!("{more} more have dropped, torn or unbelievable records");
-        troubled.push(Finding::new("process", verdict, text).next("`tt-alloc stats --json` has them all"));
-    }
-    let kinds = degraded::incomplete_kinds(snapshot);
-    if kinds > 0 && troubled.iter().all(|finding| finding.verdict != Verdict::Bad) {
-        let text = format!("{kinds} memory kinds of chips miss single allocations; totals are exact");
-        troubled.push(Finding::new("details", Verdict::Bad, text));
-    }
-    let health = &snapshot.health;
-    let rest = |total: u64, of: fn(&Process) -> u64| {
-        total.saturating_sub(snapshot.processes.iter().map(of).fold(0, u64::saturating_add))
-    };
-    let gone = [
-        (rest(health.dropped_events_total, |p| p.dropped_events_total), "dropped"),
-        (rest(health.torn_events_total, |p| p.torn_events_total), "torn"),
-        (rest(health.anomalies.sum(), |p| p.anomalies.sum()), "not believed"),
-    ];
-    let gone: Vec<String> =
-        gone.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(*n))).collect();
-    if !gone.is_empty() {
-        let text =
-            format!("records of processes that are gone: {}; nothing of them is left in a total", gone.join(", "));
-        troubled.push(Finding::new("processes", Verdict::Note, text));
-    }
-    if troubled.is_empty() {
-        troubled.push(Finding::new(
-            "records",
-            Verdict::Good,
-            "none dropped, torn or unbelievable; all details are complete",
-        ));
-    }
-    troubled
 }
 
 /// Whether so much is not read yet that figures are noticeably behind.
@@ -377,6 +217,7 @@ fn differences(seen: &Observation) -> Vec<Finding> {
 mod tests {
     use super::*;
     use crate::sample;
+    use shm_layout::stats::{Reason, Refusal, incomplete};
 
     fn found(seen: &Observation) -> Vec<Finding> {
         findings(&Connection::Live, seen, &Users::default())

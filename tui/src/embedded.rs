@@ -1,6 +1,6 @@
 //! The aggregator inside this process, for hosts where none runs.
 
-use aggregator::telemetry::Root;
+use aggregator::daemon::Options;
 use anyhow::Context;
 use shm_layout::names::Prefix;
 
@@ -9,6 +9,6 @@ use shm_layout::names::Prefix;
 /// # Errors
 /// When it cannot be started; the message says why.
 pub fn start(prefix: &Prefix, auto_baseline: bool) -> anyhow::Result<aggregator::embedded::Embedded> {
-    aggregator::embedded::start_with(prefix, Root::from_environment(), auto_baseline)
+    aggregator::embedded::start_with(prefix, Options { auto_baseline, ..Options::default() })
         .context("the embedded aggregator does not start")
 }

@@ -32,6 +32,8 @@ pub struct Holder {
     pub uid: u32,
     /// Its name; empty once it is gone.
     pub name: String,
+    /// When it began, Unix time in ns, to a hundredth of a second; 0 if that cannot be told.
+    pub began_unix_ns: u64,
     /// Its devices, with the capacities that it told.
     pub devices: Vec<Device>,
     /// Its accounts.
@@ -152,6 +154,7 @@ impl Inventory {
                 uid: identity.uid,
                 nonce: identity.nonce,
                 name: ledger.process_name(),
+                began_unix_ns: aggregator::start_unix_ns(identity.start_ticks),
                 devices: state.devices,
                 accounts: state.accounts,
                 allocations,
@@ -167,9 +170,10 @@ impl Inventory {
     pub fn studied(self, study: impl FnOnce(&Look) -> Study) -> Self {
         let (mut processes, mut ring_pids) = (Vec::new(), Vec::new());
         for holder in self.holders {
-            let Holder { pid, ring_pid, nonce, uid, name, devices, accounts, allocations, sorted: _ } = holder;
+            let Holder { pid, ring_pid, nonce, uid, name, began_unix_ns, devices, accounts, allocations, sorted: _ } =
+                holder;
             ring_pids.push(ring_pid);
-            processes.push(Held { pid, uid, nonce, name, devices, accounts, allocations });
+            processes.push(Held { pid, uid, nonce, name, began_unix_ns, devices, accounts, allocations });
         }
         let look = Look { at_ns: self.read_ns, processes };
         let study = Some(study(&look));
@@ -190,8 +194,9 @@ impl Inventory {
 }
 
 fn holder(held: Held, ring_pid: u32) -> Holder {
-    let Held { pid, uid, nonce, name, devices, accounts, allocations } = held;
-    let mut holder = Holder { pid, ring_pid, nonce, uid, name, devices, accounts, allocations, sorted: false };
+    let Held { pid, uid, nonce, name, began_unix_ns, devices, accounts, allocations } = held;
+    let mut holder =
+        Holder { pid, ring_pid, nonce, uid, name, began_unix_ns, devices, accounts, allocations, sorted: false };
     holder.sort();
     holder
 }

@@ -222,6 +222,8 @@ pub struct Held {
     pub nonce: u64,
     /// Its name; empty once it is gone.
     pub name: String,
+    /// When it began, Unix time in ns, to a hundredth of a second; 0 if that cannot be told.
+    pub began_unix_ns: u64,
     /// Its devices.
     pub devices: Vec<Device>,
     /// Its accounts.
@@ -264,6 +266,7 @@ impl Look {
                 uid: identity.uid,
                 nonce: identity.nonce,
                 name: ledger.process_name(),
+                began_unix_ns: aggregator::start_unix_ns(identity.start_ticks),
                 devices: state.devices,
                 accounts: state.accounts,
                 allocations: ledger.allocations().into_iter().filter(|allocation| query.has(allocation)).collect(),
@@ -298,7 +301,7 @@ mod fixture {
         Allocation { event, memory, chip_id: Some(0x1c), tag: None }
     }
 
-    /// A process that holds these, on device 0.
+    /// A process that holds these, on device 0, and has been there for ever.
     pub fn held(pid: u32, allocations: Vec<Allocation>) -> Held {
         let zeroed: Device = bytemuck::Zeroable::zeroed();
         Held {
@@ -306,6 +309,7 @@ mod fixture {
             uid: 1000,
             nonce: u64::from(pid),
             name: "python3".to_owned(),
+            began_unix_ns: 0,
             devices: vec![Device { chip_id: 0x1c, open: 1, ..zeroed }],
             accounts: Vec::new(),
             allocations,

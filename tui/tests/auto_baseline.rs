@@ -1,6 +1,7 @@
 //! A baseline that set itself, from the event to what is said of it. This process is the tracked one, and has the aggregator of its own user beside it.
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
+use aggregator::daemon::Options;
 use aggregator::telemetry::Root;
 use shm_layout::event::{Event, Kind, Memory, flags};
 use shm_layout::names::Prefix;
@@ -29,7 +30,9 @@ fn a_baseline_that_set_itself_is_shown_as_such() {
         return;
     }
     let prefix = Prefix::from_environment().unwrap();
-    let aggregator = aggregator::embedded::start_with(&prefix, Root::at("/nonexistent"), true).unwrap();
+    let aggregator =
+        aggregator::embedded::start_with(&prefix, Options { root: Root::at("/nonexistent"), auto_baseline: true })
+            .unwrap();
     let tell = |event: Event| producer::process::record(event);
     tell(Event { id: 0x7000, context: 3, ..Event::new(Kind::DeviceInfo, Memory::Dram, 0) });
     tell(Event { id: 1, size: 14 << 20, flags: flags::SYSTEM, ..Event::new(Kind::Alloc, Memory::Dram, 0) });

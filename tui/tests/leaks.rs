@@ -1,6 +1,8 @@
 //! `tt-alloc leaks` and the groups of `tt-alloc buffers`, with real processes: each finding, and none of a healthy job.
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
+#[path = "leaks/baselines.rs"]
+mod baselines;
 #[path = "leaks/jobs.rs"]
 mod jobs;
 
@@ -8,6 +10,7 @@ use jobs::{Ground, Job, PATIENCE};
 use serde_json::{Value, json};
 use shm_layout::event::flags;
 use std::time::{Duration, Instant};
+
 /// (kind, pid, suspect) of each finding.
 fn found(report: &Value) -> Vec<(&str, Option<u64>, bool)> {
     let findings = report["findings"].as_array().unwrap().iter();
@@ -61,6 +64,9 @@ fn what_outlives_a_mark_is_told_and_what_is_kept_on_purpose_is_told_apart() {
     let aggregator = ground.aggregator();
     let mut jobs = vec![Job::start(&ground)];
     let pid = u64::from(jobs[0].pid());
+    // The start of a process is told in hundredths of a second.
+    std::thread::sleep(Duration::from_millis(50));
+    let begin = jiff::Timestamp::now().to_string();
     for id in 1..=4 {
         jobs[0].tell(&format!("alloc DRAM {id} 1000 0"));
     }
@@ -104,15 +110,22 @@ fn what_outlives_a_mark_is_told_and_what_is_kept_on_purpose_is_told_apart() {
         jobs[0].tell(&format!("alloc {memory} 60 4096 0"));
     }
     ground.live(9);
-    let since = ground.json(&["leaks", "--since", "1h", "--grace", "0s"]);
-    let classes = |suspect: bool| {
+    let since = ground.json(&["leaks", "--since", &begin, "--grace", "0s"]);
+    let classes = |since: &Value, suspect: bool| {
         let findings = since["findings"].as_array().unwrap().iter().filter(|f| f["suspect"] == suspect);
-        findings.map(|f| f["class"].as_str().unwrap()).collect::<Vec<_>>()
+        findings.map(|f| f["class"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(classes(true), ["application"], "{since:#}");
-    let mut apart = classes(false);
+    assert_eq!(classes(&since, true), ["application"], "{since:#}");
+    let mut apart = classes(&since, false);
     apart.sort_unstable();
     assert_eq!(apart, ["program-cache", "program-cache", "system", "system", "trace"]);
+    // The process is younger than that, and this host as well: whatever it holds came since.
+    for before in ["1h", "10000d"] {
+        let since = ground.json(&["leaks", "--since", before, "--grace", "0s"]);
+        assert!(since["suspects"] == 0 && classes(&since, false).len() == 6, "{since:#}");
+        assert!(since.to_string().contains("the process began only"), "{since:#}");
+        assert_eq!(ground.tool(&["leaks", "--since", before, "--grace", "0s", "--fail"]).0, Some(0));
+    }
     std::thread::sleep(Duration::from_millis(1100));
     assert!(found(&ground.json(&["leaks", "--since", "1s"])).is_empty(), "nothing came in the last second");
     for (bad, why) in [("soon", "or a moment"), ("2100-01-01 00:00", "still to come")] {

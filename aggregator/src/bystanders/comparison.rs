@@ -9,13 +9,16 @@ use crate::counters::{KINDS, Region};
 use crate::sheet::Sheet;
 use shm_layout::event::Memory;
 use shm_layout::stats::{Chip, Difference, MAX_DIFFERENCES, UNKNOWN};
+use std::collections::BTreeMap;
 
 /// A difference that was the same in so many readings, one a second, is one.
 const READINGS: u32 = 4;
 
+/// Pid, start, chip and memory kind, as in a [`Difference`].
+type Key = (u32, u64, u32, u32);
+
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
-    start_ticks: u64,
     difference: Difference,
     readings: u32,
 }
@@ -23,7 +26,7 @@ struct Candidate {
 /// Differences, and those that may become some.
 #[derive(Debug, Default)]
 pub struct Comparison {
-    candidates: Vec<Candidate>,
+    candidates: BTreeMap<Key, Candidate>,
     shown: Vec<Difference>,
     total: u64,
 }
@@ -36,28 +39,27 @@ impl Comparison {
             let here = |chip: &Chip| chip.id_is_logical == 0 && chip.chip_id == region.chip_id;
             let Some(chip) = chips.iter().position(here) else { continue };
             for (person, slot) in &region.believed {
-                let Some(place) = place_of(sheet, person) else { continue };
+                let Some(place) = place_of(sheet, person.pid, person.start_ticks) else { continue };
                 if sheet.processes()[place].lag_events > 0 {
                     continue;
                 }
-                for (memory, told_bytes) in KINDS.into_iter().zip(slot.bytes) {
-                    let rows = sheet.rows_of(place).iter();
-                    let mine = rows.filter(|row| row.chip as usize == chip && row.memory == memory as u32);
-                    let tracked_bytes = mine.fold(0, |sum: u64, row| sum.saturating_add(row.figures.live_bytes));
+                let tracked = tracked_bytes(sheet, place, chip);
+                for ((memory, told_bytes), tracked_bytes) in KINDS.into_iter().zip(slot.bytes).zip(tracked) {
                     if memory == Memory::Cb || told_bytes == UNKNOWN || told_bytes == tracked_bytes {
                         continue;
                     }
+                    let (pid, chip, memory) = (person.pid, chip as u32, memory as u32);
                     let difference = Difference {
-                        pid: person.pid,
-                        chip: chip as u32,
-                        memory: memory as u32,
+                        pid,
+                        chip,
+                        memory,
                         reserved: 0,
                         tracked_bytes,
                         told_bytes,
                         since_unix_ns: now_unix_ns,
                     };
-                    let candidate = Candidate { start_ticks: person.start_ticks, difference, readings: 1 };
-                    self.candidates.push(continued(candidate, &before));
+                    let key = (pid, person.start_ticks, chip, memory);
+                    self.candidates.insert(key, continued(difference, before.get(&key)));
                 }
             }
         }
@@ -65,14 +67,8 @@ impl Comparison {
 
     /// Leaves out processes that are not tracked any more, and shows the others.
     pub fn keep(&mut self, sheet: &Sheet) {
-        let there = |candidate: &Candidate| {
-            let same = |process: &shm_layout::stats::Process| {
-                (process.pid, process.start_ticks) == (candidate.difference.pid, candidate.start_ticks)
-            };
-            sheet.processes().iter().any(same)
-        };
-        self.candidates.retain(there);
-        let found = self.candidates.iter().filter(|candidate| candidate.readings >= READINGS);
+        self.candidates.retain(|(pid, start_ticks, ..), _| place_of(sheet, *pid, *start_ticks).is_some());
+        let found = self.candidates.values().filter(|candidate| candidate.readings >= READINGS);
         self.total = found.clone().count() as u64;
         self.shown.clear();
         self.shown.extend(found.take(MAX_DIFFERENCES).map(|candidate| candidate.difference));
@@ -89,18 +85,25 @@ impl Comparison {
     }
 }
 
-/// The candidate as what it was in the last reading goes on: it does while both figures move together.
-fn continued(candidate: Candidate, before: &[Candidate]) -> Candidate {
+/// What a tracked process's records say of a chip, by [`KINDS`], in one look at its rows.
+fn tracked_bytes(sheet: &Sheet, place: usize, chip: usize) -> [u64; KINDS.len()] {
+    let mut bytes = [0_u64; KINDS.len()];
+    for row in sheet.rows_of(place).iter().filter(|row| row.chip as usize == chip) {
+        if let Some(at) = KINDS.iter().position(|memory| *memory as u32 == row.memory) {
+            bytes[at] = bytes[at].saturating_add(row.figures.live_bytes);
+        }
+    }
+    bytes
+}
+
+/// The difference as what it was in the last reading goes on: it does while both figures move together.
+fn continued(difference: Difference, before: Option<&Candidate>) -> Candidate {
     let by = |difference: &Difference| difference.told_bytes.wrapping_sub(difference.tracked_bytes);
-    let one = &candidate.difference;
-    let same = |old: &&Candidate| {
-        let was = &old.difference;
-        (was.pid, was.chip, was.memory, old.start_ticks) == (one.pid, one.chip, one.memory, candidate.start_ticks)
-            && by(was) == by(one)
-    };
-    before.iter().find(same).map_or(candidate, |old| Candidate {
-        readings: old.readings.saturating_add(1),
-        difference: Difference { since_unix_ns: old.difference.since_unix_ns, ..*one },
-        ..candidate
-    })
+    match before.filter(|old| by(&old.difference) == by(&difference)) {
+        Some(old) => Candidate {
+            readings: old.readings.saturating_add(1),
+            difference: Difference { since_unix_ns: old.difference.since_unix_ns, ..difference },
+        },
+        None => Candidate { difference, readings: 1 },
+    }
 }

@@ -4,6 +4,7 @@ use super::region::{BYTES, Slot, decode};
 use super::{Counters, Person, Root};
 use crate::host::Now;
 use shm_layout::stats::UNKNOWN;
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -26,7 +27,7 @@ impl Shm {
     }
 
     fn read(&self) -> (Vec<super::Region>, u64) {
-        Counters::new(Root::at(&self.0)).read()
+        Counters::new(Root::at(&self.0)).read(&HashSet::new())
     }
 }
 
@@ -155,9 +156,44 @@ fn a_file_that_is_cut_short_or_gone_meanwhile_harms_nobody() {
     let shm = Shm::new();
     fs::write(shm.path("1"), region(3, &[])).unwrap();
     let mut counters = Counters::new(Root::at(&shm.0));
-    assert_eq!(counters.read().1, 0);
+    assert_eq!(counters.read(&HashSet::new()).1, 0);
     fs::write(shm.path("1"), &region(3, &[])[..4096]).unwrap();
-    assert_eq!(counters.read().1, 1);
+    assert_eq!(counters.read(&HashSet::new()).1, 1);
     fs::remove_file(shm.path("1")).unwrap();
-    assert_eq!(counters.read().1, 0, "gone is not unread");
+    assert_eq!(counters.read(&HashSet::new()).1, 0, "gone is not unread");
+}
+
+/// What one user's files can make of work for whoever reads them, compares them and shows them.
+#[test]
+fn hostile_files_are_believed_up_to_a_bound_and_once_for_each_process() {
+    let (shm, now) = (Shm::new(), Now::read().unix_ns);
+    let me = Person::of(std::process::id()).unwrap();
+    let pid = i32::try_from(me.pid).unwrap();
+    let full: Vec<_> = (0..64).map(|place| (place, pid, [place as u64; 5], now, me.name.as_str())).collect();
+    (0..128).for_each(|chip| fs::write(shm.path(&chip.to_string()), region(3, &full)).unwrap());
+    let (regions, unread) = shm.read();
+    assert_eq!((regions.len(), unread), (64, 64));
+    assert!(regions.iter().all(|region| region.believed.len() == 1), "each process once");
+    assert_eq!(regions[0].believed[0].1.bytes, [0; 5], "by its first slot, as tt-metal looks for it");
+}
+
+#[test]
+fn many_processes_of_one_user_are_believed_up_to_a_bound_and_the_rest_is_counted() {
+    let (shm, now) = (Shm::new(), Now::read().unix_ns);
+    let mut sleepers: Vec<_> =
+        (0..20).map(|_| std::process::Command::new("sleep").arg("60").spawn().unwrap()).collect();
+    // `sleep` is what they become by exec.
+    let is_sleep = |pid| Person::of(pid).is_some_and(|person| person.name == "sleep");
+    sleepers.iter().for_each(|sleeper| while !is_sleep(sleeper.id()) {});
+    let slots: Vec<_> =
+        sleepers.iter().enumerate().map(|(at, s)| (at, i32::try_from(s.id()).unwrap(), [1; 5], now, "sleep")).collect();
+    (0..30).for_each(|chip| fs::write(shm.path(&chip.to_string()), region(3, &slots)).unwrap());
+    let (regions, unread) = shm.read();
+    sleepers.iter_mut().for_each(|sleeper| {
+        sleeper.kill().unwrap();
+        sleeper.wait().unwrap();
+    });
+    // 600 slots in 30 files; 25 of these fit whole, and of the 26th twelve.
+    assert_eq!(regions.iter().map(|region| region.believed.len()).sum::<usize>(), super::SLOTS_OF_ONE);
+    assert_eq!((regions.len(), unread), (26, 5));
 }

@@ -1,15 +1,16 @@
 //! Processes that come: their rings are met when it is their turn, tracked or turned away with a reason.
 
 use super::{Host, Now};
-use crate::attach::AttachError;
+use crate::attach::{AttachError, AttachedRing};
 use crate::descriptors::Places;
-use crate::refusals::Telling;
+use crate::ration::Telling;
 use crate::refused::Why;
 use crate::tracked::{Met, Tracked};
 use crate::wake::Wake;
 use nix::sys::stat::lstat;
 use shm_layout::leftover::{self, Fate};
 use shm_layout::names::{DIRECTORY, ProcessFile};
+use shm_layout::ring::SOURCE_PROXY;
 use shm_layout::segment::{SegmentError, remove_if_same};
 use shm_layout::stats::Severity;
 use std::time::{Duration, Instant};
@@ -47,12 +48,23 @@ impl Host {
     }
 
     fn meet(&mut self, file: ProcessFile) -> Result<Met, AttachError> {
-        let limit = if self.uid == 0 && file.uid != 0 { self.places.of_one_user } else { self.places.all };
-        if self.seats.len() + self.graves.len() >= self.places.all || self.seats.len_of(file.uid) >= limit {
-            return Err(AttachError::Full { name: file.name(&self.prefix) });
+        if self.is_full_for(file.uid) {
+            return Err(AttachError::Full { name: file.name(&self.prefix), uid: file.uid });
         }
         self.refuse_second_name(&file)?;
-        Tracked::meet(&self.prefix, file, &mut self.chips)
+        let ring = AttachedRing::attach(&self.prefix, &file)?;
+        // Of one that speaks to the socket only the ring tells whose process it is.
+        let uid = ring.client_uid();
+        if uid != file.uid && self.is_full_for(uid) {
+            return Err(AttachError::Full { name: file.name(&self.prefix), uid });
+        }
+        Tracked::meet(&self.prefix, file, ring, &mut self.chips)
+    }
+
+    /// Whether there is no room for a further process of this user.
+    fn is_full_for(&self, uid: u32) -> bool {
+        let limit = if self.uid == 0 && uid != 0 { self.places.of_one_user } else { self.places.all };
+        self.seats.len() + self.graves.len() >= self.places.all || self.seats.len_of(uid) >= limit
     }
 
     /// A ring that is read under one name is not so much as opened under another: whoever closes any descriptor of a file loses all
@@ -93,7 +105,7 @@ impl Host {
             return;
         }
         self.rejected_total += 1;
-        if matches!(error, AttachError::Full { .. }) {
+        if let AttachError::Full { uid, .. } = *error {
             if !core::mem::replace(&mut self.full_told, true) {
                 let Places { all, open_files, .. } = self.places;
                 let tracked = self.seats.len();
@@ -101,7 +113,7 @@ impl Host {
                 let who = if tracked + self.graves.len() >= all {
                     format!("{tracked} processes are tracked, and there is no room for more")
                 } else {
-                    let (of_user, uid) = (self.seats.len_of(file.uid), file.uid);
+                    let of_user = self.seats.len_of(uid);
                     format!("{of_user} processes of user {uid} are tracked, and there is no room for more of one user")
                 };
                 let text = format!("{who}: raise the limit on open files (ulimit -n, now {open_files})");
@@ -119,7 +131,7 @@ impl Host {
 
     fn take_in(&mut self, met: Met, wake: &Wake, now: Now) {
         let Met { mut tracked, continued, without_ledger, history_lost, unreadable } = met;
-        let (file, pid) = (tracked.file, tracked.ring.pid);
+        let (file, pid, owner) = (tracked.file, tracked.ring.pid, tracked.owner());
         self.arrivals.forget(&file);
         let who = format!("PID {pid} ({})", tracked.name);
         if continued && self.succession.was_counted(tracked.gone_ns()) {
@@ -131,8 +143,11 @@ impl Host {
         }
         tracked.set_gone(0);
         tracked.books.opening.wanted = self.auto_baseline;
-        tracked.books.opening.from_the_start =
-            !continued && tracked.ring.identity.created_monotonic_ns >= self.began_ns;
+        // A ring that the socket's listener makes is younger than its process, which may have told others before.
+        let identity = &tracked.ring.identity;
+        tracked.books.opening.from_the_start = !continued
+            && identity.created_monotonic_ns >= self.began_ns
+            && (identity.source != SOURCE_PROXY || identity.start_ticks >= self.began_ticks);
         let known =
             if continued { self.succession.meet(&file, &tracked.books.accounts, &mut self.chips) } else { None };
         tracked.last_event_unix_ns = known.unwrap_or(0);
@@ -164,7 +179,7 @@ impl Host {
         }
         let seat = self.seats.sit(Box::new(tracked), now.monotonic_ns);
         self.sheet.come();
-        self.turns.join(file.uid, seat);
+        self.turns.join(owner, seat);
         self.note_change(seat);
         let token = self.seats.token(seat);
         if let Some((tracked, state)) = self.seats.get(seat)

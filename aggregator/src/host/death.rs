@@ -102,7 +102,7 @@ impl Host {
     fn finish(&mut self, seat: usize, how: &str, torn: u64, now: Now) {
         self.lookout.leave(seat);
         let Some(mut tracked) = self.seats.leave(seat) else { return };
-        self.turns.leave(tracked.file.uid, seat);
+        self.turns.leave(tracked.owner(), seat);
         self.sheet.go(seat, &tracked);
         self.full_told = false;
         let (pid, who) = (tracked.ring.pid, format!("PID {} ({})", tracked.ring.pid, tracked.name));

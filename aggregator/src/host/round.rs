@@ -49,7 +49,7 @@ impl Host {
         let Some((tracked, state)) = self.seats.get(seat) else { return };
         if core::mem::replace(&mut state.resting, false) {
             state.found_ns = now.monotonic_ns;
-            let uid = tracked.file.uid;
+            let uid = tracked.owner();
             self.lookout.leave(seat);
             self.turns.join(uid, seat);
         }

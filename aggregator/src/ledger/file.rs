@@ -206,6 +206,7 @@ impl File {
             return false;
         }
         let (bytes, room) = (ledger_bytes(capacity), ledger_bytes((capacity * ROOM).min(MOST_ENTRIES)));
+        self.guard.pause();
         let grown = segment::grow(&self.name, &self.descriptor, &mut self.mapping, bytes, room);
         // Also after an error: it may have moved.
         self.guard.watch(&self.mapping);

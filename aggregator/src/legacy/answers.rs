@@ -6,7 +6,7 @@ use core::sync::atomic::AtomicU64;
 use shm_layout::event::{MEMORY_KINDS, Memory};
 use shm_layout::names::Prefix;
 use shm_layout::segment::{self, Access, Expect};
-use shm_layout::stats::{Chip, Snapshot, StatsHeader, StatsView, UNKNOWN, stats_bytes};
+use shm_layout::stats::{Chip, Presence, Snapshot, StatsHeader, StatsView, UNKNOWN, stats_bytes};
 
 /// The snapshot of now; `None` if there is none.
 pub fn snapshot(prefix: &Prefix) -> Option<Snapshot> {
@@ -23,9 +23,14 @@ pub fn snapshot(prefix: &Prefix) -> Option<Snapshot> {
     if read { Snapshot::decode(&words).ok() } else { None }
 }
 
-/// The chips that are shown under this number: a number that several processes give different chips stands for all of them.
+/// The chips that tracked processes told of: what is known of the others has no number, or is in no sum.
+fn tracked(snapshot: &Snapshot) -> impl Iterator<Item = &Chip> {
+    snapshot.chips.iter().filter(|chip| chip.telemetry.presence <= Presence::Both as u32 && chip.device != u32::MAX)
+}
+
+/// Of these, the ones that are shown under this number: a number that several processes give different chips stands for all of them.
 fn chips(snapshot: &Snapshot, device: i32) -> impl Iterator<Item = &Chip> {
-    snapshot.chips.iter().filter(move |chip| i64::from(chip.device) == i64::from(device))
+    tracked(snapshot).filter(move |chip| i64::from(chip.device) == i64::from(device))
 }
 
 fn live(snapshot: &Snapshot, device: i32) -> [u64; MEMORY_KINDS] {
@@ -38,7 +43,7 @@ fn live(snapshot: &Snapshot, device: i32) -> [u64; MEMORY_KINDS] {
 
 /// One more than the largest number under which a chip is shown.
 pub fn devices(snapshot: &Snapshot) -> u32 {
-    snapshot.chips.iter().map(|chip| chip.device.saturating_add(1)).max().unwrap_or(0)
+    tracked(snapshot).map(|chip| chip.device + 1).max().unwrap_or(0)
 }
 
 /// The totals of a device.

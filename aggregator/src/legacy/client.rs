@@ -5,6 +5,7 @@ use super::message::Message;
 use super::peer::Living;
 use super::proxy::{About, Proxy};
 use super::table::{Context, Table, Taken};
+use crate::host::Now;
 use shm_layout::event::{Event, Kind, Memory};
 use shm_layout::names::Prefix;
 use std::collections::VecDeque;
@@ -20,15 +21,26 @@ const MOST_INVALID: u32 = 1024;
 pub const MOST_BLOCKS: usize = 1 << 20;
 /// When it is tried again to make a ring, ns.
 const RETRY_NS: u64 = 1_000_000_000;
+/// So long an earlier aggregator's ring and its ledger are waited for, ns.
+const ADOPT_NS: u64 = 5_000_000_000;
 
 #[derive(Debug)]
 enum Ring {
     /// None yet, or it cannot be made now. When it is tried next, `CLOCK_MONOTONIC` ns.
     None { next_ns: u64 },
-    /// An earlier aggregator's, whose last records are still to be read.
-    Adopted(Proxy),
+    /// An earlier aggregator's, whose last records are still to be read; and when it is not waited for any more.
+    Adopted(Proxy, u64),
     /// Written.
     Written(Proxy),
+}
+
+/// What came of tending a process.
+#[derive(Debug, Default)]
+pub struct Tended {
+    /// What is to be told of it.
+    pub told: Option<String>,
+    /// Messages that waited, and mean nothing.
+    pub invalid: u64,
 }
 
 /// A process.
@@ -99,7 +111,7 @@ impl Client {
                     }
                 }
             }
-            Ring::None { .. } | Ring::Adopted(_) if self.unread.len() < MOST_UNREAD => {
+            Ring::None { .. } | Ring::Adopted(..) if self.unread.len() < MOST_UNREAD => {
                 self.unread.push_back((*message, context));
                 true
             }
@@ -120,14 +132,19 @@ impl Client {
         write(proxy, waiting, &Event { kind: 0, time: monotonic_ns, ..Event::new(Kind::Tag, Memory::Dram, 0) });
     }
 
-    /// Does what has to be done now and then, or at once where something waits. What is to be told of it.
-    pub fn tend(&mut self, prefix: &Prefix, room: bool, monotonic_ns: u64, unix_ns: u64) -> Option<String> {
-        let told = self.find_ring(prefix, monotonic_ns, unix_ns);
+    /// Does what has to be done now and then, or at once where something waits. It may hold `most_blocks`.
+    pub fn tend(&mut self, prefix: &Prefix, most_blocks: usize, now: Now) -> Tended {
+        let Now { monotonic_ns, unix_ns } = now;
+        let mut tended = Tended { told: self.find_ring(prefix, monotonic_ns, unix_ns), invalid: 0 };
         if matches!(self.ring, Ring::Written(_)) {
             (0..core::mem::take(&mut self.invalid)).for_each(|_| self.count_invalid(monotonic_ns));
             for _ in 0..self.unread.len() {
                 let Some((message, context)) = self.unread.pop_front() else { break };
-                self.take(&message, room, context);
+                let room = self.blocks() < most_blocks;
+                if !self.take(&message, room, context) {
+                    self.count_invalid(monotonic_ns);
+                    tended.invalid += 1;
+                }
             }
         }
         if let Self { waiting, ring: Ring::Written(proxy), table, unkept, .. } = self {
@@ -143,7 +160,12 @@ impl Client {
                 waiting.shrink_to(64);
             }
         }
-        told
+        tended
+    }
+
+    /// Whether messages of it wait for a ring.
+    pub fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
     }
 
     /// Whether it is to be tended soon.
@@ -170,8 +192,8 @@ impl Client {
                     // What was under way when the last aggregator ended, and what came while there was none, is lost; how
                     // much, nobody knows.
                     proxy.count_unknown(1);
-                    self.ring = Ring::Adopted(proxy);
-                    return self.go_on(prefix);
+                    self.ring = Ring::Adopted(proxy, monotonic_ns + ADOPT_NS);
+                    return self.go_on(prefix, monotonic_ns, unix_ns);
                 }
                 match Proxy::create(prefix, self.about, monotonic_ns, unix_ns) {
                     Ok(proxy) => {
@@ -184,22 +206,31 @@ impl Client {
                     }
                 }
             }
-            Ring::Adopted(_) => self.go_on(prefix),
+            Ring::Adopted(..) => self.go_on(prefix, monotonic_ns, unix_ns),
             _ => None,
         }
     }
 
-    /// Takes an earlier aggregator's ring over once its last record is in the ledger.
-    fn go_on(&mut self, prefix: &Prefix) -> Option<String> {
-        let Ring::Adopted(proxy) = &self.ring else { return None };
-        if !proxy.is_read() {
+    /// Takes an earlier aggregator's ring over once its last record is in the ledger; after a while without that.
+    fn go_on(&mut self, prefix: &Prefix, monotonic_ns: u64, unix_ns: u64) -> Option<String> {
+        let Ring::Adopted(proxy, until_ns) = &self.ring else { return None };
+        let (is_read, live) = (proxy.is_read(), ledgers::live(prefix, &proxy.file));
+        let known = is_read && live.is_some();
+        if !known && monotonic_ns < *until_ns {
             return None;
         }
-        let live = ledgers::live(prefix, &proxy.file)?;
-        self.table = Table::continued(&live);
-        let Ring::Adopted(proxy) = core::mem::replace(&mut self.ring, Ring::None { next_ns: 0 }) else { return None };
-        self.ring = Ring::Written(proxy);
-        Some("is connected again: what it told while no aggregator ran is not known".to_owned())
+        self.table = Table::continued(live.as_deref().unwrap_or_default());
+        if !known {
+            // Above every number that was given: no process allocates once a nanosecond.
+            self.table.count_from(unix_ns);
+            proxy.count_unknown(1);
+        }
+        self.ring = match core::mem::replace(&mut self.ring, Ring::None { next_ns: 0 }) {
+            Ring::Adopted(proxy, _) => Ring::Written(proxy),
+            other => other,
+        };
+        let what = if known { "what it told while no aggregator ran" } else { "it has no ledger: what it holds" };
+        Some(format!("is connected again: {what} is not known"))
     }
 
     /// One of its connections has ended.
@@ -215,7 +246,7 @@ impl Client {
     /// The ring's number, and how many records will have been written to it when everything that waits is.
     pub fn written(&self) -> Option<(u64, u64)> {
         match &self.ring {
-            Ring::Written(proxy) | Ring::Adopted(proxy) => {
+            Ring::Written(proxy) | Ring::Adopted(proxy, _) => {
                 Some((proxy.file.nonce, proxy.next() + self.waiting.len() as u64))
             }
             Ring::None { .. } => None,
@@ -225,9 +256,19 @@ impl Client {
     /// It is dead: its ring, to be kept until the aggregator is done with it.
     pub fn into_ring(self) -> Option<Proxy> {
         match self.ring {
-            Ring::Written(proxy) | Ring::Adopted(proxy) => Some(proxy),
+            Ring::Written(proxy) | Ring::Adopted(proxy, _) => Some(proxy),
             Ring::None { .. } => None,
         }
+    }
+
+    /// Nothing is written any more, while it lives on: what waits is counted as lost, and so are connections with something that was not
+    /// understood to its end. Its ring.
+    pub fn leave(self, connections: u64) -> Option<Proxy> {
+        if let Ring::Written(proxy) | Ring::Adopted(proxy, _) = &self.ring {
+            self.waiting.iter().for_each(|event| proxy.count_lost(event));
+            proxy.count_unknown(self.unread.len() as u64 + self.unkept + connections);
+        }
+        self.into_ring()
     }
 }
 
@@ -240,5 +281,65 @@ fn write(proxy: &Proxy, waiting: &mut VecDeque<Event>, event: &Event) {
         waiting.push_back(*event);
     } else {
         proxy.count_lost(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::legacy::message::Kind as Said;
+
+    #[test]
+    fn what_waited_for_a_ring_finds_no_more_room_than_there_is_and_no_belief_either() {
+        let prefix = Prefix::new(&format!("test_client_{}", std::process::id())).expect("a prefix");
+        let pid = std::process::id();
+        let living = Living::find(pid).expect("this process");
+        let about = About { pid, uid: 0, start_ticks: living.start_ticks };
+        let mut client = Client::new(about, living);
+        let now = Now::read();
+        let context = Context { connection: 1, several: false, unix_ns: now.unix_ns, monotonic_ns: now.monotonic_ns };
+        for id in 0..10 {
+            // Every second one is of a memory kind that there is not.
+            let what = if id % 2 == 0 { 0 } else { 99 };
+            let message = Message { kind: Said::Alloc, device: 0, size: 1, what, pid: pid.cast_signed(), id, time: 1 };
+            assert!(client.take(&message, true, context), "it waits");
+        }
+        let tended = client.tend(&prefix, 3, now);
+        // One of no kind is not looked at where there is no room.
+        assert_eq!((client.blocks(), tended.invalid, tended.told), (3, 2, None));
+        let ring = client.into_ring().expect("a ring");
+        ring.remove();
+        assert!(ring.is_over());
+    }
+
+    #[test]
+    fn what_waits_when_the_listener_ends_is_counted_and_a_free_of_nothing_frees_nothing() {
+        use core::sync::atomic::AtomicU64;
+        use shm_layout::ring::{DropTable, HEADER_BYTES, RingHeader};
+        use shm_layout::segment::{self, Access, Expect};
+        let prefix = Prefix::new(&format!("test_leaving_{}", std::process::id())).expect("a prefix");
+        let pid = std::process::id();
+        let living = Living::find(pid).expect("this process");
+        let mut client = Client::new(About { pid, uid: 0, start_ticks: living.start_ticks }, living);
+        let now = Now::read();
+        let context = Context { connection: 1, several: false, unix_ns: now.unix_ns, monotonic_ns: now.monotonic_ns };
+        let message = |kind, id| Message { kind, device: 0, size: 8, what: 0, pid: pid.cast_signed(), id, time: 1 };
+        client.take(&message(Said::Alloc, 0), true, context);
+        assert!(client.tend(&prefix, MOST_BLOCKS, now).told.is_none());
+        // The ring has 2,048 slots, and nobody reads.
+        assert!((1..3000).all(|id| client.take(&message(Said::Alloc, id), true, context)));
+        assert!((0..1000).all(|_| client.take(&message(Said::Free, 1 << 40), true, context)));
+        client.unkept = 5;
+        let ring = client.leave(2).expect("a ring");
+        let expect = Expect { owners: &[], least: 1, most: u64::MAX };
+        let seen = segment::open(&ring.file.name(&prefix), Access::Read, expect).expect("it is there");
+        let header: &RingHeader<AtomicU64> = seen.mapping.one(0).expect("a header");
+        let drops: &DropTable<AtomicU64> = seen.mapping.one(HEADER_BYTES).expect("its drops");
+        // Relaxed: one thread.
+        let counted = |of: &AtomicU64| of.load(core::sync::atomic::Ordering::Relaxed);
+        let cell = &drops.cells[0][0];
+        assert_eq!((counted(&cell.allocated_blocks), counted(&cell.freed_blocks)), (3000 - 2048, 0));
+        assert_eq!((counted(&header.dropped), counted(&header.lost_controls)), (952 + 1000 + 7, 1000 + 7));
+        ring.remove();
     }
 }

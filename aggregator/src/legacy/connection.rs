@@ -18,10 +18,8 @@ const MOST_UNSENT: usize = 16 << 10;
 pub struct Question {
     /// The question.
     pub message: Message,
-    /// Records that are to be in the figures: the ring's number, and how many.
-    pub after: Vec<(u64, u64)>,
-    /// When it is answered at the latest, `CLOCK_MONOTONIC` ns.
-    pub until_ns: u64,
+    /// The moment that it waits for, see [`Waits`](super::waits::Waits).
+    pub moment: u64,
 }
 
 /// A connection.
@@ -42,6 +40,8 @@ pub struct Connection {
     pub told: (bool, bool),
     /// The client that it counts for.
     pub client: Option<u32>,
+    /// It has told something that was believed.
+    pub sound: bool,
     questions: VecDeque<Question>,
     unsent: Vec<u8>,
 }
@@ -51,6 +51,8 @@ pub struct Connection {
 pub enum Heard {
     /// So many bytes.
     Bytes(usize),
+    /// So many bytes of nobody known, to be thrown away.
+    OfNobody(usize),
     /// Nothing now.
     Nothing,
     /// Its end.
@@ -69,6 +71,7 @@ impl Connection {
             heard_ns: now_ns,
             told: (false, false),
             client: None,
+            sound: false,
             questions: VecDeque::new(),
             unsent: Vec::new(),
         }
@@ -77,24 +80,25 @@ impl Connection {
     /// Reads one piece of one sender.
     pub fn hear(&mut self, into: &mut [u8], now_ns: u64) -> Heard {
         match peer::receive(&self.socket, into) {
-            Ok(Some((bytes, sender))) => {
-                // Where the kernel does not tell, it is whoever connected.
-                self.sender = sender.unwrap_or(self.peer);
+            Ok(Some((bytes, Some(sender)))) => {
+                self.sender = sender;
                 self.heard_ns = now_ns;
                 Heard::Bytes(bytes)
             }
+            Ok(Some((bytes, None))) => Heard::OfNobody(bytes),
             Err(Errno::EAGAIN | Errno::EINTR) => Heard::Nothing,
             Ok(None) | Err(_) => Heard::End,
         }
     }
 
-    /// Takes a question. False if there are too many.
-    pub fn ask(&mut self, question: Question) -> bool {
-        let room = self.questions.len() < MOST_QUESTIONS && self.unsent.len() < MOST_UNSENT;
-        if room {
-            self.questions.push_back(question);
-        }
-        room
+    /// Whether there is room for a question.
+    pub fn has_room(&self) -> bool {
+        self.questions.len() < MOST_QUESTIONS && self.unsent.len() < MOST_UNSENT
+    }
+
+    /// Takes a question, for which there is room.
+    pub fn ask(&mut self, question: Question) {
+        self.questions.push_back(question);
     }
 
     /// Whether it waits for answers.
@@ -102,9 +106,9 @@ impl Connection {
         !self.questions.is_empty() || !self.unsent.is_empty()
     }
 
-    /// Whether there are questions.
-    pub fn has_questions(&self) -> bool {
-        !self.questions.is_empty()
+    /// Questions that are not answered.
+    pub fn questions(&self) -> usize {
+        self.questions.len()
     }
 
     /// Answers in their order, as far as `answer` can; sends what can be sent.
@@ -126,6 +130,11 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Nothing more can be sent by it; what it has sent is still to be read.
+    pub fn refuse(&self) {
+        let _refused = shutdown(self.socket.as_raw_fd(), Shutdown::Read);
     }
 
     /// Nothing more is said to it: whoever waits for an answer gets the end of the stream. What it says is still read.

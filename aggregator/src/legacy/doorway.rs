@@ -90,6 +90,13 @@ impl Doorway {
         inode(&self.path).is_ok_and(|inode| inode == self.inode)
     }
 
+    /// Takes its name away: nobody can connect any more.
+    pub fn close(&self) {
+        if self.is_there() {
+            let _gone = nix::unistd::unlink(&self.path);
+        }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -98,9 +105,7 @@ impl Doorway {
 
 impl Drop for Doorway {
     fn drop(&mut self) {
-        if self.is_there() {
-            let _gone = nix::unistd::unlink(&self.path);
-        }
+        self.close();
     }
 }
 

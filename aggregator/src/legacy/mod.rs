@@ -22,8 +22,12 @@ mod proxy;
 mod server;
 mod table;
 mod tally;
+mod turns;
+mod waits;
 
 pub use doorway::DoorwayError;
+#[cfg(test)]
+pub use proxy::{About, Proxy};
 pub use tally::News;
 
 use anyhow::Context;

@@ -1,5 +1,6 @@
 //! Who speaks: what the kernel says of the sender of each piece, and of the process behind a pid.
 
+pub use crate::boot::ticks_now;
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, UnixCredentials, getsockopt, recvmsg, sockopt};
@@ -32,7 +33,8 @@ pub fn peer(socket: &OwnedFd) -> Result<Sender, Errno> {
     Ok(Sender { pid: u32::try_from(found.pid()).unwrap_or(0), uid: found.uid() })
 }
 
-/// Reads a piece, all of one sender: a child of fork shares its parent's connection. `None` at the end of the stream.
+/// Reads a piece, all of one sender: a child of fork shares its parent's connection. `None` at the end of the stream; no sender where a
+/// descriptor was sent along, for which there is no room: then the kernel's word is cut short, and whoever wanted that is nobody.
 ///
 /// # Errors
 /// `EAGAIN` when there is nothing, or the system's answer.
@@ -40,7 +42,8 @@ pub fn receive(socket: &OwnedFd, into: &mut [u8]) -> Result<Option<(usize, Optio
     // Room for credentials and nothing else: descriptors that somebody sends along are not taken.
     let mut space = cmsg_space!(UnixCredentials);
     let mut slices = [IoSliceMut::new(into)];
-    let got = recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_DONTWAIT)?;
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let got = recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut slices, Some(&mut space), flags)?;
     let told = got.cmsgs().ok().and_then(|mut all| {
         all.find_map(|one| match one {
             ControlMessageOwned::ScmCredentials(credentials) => Some(Sender::of(&credentials)),
@@ -81,14 +84,4 @@ pub fn pids_of(pid: u32) -> Vec<i32> {
     let mut pids: Vec<i32> = line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
     pids.extend(i32::try_from(pid));
     pids
-}
-
-/// Clock ticks after boot, now: for comparison with a process's start.
-pub fn ticks_now() -> u64 {
-    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
-    let boot = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
-    boot.map_or(u64::MAX, |now| {
-        let ns = now.tv_sec() as i128 * 1_000_000_000 + i128::from(now.tv_nsec());
-        u64::try_from(ns * i128::from(per_second) / 1_000_000_000).unwrap_or(u64::MAX)
-    })
 }

@@ -5,6 +5,7 @@
 //! descriptor of it here would end them. So a proxy keeps its own until the file has no name any more ([`Proxy::is_over`]).
 
 use super::ledgers;
+use super::table::is_unknown;
 use crate::sigbus::Guarded;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -131,8 +132,9 @@ impl Proxy {
 
     /// Whether everything written is in the ledger.
     pub fn is_read(&self) -> bool {
-        // Relaxed: a courtesy of the reader, who tells it after the commit.
-        self.header().is_none_or(|header| header.cursor.load(Relaxed) >= self.next())
+        // SYNC(ring.cursor): the ledger lists what was read up to here; pairs with the Release in the aggregator's attach.rs
+        // `set_cursor`, which follows the ledger's commit.
+        self.header().is_none_or(|header| header.cursor.load(Acquire) >= self.next())
     }
 
     /// Counts a record that could not be written; totals stay exact.
@@ -142,8 +144,9 @@ impl Proxy {
         else {
             return;
         };
+        // Nothing was freed by a free of something unknown.
         // Relaxed: counters.
-        if !drops.count(event) {
+        if is_unknown(event) || !drops.count(event) {
             header.lost_controls.fetch_add(1, Relaxed);
         }
         // SYNC(ring.dropped): as in the producer's ring.rs `count_lost`.

@@ -1,5 +1,7 @@
 //! The listener's thread: accepts, reads, hands events to their processes, answers questions, notices deaths.
 
+mod arrivals;
+mod ending;
 mod processes;
 mod questions;
 
@@ -11,12 +13,15 @@ use super::message::Message;
 use super::peer::{self, Sender};
 use super::proxy::Proxy;
 use super::tally::{News, Tally};
+use super::turns::{PIECE, Turns};
+use super::waits::Waits;
+use crate::descriptors::USER_SHARE;
 use crate::host::Now;
 use anyhow::Context as _;
-use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
 use nix::sys::resource::{Resource, getrlimit};
+use processes::Held;
 use shm_layout::names::Prefix;
 use shm_layout::stats::{Severity, Snapshot};
 use std::collections::HashMap;
@@ -27,12 +32,8 @@ use std::time::Duration;
 /// Connections and processes at most; fewer where few files may be open.
 const MOST_CONNECTIONS: usize = 4096;
 const MOST_CLIENTS: usize = 1024;
-/// Of these, and of the blocks, one user other than root may have so many in this many parts.
-const USER_SHARE: (usize, usize) = (3, 4);
 /// Blocks of everybody.
 const MOST_BLOCKS_OF_ALL: usize = 8 * MOST_BLOCKS;
-/// Bytes read of one connection before the next one's turn.
-const PIECE: usize = 64 << 10;
 /// So long a lone message of a connection is waited for more, ns.
 const SILENCE_NS: u64 = 20_000_000;
 /// Sleep while something waits, and while nothing does.
@@ -55,18 +56,42 @@ pub struct Server {
     connections: HashMap<u64, Connection>,
     last_connection: u64,
     most_connections: usize,
+    /// Connections by the user who made them.
+    connected: HashMap<u32, usize>,
+    turns: Turns,
     clients: HashMap<u32, Client>,
     most_clients: usize,
-    /// Rings of the dead, and since when.
-    ended: Vec<(Proxy, u64)>,
+    /// Rings of the dead.
+    ended: Vec<Ended>,
+    ended_looked_ns: u64,
     tally: Tally,
     printer: SyncSender<Dump>,
     dumped_ns: u64,
-    snapshot: Option<(u64, Snapshot)>,
+    snapshot: Option<Read>,
+    waits: Waits,
     piece: Vec<u8>,
     messages: Vec<Message>,
     tended_ns: u64,
     door_told: bool,
+}
+
+/// A ring of a process that is dead: it has its place until it is taken out of the figures.
+#[derive(Debug)]
+struct Ended {
+    ring: Proxy,
+    /// Of its process.
+    uid: u32,
+    since_ns: u64,
+}
+
+/// What is published, and when it was read.
+#[derive(Debug)]
+struct Read {
+    at_ns: u64,
+    took_ns: u64,
+    snapshot: Snapshot,
+    /// Records in the figures, by the ring's number.
+    records: HashMap<u64, u64>,
 }
 
 fn token_of_connection(number: u64) -> u64 {
@@ -98,13 +123,17 @@ impl Server {
             connections: HashMap::new(),
             last_connection: 0,
             most_connections: MOST_CONNECTIONS.min(files / 4),
+            connected: HashMap::new(),
+            turns: Turns::default(),
             clients: HashMap::new(),
             most_clients: MOST_CLIENTS.min(files / 16),
             ended: Vec::new(),
+            ended_looked_ns: 0,
             tally,
             printer: dump::printer(prefix).context("the printing thread")?,
             dumped_ns: 0,
             snapshot: None,
+            waits: Waits::default(),
             piece: vec![0; PIECE],
             messages: Vec::new(),
             tended_ns: 0,
@@ -119,7 +148,9 @@ impl Server {
 
     /// Until a stop is asked for. The rings that were written.
     pub fn run(mut self) -> Vec<Proxy> {
-        let mut events = vec![EpollEvent::empty(); 256];
+        // All that can be ready: which of them are heard is for us to say.
+        let mut events = vec![EpollEvent::empty(); self.most_connections + self.most_clients + 2];
+        let (mut ready, mut dead) = (Vec::new(), Vec::new());
         loop {
             let sleep = if self.is_busy() { SOON } else { IDLE };
             let timeout = EpollTimeout::try_from(sleep).unwrap_or(EpollTimeout::ZERO);
@@ -128,20 +159,27 @@ impl Server {
             for event in &events[..count] {
                 match event.data() {
                     STOP => return self.end(now),
-                    DOOR => self.welcome(now),
-                    token if token & 1 == 1 => self.died((token >> 1) as u32, now),
-                    token => self.listen_to(token >> 1, now),
+                    DOOR => {
+                        self.welcome(now);
+                    }
+                    token if token & 1 == 1 => dead.push((token >> 1) as u32),
+                    token => ready.push(token >> 1),
                 }
             }
+            self.take_turns(ready.drain(..), now);
+            // What they said last comes before their end.
+            dead.drain(..).for_each(|pid| self.died(pid, now));
             self.tend(now);
         }
     }
 
-    fn end(mut self, now: Now) -> Vec<Proxy> {
-        self.tend(now);
-        self.tally.sum_up(now.monotonic_ns, true);
-        let Self { clients, ended, .. } = self;
-        clients.into_values().filter_map(Client::into_ring).chain(ended.into_iter().map(|(ring, _)| ring)).collect()
+    /// Reads these connections, each user's in turns.
+    fn take_turns(&mut self, numbers: impl Iterator<Item = u64>, now: Now) {
+        let mut ready: Vec<(u32, u64)> =
+            numbers.filter_map(|number| Some((self.connections.get(&number)?.peer.uid, number))).collect();
+        let mut turns = core::mem::take(&mut self.turns);
+        turns.take(&mut ready, |number, most| self.listen_to(number, most, now));
+        self.turns = turns;
     }
 
     fn is_busy(&self) -> bool {
@@ -149,49 +187,35 @@ impl Server {
             || self.connections.values().any(|one| one.is_waiting() || one.frames.waits_for_silence())
     }
 
-    fn welcome(&mut self, now: Now) {
-        loop {
-            let socket = match self.doorway.accept() {
-                Ok(socket) => socket,
-                Err(Errno::EINTR | Errno::ECONNABORTED) => continue,
-                Err(Errno::EAGAIN) => return,
-                Err(errno) => {
-                    self.tally.tell(now.monotonic_ns, Severity::Error, 0, format!("cannot accept: {errno}"));
-                    // Not at once again: the cause stays for a while.
-                    std::thread::sleep(SOON);
-                    return;
-                }
-            };
-            let Ok(peer) = peer::peer(&socket) else { continue };
-            let of_user = || self.connections.values().filter(|one| one.peer.uid == peer.uid).count();
-            let full = self.connections.len() >= self.most_connections
-                || peer.uid != 0 && of_user() >= share(self.most_connections);
-            self.last_connection += 1;
-            let number = self.last_connection;
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, token_of_connection(number));
-            if full || self.epoll.add(&socket, event).is_err() {
-                self.tally.counts.turned_away += 1;
-                let text = format!("no room for a further connection of user {}", peer.uid);
-                self.tally.tell(now.monotonic_ns, Severity::Warning, peer.pid, text);
-                continue;
-            }
-            self.connections.insert(number, Connection::new(socket, peer, now.monotonic_ns));
+    /// Reads one connection; its end is one. Bytes, no more than `most`.
+    fn listen_to(&mut self, number: u64, most: usize, now: Now) -> usize {
+        let (bytes, over) = self.hear(number, most, now);
+        if over {
+            self.hang_up(number, now);
         }
+        bytes
     }
 
-    fn listen_to(&mut self, number: u64, now: Now) {
-        let mut budget = PIECE;
-        while budget > 0 {
-            let Some(connection) = self.connections.get_mut(&number) else { return };
-            match connection.hear(&mut self.piece[..budget], now.monotonic_ns) {
+    /// Reads at most so many bytes of one connection. How many, and whether it is at its end.
+    fn hear(&mut self, number: u64, most: usize, now: Now) -> (usize, bool) {
+        let mut left = most.min(PIECE);
+        let most = left;
+        while left > 0 {
+            let Some(connection) = self.connections.get_mut(&number) else { break };
+            match connection.hear(&mut self.piece[..left], now.monotonic_ns) {
                 Heard::Bytes(bytes) => {
-                    budget -= bytes;
+                    left -= bytes;
                     self.understand(number, bytes, now);
                 }
-                Heard::Nothing => return,
-                Heard::End => return self.hang_up(number, now),
+                Heard::OfNobody(bytes) => {
+                    left -= bytes;
+                    self.tally.counts.nobody += 1;
+                }
+                Heard::Nothing => break,
+                Heard::End => return (most - left, true),
             }
         }
+        (most - left, false)
     }
 
     /// Cuts what was read into messages, and takes them.
@@ -233,22 +257,10 @@ impl Server {
         }
     }
 
-    fn hang_up(&mut self, number: u64, now: Now) {
-        let Some(connection) = self.connections.remove(&number) else { return };
-        let rest = connection.frames.rest();
-        if rest > 0 {
-            self.tally.counts.skipped_bytes += rest as u64;
-            self.count_invalid(connection.sender.pid, now);
-        }
-        if let Some(client) = connection.client.and_then(|pid| self.clients.get_mut(&pid)) {
-            client.disconnected();
-        }
-    }
-
     fn tend(&mut self, now: Now) {
         let often = now.monotonic_ns.saturating_sub(self.tended_ns) >= IDLE.as_nanos() as u64;
+        self.hear_silence(SILENCE_NS, now);
         self.tend_clients(often, now);
-        self.hear_silence(now);
         self.answer(now);
         if often {
             self.tended_ns = now.monotonic_ns;
@@ -259,18 +271,26 @@ impl Server {
     }
 
     fn tend_clients(&mut self, all: bool, now: Now) {
+        // Counted where messages wait that may be allocations; the others were looked at when they came.
+        let mut held = self.clients.values().any(Client::has_unread).then(|| Held::by(&self.clients));
         for (pid, client) in self.clients.iter_mut().filter(|(_, client)| all || client.is_busy()) {
-            let room = client.blocks() < MOST_BLOCKS;
-            if let Some(text) = client.tend(&self.prefix, room, now.monotonic_ns, now.unix_ns) {
-                self.tally.tell(now.monotonic_ns, Severity::Warning, *pid, format!("PID {pid}: {text}"));
+            let (uid, before) = (client.about.uid, client.blocks());
+            let most = held.as_ref().map_or(MOST_BLOCKS, |held| held.most_of(uid, before));
+            let tended = client.tend(&self.prefix, most, now);
+            if let Some(held) = &mut held {
+                held.change(uid, before, client.blocks());
+            }
+            self.tally.counts.invalid += tended.invalid;
+            if let Some(text) = tended.told {
+                self.tally.tell(now.monotonic_ns, Severity::Warning, *pid, format_args!("PID {pid}: {text}"));
             }
         }
     }
 
     /// Lone messages whose size only silence tells.
-    fn hear_silence(&mut self, now: Now) {
+    fn hear_silence(&mut self, since_ns: u64, now: Now) {
         let silent = |one: &Connection| {
-            one.frames.waits_for_silence() && now.monotonic_ns.saturating_sub(one.heard_ns) >= SILENCE_NS
+            one.frames.waits_for_silence() && now.monotonic_ns.saturating_sub(one.heard_ns) >= since_ns
         };
         let numbers: Vec<u64> =
             self.connections.iter().filter(|(_, one)| silent(one)).map(|(number, _)| *number).collect();
@@ -310,8 +330,9 @@ impl Server {
 
     /// Rings whose file has no name any more are let go; those that no aggregator has taken are removed.
     fn look_after_the_ended(&mut self, now: Now) {
-        self.ended.retain(|(ring, since)| {
-            if now.monotonic_ns.saturating_sub(*since) > UNTAKEN_NS {
+        self.ended_looked_ns = now.monotonic_ns;
+        self.ended.retain(|Ended { ring, since_ns, .. }| {
+            if now.monotonic_ns.saturating_sub(*since_ns) > UNTAKEN_NS {
                 ring.remove();
             }
             !ring.is_over()

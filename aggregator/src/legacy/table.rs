@@ -22,8 +22,9 @@ use std::collections::hash_map::Entry;
 const MOST_SIZE: u64 = 1 << 48;
 /// How long the allocation may come after its free, on another connection.
 const DEBT_NS: u64 = 5_000_000_000;
-/// Debts at a time.
+/// Debts at a time, and of one address: each is paid by a record, all of them perhaps at once.
 const MOST_DEBTS: usize = 4096;
+const MOST_DEBTS_OF_ONE: u32 = 64;
 
 /// Device and address (or number).
 type Key = (u32, u64);
@@ -82,6 +83,8 @@ pub enum Taken {
 pub struct Table {
     blocks: HashMap<Key, Vec<Block>, foldhash::fast::RandomState>,
     debts: HashMap<Key, Debt, foldhash::fast::RandomState>,
+    /// Their counts, summed up.
+    owed: usize,
     doubts: HashMap<Key, Doubt, foldhash::fast::RandomState>,
     /// Doubts by account.
     doubtful: HashMap<(u32, Memory), u32, foldhash::fast::RandomState>,
@@ -106,10 +109,16 @@ impl Table {
         table
     }
 
-    /// The records of everything that is live, for a ring that begins anew.
+    /// Numbers are given from above this one.
+    pub fn count_from(&mut self, number: u64) {
+        self.last = self.last.max(number);
+    }
+
+    /// The records of everything that is live, and of what is not known of it, for a ring that begins anew.
     pub fn again(&self, monotonic_ns: u64) -> impl Iterator<Item = Event> + '_ {
         let blocks = self.blocks.iter().flat_map(|(key, blocks)| blocks.iter().map(move |block| (*key, block)));
-        blocks.map(move |(key, block)| Event { time: monotonic_ns, ..record(Kind::Alloc, key, block) })
+        let records = blocks.map(|(key, block)| record(Kind::Alloc, key, block));
+        self.marks().chain(records).map(move |event| Event { time: monotonic_ns, ..event })
     }
 
     /// Blocks that are live.
@@ -283,9 +292,11 @@ impl Table {
     }
 
     fn not_there(&mut self, key: Key, memory: Memory, context: Context, each: &mut dyn FnMut(Event)) {
-        if context.several && (self.debts.len() < MOST_DEBTS || self.debts.contains_key(&key)) {
+        let of_one = self.debts.get(&key).map_or(0, |debt| debt.count);
+        if context.several && self.owed < MOST_DEBTS && of_one < MOST_DEBTS_OF_ONE {
             let debt = self.debts.entry(key).or_insert(Debt { count: 0, since: 0, by: context.connection });
-            debt.count = debt.count.saturating_add(1);
+            debt.count += 1;
+            self.owed += 1;
             (debt.since, debt.by) = (context.unix_ns, context.connection);
             return;
         }
@@ -299,6 +310,7 @@ impl Table {
         let owed = message.time != 0 && message.time <= debt.since && debt.by != context.connection;
         if owed {
             debt.count -= 1;
+            self.owed -= 1;
             if debt.count == 0 {
                 entry.remove();
             }
@@ -308,9 +320,11 @@ impl Table {
 
     /// Forgets debts whose allocation did not come: they were frees of something unknown. To be called now and then.
     pub fn forget_debts(&mut self, unix_ns: u64, mut each: impl FnMut(Event)) {
+        let owed = &mut self.owed;
         self.debts.retain(|key, debt| {
             let keep = unix_ns.saturating_sub(debt.since) < DEBT_NS;
             if !keep {
+                *owed -= debt.count as usize;
                 (0..debt.count).for_each(|_| each(unknown(*key, Memory::Dram)));
             }
             keep
@@ -336,6 +350,11 @@ fn record(kind: Kind, key: Key, block: &Block) -> Event {
 /// A free of something that nobody announced: no block has the number 0, so it is counted and changes nothing.
 fn unknown(key: Key, memory: Memory) -> Event {
     Event { address: key.1, ..Event::new(Kind::Free, memory, key.0) }
+}
+
+/// Whether this record is such a free.
+pub const fn is_unknown(event: &Event) -> bool {
+    event.kind == Kind::Free as u8 && event.id == 0
 }
 
 #[cfg(test)]

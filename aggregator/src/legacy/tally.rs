@@ -1,5 +1,6 @@
 //! What the listener did not take, counted; and lines about it, so many a minute.
 
+use core::fmt::Display;
 use shm_layout::stats::Severity;
 use std::sync::mpsc::SyncSender;
 
@@ -29,9 +30,9 @@ pub struct Counts {
     pub skipped_bytes: u64,
     /// Connections that are not listened to any more.
     pub deaf: u64,
-    /// Connections beyond the limits, closed at once.
+    /// Connections beyond the limits: closed at once, or closed for the sake of another though they had told nothing.
     pub turned_away: u64,
-    /// Messages of processes that are dead, cannot be seen from here, or are beyond the limits.
+    /// Messages of processes that are dead, cannot be seen from here, or are beyond the limits; pieces whose sender hides.
     pub nobody: u64,
     /// Questions that were not answered: their sender does not read, or asked for too much printing.
     pub unanswered: u64,
@@ -56,8 +57,8 @@ impl Tally {
         Self { counts, logged, logged_ns: 0, news, minute_ns: 0, lines: 0 }
     }
 
-    /// Tells of something, unless too much was told in this minute. Never waits.
-    pub fn tell(&mut self, now_ns: u64, severity: Severity, pid: u32, text: String) {
+    /// Tells of something, unless too much was told in this minute: then it is not even put into words. Never waits.
+    pub fn tell(&mut self, now_ns: u64, severity: Severity, pid: u32, text: impl Display) {
         if now_ns.saturating_sub(self.minute_ns) > MINUTE_NS {
             (self.minute_ns, self.lines) = (now_ns, 0);
         }

@@ -6,6 +6,7 @@
 //! told apart is left unmatched.
 
 use super::Device;
+use core::borrow::Borrow;
 use shm_layout::event::Arch;
 use shm_layout::stats::{Chip, UNKNOWN};
 
@@ -19,7 +20,8 @@ pub struct Matching {
 }
 
 /// Matches each chip with at most one device, and each device with at most one chip.
-pub fn matching(devices: &[Device], chips: &[Chip]) -> Matching {
+pub fn matching(devices: &[impl Borrow<Device>], chips: &[Chip]) -> Matching {
+    let devices: Vec<&Device> = devices.iter().map(Borrow::borrow).collect();
     let mut device_of: Vec<Option<usize>> = vec![None; chips.len()];
     let mut taken = vec![false; devices.len()];
     let mut may_be = vec![false; devices.len()];
@@ -28,10 +30,10 @@ pub fn matching(devices: &[Device], chips: &[Chip]) -> Matching {
         let free_devices: Vec<usize> = (0..devices.len()).filter(|at| !taken[*at]).collect();
         for device in &free_devices {
             let mine: Vec<usize> =
-                free_chips.iter().copied().filter(|chip| relation(&devices[*device], &chips[*chip])).collect();
+                free_chips.iter().copied().filter(|chip| relation(devices[*device], &chips[*chip])).collect();
             may_be[*device] |= !mine.is_empty();
             let [chip] = mine[..] else { continue };
-            let rivals = free_devices.iter().filter(|other| relation(&devices[**other], &chips[chip]));
+            let rivals = free_devices.iter().filter(|other| relation(devices[**other], &chips[chip]));
             if rivals.count() == 1 {
                 device_of[chip] = Some(*device);
                 taken[*device] = true;

@@ -2,25 +2,26 @@
 //! and tt-metal's own counters (`counters`).
 //!
 //! ```text
-//!   watch (a thread) ─► sysfs, pids, counters ─► Reading ─► bystanders ─► chips' telemetry, processes that are not tracked
+//!   watch (two threads) ─► sysfs, pids; counters ─► Reading ─► bystanders ─► chips' telemetry, processes that are not tracked
 //! ```
 //!
 //! A read of a device's file may hang: its driver asks the firmware, and waits while a device is being reset. So a thread of its
-//! own does it, once a second, and nobody ever waits for it; what it told last stays, and grows old visibly.
+//! own does it, once a second, and nobody ever waits for it; what it told last stays, and grows old visibly. Another one reads
+//! the counters, so that what they tell of processes never grows old.
 
 pub mod matching;
-mod person;
 mod pids;
 pub mod sysfs;
 mod watch;
 
-pub use person::Person;
 pub use watch::Watch;
 
 use crate::counters::Region;
+use crate::person::Person;
 use shm_layout::event::Arch;
 use shm_layout::stats::Telemetry;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Names a folder that holds another host's `sys`, `proc/driver` and `dev/shm`, for tests and for looking at a copy.
 pub const ROOT_VARIABLE: &str = "TT_ALLOC_HOST_ROOT";
@@ -62,12 +63,21 @@ pub struct Device {
 pub struct Reading {
     /// The driver's devices, by number.
     pub devices: Vec<Device>,
-    /// tt-metal's own counters.
-    pub regions: Vec<Region>,
-    /// Files of theirs that are not read.
+    /// tt-metal's own counters: the same list until they are read again.
+    pub regions: Arc<[Region]>,
+    /// Files of theirs that are not read, or not to their end.
     pub unread_regions: u64,
     /// Every device was read once.
-    pub is_whole: bool,
+    pub has_devices: bool,
+    /// The counters were.
+    pub has_counters: bool,
+}
+
+impl Reading {
+    /// Everything was read once.
+    pub const fn is_whole(&self) -> bool {
+        self.has_devices && self.has_counters
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
 use super::matching::{Matching, matching};
-use super::{Device, Root, Watch, sysfs};
+use super::{Device, Reading, Root, Watch, sysfs};
 use crate::chips::Chips;
 use shm_layout::event::Arch;
 use shm_layout::stats::{Chip, Telemetry, UNKNOWN};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -159,6 +160,18 @@ fn sensors_are_found_by_their_device_where_they_are_not_below_it() {
     assert_eq!(sysfs::read(&host.root(), 2, 1).1.temperature_millicelsius, 99_000);
 }
 
+/// The first news of which this holds. Never waits for a thread, whatever that does.
+fn until(watch: &mut Watch, what: &str, holds: impl Fn(&Reading) -> bool) -> Arc<Reading> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        assert!(Instant::now() < deadline, "{what} was never told");
+        match watch.news() {
+            Some(reading) if holds(&reading) => return reading,
+            _ => std::thread::sleep(Duration::from_millis(2)),
+        }
+    }
+}
+
 #[test]
 fn a_read_that_hangs_holds_nobody_up_and_what_was_told_before_stays() {
     let host = Host::new();
@@ -167,19 +180,19 @@ fn a_read_that_hangs_holds_nobody_up_and_what_was_told_before_stays() {
     put(&first, "tt_aiclk", "1000");
     // Opening a FIFO without a writer waits for one.
     nix::unistd::mkfifo(&second.join("tt_aiclk"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::create_dir_all(host.0.join("dev/shm")).unwrap();
+    let counters = host.0.join("dev/shm/tt_device_1_memory");
+    fs::write(&counters, "no counters").unwrap();
     let mut watch = Watch::start(host.root());
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let reading = loop {
-        assert!(Instant::now() < deadline, "the first device was never told");
-        // Never waits, whatever the thread does.
-        match watch.news() {
-            Some(reading) if !reading.devices.is_empty() => break reading,
-            _ => std::thread::sleep(Duration::from_millis(2)),
-        }
-    };
-    assert_eq!((reading.devices.len(), reading.is_whole), (1, false));
+    let reading = until(&mut watch, "the first device", |reading| !reading.devices.is_empty());
+    assert_eq!((reading.devices.len(), reading.has_devices), (1, false));
     assert_eq!(reading.devices[0].telemetry.ai_clock_mhz, 1000);
-    assert!(watch.first(Duration::from_millis(50)).is_none_or(|reading| !reading.is_whole));
+    assert!(watch.first(Duration::from_millis(50)).is_none_or(|reading| !reading.is_whole()));
+    // The counters go on meanwhile: what they tell of processes never grows old.
+    until(&mut watch, "the file", |reading| reading.unread_regions == 1);
+    fs::remove_file(&counters).unwrap();
+    let reading = until(&mut watch, "its end", |reading| reading.unread_regions == 0);
+    assert!(!reading.has_devices);
     // Somebody answers: it goes on. Whoever comes first of the two ends does not matter.
     let writer = std::thread::spawn({
         let path = second.join("tt_aiclk");
@@ -232,4 +245,22 @@ fn devices_are_matched_by_asic_by_board_or_not_at_all() {
     // A logical number is no id, and what is unknown equals nothing.
     assert_eq!(all(&[device(wormhole, 0, UNKNOWN)], &[chip(0, true, 0)]), (vec![None], vec![true]));
     assert_eq!(all(&[device(wormhole, UNKNOWN, UNKNOWN)], &[chip(UNKNOWN, false, 0)]), (vec![None], vec![true]));
+}
+
+/// The first bytes of another's pid are not told as a process that has the device open.
+#[test]
+fn a_list_of_pids_that_is_too_long_is_read_to_its_last_whole_line() {
+    let host = Host::new();
+    let folder = host.0.join("proc/driver/tenstorrent/0");
+    fs::create_dir_all(&folder).unwrap();
+    let me = std::process::id().to_string();
+    let lines = "0\n".repeat((1 << 15) - me.len());
+    let blanks = " ".repeat((1 << 16) - lines.len() - me.len() - 2);
+    // What is read ends right after our own pid, which is another's first digits; pid 1 is on a line of its own before it.
+    fs::write(folder.join("pids"), format!("{lines}{blanks}1\n{me}99\n")).unwrap();
+    let (people, count) = super::pids::read(&host.root(), 0).unwrap();
+    assert_eq!((people.iter().map(|person| person.pid).collect::<Vec<_>>(), count), (vec![1], UNKNOWN));
+    fs::write(folder.join("pids"), format!("{me}\n0\n")).unwrap();
+    let (people, count) = super::pids::read(&host.root(), 0).unwrap();
+    assert_eq!((people[0].pid.to_string(), people.len(), count), (me, 1, 2));
 }

@@ -1,16 +1,23 @@
 //! A client of the original's protocol, byte by byte, in a process of its own; and an aggregator that listens to it.
-#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part; a test may unwrap")]
+#![allow(dead_code, unused_imports, clippy::unwrap_used, reason = "each test file uses its part; a test may unwrap")]
+
+mod storm;
 
 use super::support::{Ground, wait};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use shm_layout::event::Memory;
 use shm_layout::stats::Snapshot;
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, IoSlice, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub use storm::left_by_storm;
+use storm::storm;
 
 pub const ALLOC: u8 = 1;
 pub const FREE: u8 = 2;
@@ -160,18 +167,23 @@ pub fn speak_if_asked() {
             }
             "fork" => {
                 // The child sends over its parent's connection, and lives on.
-                let bytes = from_hex(words[1]);
-                // SAFETY: this process has one thread.
-                match unsafe { nix::unistd::fork() }.unwrap() {
-                    nix::unistd::ForkResult::Parent { child } => child.to_string(),
-                    nix::unistd::ForkResult::Child => {
-                        let mut bytes = bytes;
-                        bytes[20..24].copy_from_slice(&std::process::id().to_le_bytes());
-                        (&connections[&number(0)]).write_all(&bytes).unwrap();
-                        std::thread::sleep(Duration::from_secs(60));
-                        std::process::exit(0)
-                    }
-                }
+                let mut bytes = from_hex(words[1]);
+                let child = forked(|| {
+                    bytes[20..24].copy_from_slice(&std::process::id().to_le_bytes());
+                    (&connections[&number(0)]).write_all(&bytes).unwrap();
+                    std::thread::sleep(Duration::from_secs(60));
+                });
+                child.to_string()
+            }
+            "lend" => {
+                // A child sends these bytes over its parent's connection, with a descriptor, and ends.
+                let (bytes, to) = (from_hex(words[1]), connections[&number(0)].as_raw_fd());
+                let lent = [ControlMessage::ScmRights(&[0])];
+                let child = forked(|| {
+                    assert!(sendmsg::<()>(to, &[IoSlice::new(&bytes)], &lent, MsgFlags::empty(), None).is_ok())
+                });
+                nix::sys::wait::waitpid(child, None).unwrap();
+                String::new()
             }
             other => panic!("{other}"),
         };
@@ -181,50 +193,16 @@ pub fn speak_if_asked() {
     std::process::exit(0)
 }
 
-/// Threads share an allocator that gives addresses out again at once, before their free is told; each keeps its last few blocks.
-/// `connections` is one, or one for each thread. What is live in the end: `LIVE` blocks of each thread, 4096 bytes and its number each.
-fn storm(path: &std::ffi::OsStr, threads: u64, connections: u64, rounds: u64) {
-    let pool: Arc<Mutex<Vec<u64>>> =
-        Arc::new(Mutex::new((1..=threads * (STORM_LIVE + 1)).map(|n| n * 0x1000).collect()));
-    let pid = std::process::id() as i32;
-    let streams: Vec<Arc<Mutex<UnixStream>>> =
-        (0..connections).map(|_| Arc::new(Mutex::new(UnixStream::connect(path).unwrap()))).collect();
-    std::thread::scope(|scope| {
-        for thread in 0..threads {
-            let (pool, stream) = (Arc::clone(&pool), Arc::clone(&streams[(thread % connections) as usize]));
-            scope.spawn(move || {
-                let mut mine = std::collections::VecDeque::new();
-                for round in 0..rounds {
-                    let address = pool.lock().unwrap().pop().unwrap();
-                    let last = round + STORM_LIVE >= rounds;
-                    // Sizes differ, so that whose block an address is shows in the sums.
-                    let size = if last { 4096 + thread } else { 64 + round % 97 };
-                    let bytes = message(144, ALLOC, 0, size, 0, pid, address);
-                    stream.lock().unwrap().write_all(&bytes).unwrap();
-                    mine.push_back(address);
-                    if mine.len() as u64 > STORM_LIVE {
-                        let oldest = mine.pop_front().unwrap();
-                        // Free for others now; told later.
-                        pool.lock().unwrap().push(oldest);
-                        if round % 7 == 0 {
-                            std::thread::yield_now();
-                        }
-                        let bytes = message(144, FREE, 0, 0, 0, pid, oldest);
-                        stream.lock().unwrap().write_all(&bytes).unwrap();
-                    }
-                }
-            });
+/// A child that does this and ends.
+fn forked(then: impl FnOnce()) -> nix::unistd::Pid {
+    // SAFETY: this process has one thread.
+    match unsafe { nix::unistd::fork() }.unwrap() {
+        nix::unistd::ForkResult::Parent { child } => child,
+        nix::unistd::ForkResult::Child => {
+            then();
+            std::process::exit(0)
         }
-    });
-    // They stay connected until the process ends.
-    streams.into_iter().for_each(core::mem::forget);
-}
-
-pub const STORM_LIVE: u64 = 8;
-
-/// What [`storm`] leaves: blocks and bytes.
-pub fn left_by_storm(threads: u64) -> (u64, u64) {
-    (threads * STORM_LIVE, (0..threads).map(|thread| STORM_LIVE * (4096 + thread)).sum())
+    }
 }
 
 pub fn to_hex(bytes: &[u8]) -> String {

@@ -1,6 +1,7 @@
 /* A program that tells its allocations in C, in both ways: by ids of its own, and by addresses alone.
  *
- *   cc -std=c11 blocks.c $(pkg-config --cflags --libs tt-alloc) -o blocks
+ *   export PKG_CONFIG_PATH=/opt/tt-alloc/lib/pkgconfig
+ *   cc -std=c11 blocks.c $(pkg-config --cflags --libs tt-alloc) -Wl,-rpath,/opt/tt-alloc/lib -o blocks
  *   TT_ALLOC_TRACKING_ENABLED=1 ./blocks
  *
  * At each quiet point it says what is live (device, memory kind, bytes, blocks) and waits for a line.

@@ -11,14 +11,15 @@
 
 enum { THREADS = 8, EACH = 500 };
 
-/* A phase is of one thread. All use one address, so that one thread may have to write down what another one reported. */
+/* A phase is of one thread. All use one address, so that one thread may have to write down what another one reported; of circular
+ * buffers, any number may be there. */
 static void *work(void *argument) {
     unsigned number = (unsigned)(uintptr_t)argument;
     char name[32];
     snprintf(name, sizeof name, "thread %u", number);
     tt_alloc_tag_push(name);
     for (unsigned n = 0; n < EACH; n++) {
-        tt_alloc_alloc_address(0, TT_ALLOC_DRAM, 0x1000, 1000 + number);
+        tt_alloc_cb_alloc(0, 1000 + number, 0x1000);
     }
     tt_alloc_tag_pop();
     return NULL;

@@ -1,9 +1,9 @@
 // tt-alloc: tells the allocations of this process, for Tenstorrent accelerators.
 //
 // Made from producer/capi/src by tests/header.rs: do not edit. Every function may be called by any thread at any time, also in a forked
-// child. None waits for a reader, ends the process or changes errno; for another thread of this process one waits where that makes room in
-// a full ring (at most 100 ms), or at a device's close. All that is ever printed is one line if tracking cannot begin, and one if there are
-// too many tags. What cannot be told is counted.
+// child. None waits for a reader, ends the process or changes errno; for another thread of this process one waits at most 100 ms, where that
+// makes the ring or room in it, and at a device's close. At most one line is ever printed: where tracking cannot begin, or there are too
+// many tags. What cannot be told is counted.
 
 
 #ifndef TT_ALLOC_H

@@ -1,8 +1,9 @@
 //! The functions of the C API. Their documentation is the header's.
 
 use crate::guard::{note, tell};
-use crate::live::{self, Which};
+use crate::live;
 use crate::shard::OURS;
+use crate::table::Which;
 use crate::types::{self, Block, Device, Doubts};
 use core::ffi::c_char;
 use producer::process::record;

@@ -15,6 +15,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use core::sync::atomic::{AtomicPtr, AtomicU32};
 use std::alloc::{Layout, alloc};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const OPEN: u32 = 0;
 const CLOSED: u32 = 1;
@@ -64,22 +65,22 @@ impl<W: Copy> Gate<W> {
         Self { state: AtomicU32::new(OPEN), left: AtomicPtr::new(null_mut()) }
     }
 
-    /// Goes in, if it is open. Whoever is in calls [`Gate::leave`].
+    /// Goes in, if it is open.
     #[inline(always)]
-    pub(crate) fn enter(&self) -> bool {
-        // SYNC(gate.inside): what was done inside is seen; pairs with the swap in `leave`.
+    pub(crate) fn enter(&self) -> Option<Inside<'_, W>> {
+        // SYNC(gate.inside): what was done inside is seen; pairs with the swap in `drop`.
         // SYNC(gate.left): found closed, it is opened later; pairs with the load in `leave`.
-        self.state.compare_exchange(OPEN, CLOSED, SeqCst, SeqCst).is_ok()
+        self.state.compare_exchange(OPEN, CLOSED, SeqCst, SeqCst).is_ok().then(|| Inside(self))
     }
 
     /// Does `work` for this word inside, after what was left before: by this thread, or by who is inside. `false` without memory for
     /// what is to be left.
     #[inline(always)]
     pub(crate) fn pass(&self, word: W, mut work: impl FnMut(W)) -> bool {
-        if self.enter() {
-            self.catch_up(&mut work);
+        if let Some(inside) = self.enter() {
+            inside.catch_up(&mut work);
             work(word);
-            self.leave(work);
+            inside.leave(work);
             return true;
         }
         self.pass_later(word, work)
@@ -91,62 +92,22 @@ impl<W: Copy> Gate<W> {
         for _ in 0..LOOKS {
             core::hint::spin_loop();
             // Relaxed: only a look; `enter` is what counts.
-            if self.state.load(Relaxed) == OPEN && self.enter() {
-                self.catch_up(&mut work);
+            if self.state.load(Relaxed) == OPEN
+                && let Some(inside) = self.enter()
+            {
+                inside.catch_up(&mut work);
                 work(word);
-                self.leave(work);
+                inside.leave(work);
                 return true;
             }
         }
         if !self.put(word) {
             return false;
         }
-        if self.enter() {
-            self.leave(work);
+        if let Some(inside) = self.enter() {
+            inside.leave(work);
         }
         true
-    }
-
-    /// Does what was left, the oldest first. Inside.
-    #[inline(always)]
-    pub(crate) fn catch_up(&self, work: impl FnMut(W)) {
-        // SYNC(gate.left): pairs with the exchange in `put` and `enter`.
-        if !self.left.load(SeqCst).is_null() {
-            self.do_left(work);
-        }
-    }
-
-    #[cold]
-    fn do_left(&self, mut work: impl FnMut(W)) {
-        // SYNC(gate.word): the words are there; pairs with the exchange in `put`.
-        let mut newest = self.left.swap(null_mut(), Acquire);
-        let mut oldest: *mut Left<W> = null_mut();
-        while !newest.is_null() {
-            // SAFETY: from `put`, and nobody else's since the swap.
-            let before = core::mem::replace(unsafe { &mut (*newest).before }, oldest);
-            oldest = core::mem::replace(&mut newest, before);
-        }
-        while !oldest.is_null() {
-            // SAFETY: as above; allocated with this layout, as a box is, and given back once.
-            let Left { word, before } = *unsafe { Box::from_raw(oldest) };
-            oldest = before;
-            work(word);
-        }
-    }
-
-    /// Opens, after what was left is done. Inside.
-    #[inline(always)]
-    pub(crate) fn leave(&self, mut work: impl FnMut(W)) {
-        loop {
-            self.catch_up(&mut work);
-            // SYNC(gate.inside): what was done inside; pairs with the exchange in `enter`.
-            self.state.swap(OPEN, SeqCst);
-            // Who left word while it was closed and then found it closed did so before the swap.
-            // SYNC(gate.left): pairs with the exchanges in `put` and `enter`.
-            if self.left.load(SeqCst).is_null() || !self.enter() {
-                return;
-            }
-        }
     }
 
     fn put(&self, word: W) -> bool {
@@ -166,6 +127,65 @@ impl<W: Copy> Gate<W> {
                 Err(now) => before = now,
             }
         }
+    }
+}
+
+/// Whoever is inside. Opens when it goes, also when that is because of a panic: what was left by then waits for who comes next.
+#[derive(Debug)]
+pub(crate) struct Inside<'a, W>(&'a Gate<W>);
+
+impl<W: Copy> Inside<'_, W> {
+    /// Does what was left, the oldest first.
+    #[inline(always)]
+    pub(crate) fn catch_up(&self, work: &mut impl FnMut(W)) {
+        // SYNC(gate.left): pairs with the exchange in `put` and `enter`.
+        if !self.0.left.load(SeqCst).is_null() {
+            self.do_left(work);
+        }
+    }
+
+    #[cold]
+    fn do_left(&self, work: &mut impl FnMut(W)) {
+        // SYNC(gate.word): the words are there; pairs with the exchange in `put`.
+        let mut newest = self.0.left.swap(null_mut(), Acquire);
+        let mut oldest: *mut Left<W> = null_mut();
+        while !newest.is_null() {
+            // SAFETY: from `put`, and nobody else's since the swap.
+            let before = core::mem::replace(unsafe { &mut (*newest).before }, oldest);
+            oldest = core::mem::replace(&mut newest, before);
+        }
+        while !oldest.is_null() {
+            // SAFETY: as above; allocated with this layout, as a box is, and given back once.
+            let Left { word, before } = *unsafe { Box::from_raw(oldest) };
+            oldest = before;
+            // A fault with one word is told by the panic hook, and is no reason to forget the others.
+            let _ended = catch_unwind(AssertUnwindSafe(|| work(word)));
+        }
+    }
+
+    /// Opens, after what was left is done.
+    #[inline(always)]
+    pub(crate) fn leave(self, mut work: impl FnMut(W)) {
+        let (gate, mut inside) = (self.0, self);
+        loop {
+            inside.catch_up(&mut work);
+            drop(inside);
+            // Who left word while it was closed and then found it closed did so before the swap in `drop`.
+            // SYNC(gate.left): pairs with the exchanges in `put` and `enter`.
+            if gate.left.load(SeqCst).is_null() {
+                return;
+            }
+            let Some(again) = gate.enter() else { return };
+            inside = again;
+        }
+    }
+}
+
+impl<W> Drop for Inside<'_, W> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SYNC(gate.inside): what was done inside; pairs with the exchange in `enter`.
+        self.0.state.swap(OPEN, SeqCst);
     }
 }
 
@@ -210,10 +230,10 @@ mod tests {
     fn nobody_waits_for_who_is_inside() {
         let gate = Gate::new();
         let mut done = Vec::new();
-        assert!(gate.enter());
+        let inside = gate.enter().expect("open");
         assert!(gate.pass(1, |_| panic!("not inside")));
         assert!(gate.pass(2, |_| panic!("not inside")));
-        gate.leave(|word| done.push(word));
+        inside.leave(|word| done.push(word));
         assert_eq!(done, [1, 2]);
         assert!(gate.pass(3, |word| done.push(word)));
         assert_eq!(done, [1, 2, 3]);
@@ -224,16 +244,39 @@ mod tests {
     fn what_is_left_at_the_last_moment_is_done() {
         let gate = Gate::new();
         let done = core::cell::RefCell::new(Vec::new());
-        assert!(gate.enter());
+        let inside = gate.enter().expect("open");
         assert!(gate.pass(1, |_| panic!("not inside")));
-        gate.leave(|word| {
+        inside.leave(|word| {
             if word == 1 {
                 assert!(gate.pass(2, |_| panic!("not inside")));
             }
             done.borrow_mut().push(word);
         });
         assert_eq!(*done.borrow(), [1, 2]);
-        assert!(gate.enter(), "open");
+        assert!(gate.enter().is_some(), "open");
+    }
+
+    /// A fault in the midst of it: the gate opens, and what others left is done by who comes next.
+    #[test]
+    fn a_panic_inside_leaves_it_open_and_no_word_forgotten() {
+        let gate = Gate::new();
+        let done = core::cell::RefCell::new(Vec::new());
+        let pass = |word: i32| {
+            gate.pass(word, |word| {
+                if word == 1 {
+                    assert!(gate.pass(10, |_| panic!("not inside")));
+                    assert!(gate.pass(2, |_| panic!("not inside")));
+                    assert!(gate.pass(11, |_| panic!("not inside")));
+                }
+                assert!(word > 2, "a fault");
+                done.borrow_mut().push(word);
+            })
+        };
+        for word in [1, 12, 13] {
+            let _fault = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| pass(word)));
+        }
+        assert!(gate.enter().is_some(), "open");
+        assert_eq!(*done.borrow(), [10, 11, 12, 13]);
     }
 
     #[test]

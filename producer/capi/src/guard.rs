@@ -1,8 +1,9 @@
 //! What every function of the C API stands behind: is tracking on, does nobody else tell the same, and no panic leaves.
 
-use core::sync::atomic::AtomicU8;
+use core::cell::Cell;
 use core::sync::atomic::Ordering::Relaxed;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use core::sync::atomic::{AtomicBool, AtomicU8};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
 const UNDECIDED: u8 = 0;
 const TELL: u8 = 1;
@@ -10,11 +11,19 @@ const HOOKS_TELL: u8 = 2;
 
 static WHO: AtomicU8 = AtomicU8::new(UNDECIDED);
 
+/// [`report_faults`] was called.
+static REPORTING: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// This thread is in work of ours: a panic is none of the program's.
+    static OURS: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Runs `work` if this process is tracked and it is here that its allocations are told.
 #[inline(always)]
 pub(crate) fn tell(work: impl FnOnce()) {
     if producer::process::enabled() && is_ours() {
-        let _ended = catch_unwind(AssertUnwindSafe(work));
+        aside(work);
     }
 }
 
@@ -22,8 +31,42 @@ pub(crate) fn tell(work: impl FnOnce()) {
 #[inline(always)]
 pub(crate) fn note(work: impl FnOnce()) {
     if producer::process::enabled() {
-        let _ended = catch_unwind(AssertUnwindSafe(work));
+        // Relaxed: whoever is first does it.
+        if !REPORTING.load(Relaxed) {
+            report_faults();
+        }
+        aside(work);
     }
+}
+
+/// A panic of `work` ends here.
+#[inline(always)]
+fn aside(work: impl FnOnce()) {
+    // One look at the thread-local: in a shared library each is a call.
+    let _gone = OURS.try_with(|ours| {
+        let before = ours.replace(true);
+        let _ended = catch_unwind(AssertUnwindSafe(work));
+        ours.set(before);
+    });
+}
+
+/// From now on a panic of ours says one line, where std's own hook says several, and counts as something that was not told. Those of a
+/// program in Rust that is linked with this library go where they went before.
+#[cold]
+fn report_faults() {
+    // A program in Rust that is unwinding may change no hook.
+    // Relaxed: as in `note`.
+    if std::thread::panicking() || REPORTING.swap(true, Relaxed) {
+        return;
+    }
+    let before = take_hook();
+    set_hook(Box::new(move |panic| {
+        if OURS.try_with(Cell::get).unwrap_or(false) {
+            producer::process::fault(panic);
+        } else {
+            before(panic);
+        }
+    }));
 }
 
 /// A tt-metal that calls this library may run under the hooks, too: those tell its buffers and programs already.
@@ -52,6 +95,7 @@ fn ask() -> bool {
         used()
     };
     nix::errno::Errno::set_raw(errno);
+    report_faults();
     // Relaxed: as in `is_ours`.
     WHO.store(if hooks { HOOKS_TELL } else { TELL }, Relaxed);
     !hooks
@@ -61,6 +105,56 @@ fn ask() -> bool {
 pub(crate) fn at_exit() {
     // Relaxed: as in `is_ours`.
     if WHO.load(Relaxed) == TELL && producer::process::enabled() {
-        let _ended = catch_unwind(producer::process::close);
+        aside(producer::process::close);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may unwrap")]
+mod tests {
+    use super::*;
+    use shm_layout::event::{Event, Kind, Memory};
+    use shm_layout::ring::RingHeader;
+    use shm_layout::segment::{Access, Expect, open};
+    use std::process::Command;
+    use std::sync::atomic::AtomicU64;
+
+    /// The child of the test below: the program panics before, between and after two panics of ours. Ends with the count of what was not told.
+    #[test]
+    fn faulty() {
+        if std::env::var_os("TEST_FAULTY").is_none() {
+            return;
+        }
+        set_hook(Box::new(|panic| eprintln!("the program's: {}", panic.payload().downcast_ref::<&str>().unwrap())));
+        let program = |what: &'static str| assert!(catch_unwind(|| std::panic::panic_any(what)).is_err());
+        program("first");
+        note(|| panic!("a\tfault"));
+        tell(|| producer::process::record(Event { size: 1, ..Event::new(Kind::Alloc, Memory::Dram, 0) }));
+        program("second");
+        tell(|| panic!("another"));
+        program("third");
+        let name = producer::process::ring_name().unwrap();
+        let ring = open(name, Access::Read, Expect { owners: &[], least: 1, most: u64::MAX }).unwrap();
+        let lost = ring.mapping.one::<RingHeader<AtomicU64>>(0).unwrap().lost_controls.load(Relaxed);
+        producer::process::close();
+        std::process::exit(i32::try_from(lost).unwrap());
+    }
+
+    #[test]
+    fn a_panic_of_ours_is_one_line_and_counted_and_those_of_the_program_are_its_own() {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        let prefix = format!("test_capi_fault_{}", std::process::id());
+        child.args(["--exact", "guard::tests::faulty", "--nocapture"]);
+        child.envs([("TEST_FAULTY", "1"), ("TT_ALLOC_TRACKING_ENABLED", "1"), ("TT_ALLOC_PREFIX", &prefix)]);
+        let output = child.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        let lines: Vec<_> = said.lines().collect();
+        assert_eq!([lines[0], lines[2], lines[3]], ["first", "second", "third"].map(|n| format!("the program's: {n}")));
+        assert!(
+            lines[1].starts_with("tt-alloc: a fault of tt-alloc at ") && lines[1].contains(" (a?fault): "),
+            "{said}"
+        );
+        assert_eq!(lines.len(), 4, "{said}");
     }
 }

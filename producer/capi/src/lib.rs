@@ -6,6 +6,7 @@
 //! | [`types`] | their numbers and structures |
 //! | `live` | what is live by address: for callers who free without saying what |
 //! | `shard` | a part of it: one lock, one table, wiped in a forked child |
+//! | `table` | what is live at each address of a shard |
 //! | `gate` | the lock, for which nobody waits |
 //! | `guard` | what every function stands behind |
 //!
@@ -15,7 +16,10 @@ pub mod api;
 mod gate;
 mod guard;
 mod live;
+#[cfg(test)]
+mod memory;
 mod shard;
+mod table;
 pub mod types;
 
 /// Runs after the destructors of whatever is linked with this library.

@@ -4,10 +4,12 @@
 //! parent's other threads were in the midst of. What the parent's tables held stays as memory of the child that nobody uses.
 
 use crate::gate::Gate;
-use crate::live::{Report, Table};
-use core::mem::size_of;
+use crate::live::Report;
+use crate::table::Table;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64};
+use core::sync::atomic::{AtomicPtr, AtomicU64};
+use producer::fork::{Wipe, WipedPage};
+use std::alloc::{Layout, alloc};
 
 /// Shards: some per thread that may come at once, so that two seldom meet.
 pub(crate) const SHARDS: usize = 64;
@@ -31,21 +33,14 @@ pub(crate) struct Shard {
     pub(crate) ambiguous: AtomicU64,
 }
 
-#[cfg_attr(target_arch = "aarch64", repr(C, align(65536)))]
-#[cfg_attr(not(target_arch = "aarch64"), repr(C, align(4096)))]
-#[derive(Debug)]
-struct WipedPage([Shard; SHARDS]);
+// SAFETY: a static; atomics, all zero.
+static PAGE: WipedPage<[Shard; SHARDS]> = unsafe { WipedPage::new([const { Shard::new() }; SHARDS]) };
 
-const _: () = assert!(size_of::<WipedPage>() == align_of::<WipedPage>());
-
-static PAGE: WipedPage = WipedPage([const { Shard::new() }; SHARDS]);
-
-/// Answer of the kernel, which is the same in children: 0 not asked, 1 it wipes the page, 2 it does not.
-static WIPED: AtomicU8 = AtomicU8::new(0);
+static WIPE: Wipe = Wipe::new();
 
 /// All shards.
 pub(crate) fn all() -> &'static [Shard; SHARDS] {
-    &PAGE.0
+    &PAGE
 }
 
 /// The number of the shard of what has this id on this device.
@@ -53,22 +48,6 @@ pub(crate) fn all() -> &'static [Shard; SHARDS] {
 pub(crate) fn number(device: u32, id: u64) -> usize {
     // The upper bits of a product depend on all bits of its factors; addresses differ in the middle ones.
     ((id ^ u64::from(device) << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as usize
-}
-
-/// Whether the kernel wipes the page in a child; asked at the first call.
-fn wiped() -> bool {
-    // SYNC(capi.page): the page is advised; pairs with the Release below.
-    match WIPED.load(Acquire) {
-        0 => {}
-        answer => return answer == 1,
-    }
-    // SAFETY: the range is exactly the static, which is aligned to pages and as long as one, so that nothing else lies there; its words
-    // are atomics, so a wipe in a child is a change of value.
-    let answer =
-        unsafe { libc::madvise((&raw const PAGE).cast_mut().cast(), size_of::<WipedPage>(), libc::MADV_WIPEONFORK) };
-    // SYNC(capi.page): after the advice; pairs with the Acquire above.
-    WIPED.store(if answer == 0 { 1 } else { 2 }, Release);
-    answer == 0
 }
 
 impl Shard {
@@ -90,11 +69,17 @@ impl Shard {
     #[allow(clippy::mut_from_ref, reason = "whoever is inside is alone")]
     pub(crate) unsafe fn table(&self) -> Option<&mut Table> {
         // Relaxed: the gate orders it.
-        // SAFETY: null or a leaked box, which only whoever is inside uses.
+        // SAFETY: null or a table that is never given back, which only whoever is inside uses.
         unsafe { self.table.load(Relaxed).as_mut() }
     }
 
-    /// Makes the table if there is none. `false` where it would not be wiped in a child. Inside.
+    /// Blocks so far whose allocations are told, as far as somebody outside can be certain: all but the last one.
+    pub(crate) fn told(&self) -> u64 {
+        // SYNC(shard.blocks): what is told later comes after these; pairs with the Release in `next_id`.
+        self.blocks.load(Acquire).saturating_sub(1)
+    }
+
+    /// Makes the table if there is none. `false` where there is no memory, or where it would not be wiped in a child. Inside.
     #[inline(always)]
     pub(crate) fn has_table(&self) -> bool {
         // Relaxed: as in `table`.
@@ -103,21 +88,48 @@ impl Shard {
 
     #[cold]
     fn make(&self) -> bool {
-        if !wiped() {
+        if !WIPE.is_of(&PAGE) {
             return false;
         }
+        // Not a box: that would end the process where there is no memory.
+        // SAFETY: the layout is not empty.
+        let place: *mut Table = unsafe { alloc(Layout::new::<Table>()) }.cast();
+        if place.is_null() {
+            return false;
+        }
+        // SAFETY: allocated for this, and nobody else's yet.
+        unsafe { place.write(Table::default()) };
         // Relaxed: as in `table`.
-        self.table.store(Box::into_raw(Box::default()), Relaxed);
+        self.table.store(place, Relaxed);
         true
     }
 
     /// An id that no other block of this process has. Inside.
     #[inline(always)]
     pub(crate) fn next_id(&self, number: usize) -> u64 {
-        // Relaxed, Relaxed: the gate orders them.
+        // Relaxed: the gate orders it.
         let block = self.blocks.load(Relaxed);
-        self.blocks.store(block + 1, Relaxed);
+        // SYNC(shard.blocks): the blocks before this one are in the ring; pairs with the Acquire in `told`.
+        self.blocks.store(block + 1, Release);
         // The shard is in the low bits: those are what a compaction of the ring tells records apart by fastest.
         OURS | (block * SHARDS as u64 + number as u64)
+    }
+}
+
+/// The number of a block among those of its shard, from its id.
+pub(crate) const fn block(id: u64) -> u64 {
+    (id & !OURS) / SHARDS as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory;
+
+    #[test]
+    fn without_memory_there_is_no_table_and_no_end_of_the_process() {
+        let shard = Shard::new();
+        memory::without(|| assert!(!shard.has_table()));
+        assert!(shard.has_table());
     }
 }

@@ -6,6 +6,7 @@
 //! `reserve_program_local_l1` for the cores of one buffer, then `mark_address` with its address and
 //! size on the ranges of these cores.
 
+use crate::bracket::Bracket;
 use crate::getters::Getters;
 use crate::guard::{aside, enabled};
 use crate::next::next;
@@ -37,40 +38,20 @@ fn with<T>(work: impl FnOnce(&mut Allocating) -> T) -> Option<T> {
     ALLOCATING.try_with(work).ok().flatten()
 }
 
-fn swap(allocating: Option<Allocating>) -> Option<Allocating> {
-    let swap = |cell: &RefCell<Option<Allocating>>| {
-        cell.try_borrow_mut().ok().map(|mut cell| std::mem::replace(&mut *cell, allocating))
-    };
-    ALLOCATING.try_with(swap).ok().flatten().flatten()
+/// From now on this thread is in an allocation.
+fn begin(program: Object, device: Object, part: Part) -> Bracket<Allocating> {
+    Bracket::enter(&ALLOCATING, Allocating { program, device, part, told: false, cores: None, seen: Vec::new() })
 }
 
-/// Puts back what the thread was in before, also when the bracketed call throws.
-struct Bracket(Option<Allocating>);
-
-impl Bracket {
-    fn enter(program: Object, device: Object, part: Part) -> Self {
-        Self(swap(Some(Allocating { program, device, part, told: false, cores: None, seen: Vec::new() })))
-    }
-
-    /// The call has returned: what was seen inside and not told by the tracker counts now.
-    fn finish(self) {
-        let Some(done) = swap(None) else { return };
-        if done.told {
-            return;
+/// The allocation has returned: what was seen inside and not told by the tracker counts now.
+fn finish(bracket: Bracket<Allocating>) {
+    let Some(done) = bracket.done().filter(|done| !done.told) else { return };
+    aside(|| {
+        for (at, &stretch) in done.seen.iter().enumerate() {
+            // SAFETY: tt-metal holds program and device until the bracketed call returns to it.
+            unsafe { hold(done.program, done.device, done.part, at == 0, stretch) };
         }
-        aside(|| {
-            for (at, &stretch) in done.seen.iter().enumerate() {
-                // SAFETY: tt-metal holds program and device until the bracketed call returns to it.
-                unsafe { hold(done.program, done.device, done.part, at == 0, stretch) };
-            }
-        });
-    }
-}
-
-impl Drop for Bracket {
-    fn drop(&mut self) {
-        swap(self.0.take());
-    }
+    });
 }
 
 /// The tracker tells a stretch of L1.
@@ -102,11 +83,11 @@ type OnDevice = unsafe extern "C-unwind" fn(Object, Object);
 #[unsafe(export_name = "_ZN2tt8tt_metal6detail11ProgramImpl25allocate_circular_buffersEPKNS0_7IDeviceE")]
 pub unsafe extern "C-unwind" fn allocate_circular_buffers(program: Object, device: Object) {
     let next = next!(c"_ZN2tt8tt_metal6detail11ProgramImpl25allocate_circular_buffersEPKNS0_7IDeviceE", OnDevice);
-    let bracket = enabled().then(|| Bracket::enter(program, device, Part::Circular));
+    let bracket = enabled().then(|| begin(program, device, Part::Circular));
     // SAFETY: the arguments are passed on as they came.
     unsafe { next(program, device) };
     if let Some(bracket) = bracket {
-        bracket.finish();
+        finish(bracket);
     }
 }
 
@@ -117,11 +98,11 @@ pub unsafe extern "C-unwind" fn allocate_circular_buffers(program: Object, devic
 #[unsafe(export_name = "_ZN2tt8tt_metal6detail11ProgramImpl25allocate_dataflow_buffersEPKNS0_7IDeviceE")]
 pub unsafe extern "C-unwind" fn allocate_dataflow_buffers(program: Object, device: Object) {
     let next = next!(c"_ZN2tt8tt_metal6detail11ProgramImpl25allocate_dataflow_buffersEPKNS0_7IDeviceE", OnDevice);
-    let bracket = enabled().then(|| Bracket::enter(program, device, Part::Dataflow));
+    let bracket = enabled().then(|| begin(program, device, Part::Dataflow));
     // SAFETY: the arguments are passed on as they came.
     unsafe { next(program, device) };
     if let Some(bracket) = bracket {
-        bracket.finish();
+        finish(bracket);
     }
 }
 
@@ -132,11 +113,11 @@ pub unsafe extern "C-unwind" fn allocate_dataflow_buffers(program: Object, devic
 #[unsafe(export_name = "_ZN2tt8tt_metal6detail11ProgramImpl20allocate_scratchpadsEPKNS0_7IDeviceE")]
 pub unsafe extern "C-unwind" fn allocate_scratchpads(program: Object, device: Object) {
     let next = next!(c"_ZN2tt8tt_metal6detail11ProgramImpl20allocate_scratchpadsEPKNS0_7IDeviceE", OnDevice);
-    let bracket = enabled().then(|| Bracket::enter(program, device, Part::Scratchpad));
+    let bracket = enabled().then(|| begin(program, device, Part::Scratchpad));
     // SAFETY: the arguments are passed on as they came.
     unsafe { next(program, device) };
     if let Some(bracket) = bracket {
-        bracket.finish();
+        finish(bracket);
     }
 }
 

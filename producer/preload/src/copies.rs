@@ -15,6 +15,12 @@ pub extern "C" fn identity() -> *const c_void {
     (&raw const ME).cast()
 }
 
+/// Where every copy of the producer in this process, the C API's too, looks whether the one line was said: see [`producer::warning`].
+#[unsafe(export_name = "tt_alloc_preload_said")]
+pub extern "C" fn said() -> *const AtomicBool {
+    producer::warning::said()
+}
+
 /// Finds out whether another copy stands in front of this one. Before a hook asks [`is_behind`] for the first time, and the same whenever
 /// it is asked: whoever is in front of a copy that is used stays there.
 pub(crate) fn look() {

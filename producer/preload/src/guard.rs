@@ -33,13 +33,7 @@ pub(crate) fn aside(work: impl FnOnce()) {
 /// From now on a panic of ours says one line, where std's own hook says several, and counts as something that was not told. This
 /// library has its own copy of std: the program's hook, should it be in Rust, is another one.
 pub(crate) fn report_faults() {
-    std::panic::set_hook(Box::new(|panic| {
-        if let Some(at) = panic.location() {
-            let what = panic.payload();
-            let text = what.downcast_ref::<&str>().copied().or(what.downcast_ref::<String>().map(String::as_str));
-            producer::process::fault(at, text.unwrap_or_default());
-        }
-    }));
+    std::panic::set_hook(Box::new(producer::process::fault));
 }
 
 /// While one lives, what this thread allocates is the system's, not the application's. Dropped on the way

@@ -5,6 +5,7 @@
 //! binaries of a program that was dispatched stay until the program goes, in DRAM; how many of them L1 holds
 //! at a time is bounded by the ring that [`reserve`] takes from, which is told as their capacity.
 
+use crate::bracket::Bracket;
 use crate::getters::Getters;
 use crate::guard::{aside, enabled};
 use crate::next::next;
@@ -19,8 +20,8 @@ type Object = *const c_void;
 thread_local! {
     /// Kernels, and how many binaries each has, that the finalisation of this thread has asked so far.
     static ASKED: RefCell<Option<Vec<(usize, usize)>>> = const { RefCell::new(None) };
-    /// The `MeshDevice*` that this thread is about to dispatch to.
-    static DISPATCHED_TO: Cell<usize> = const { Cell::new(0) };
+    /// The `MeshDevice*` that this thread is about to dispatch to, and the era in which it is one.
+    static DISPATCHED_TO: Cell<(usize, u64)> = const { Cell::new((0, 0)) };
     /// Ring, device and era of which this thread has told the capacity.
     static TOLD: Cell<(usize, usize, u64)> = const { Cell::new((0, 0, 0)) };
 }
@@ -60,46 +61,22 @@ pub unsafe extern "C-unwind" fn add_kernel(program: Object, kernel: *const Objec
     handle
 }
 
-/// Puts back what the thread was in before, also when the bracketed call throws.
-struct Bracket(Option<Vec<(usize, usize)>>);
-
-impl Bracket {
-    fn enter() -> Self {
-        Self(swap(Some(Vec::new())))
-    }
-
-    /// The call has returned: what it asked for is in its place now.
-    ///
-    /// # Safety
-    /// `device` is a live `IDevice*`, and the kernels that were asked are alive.
-    unsafe fn finish(self, device: Object) {
-        let asked = swap(None).unwrap_or_default();
-        aside(|| {
-            for (kernel, binaries) in asked {
-                let kernel = kernel as Object;
-                // SAFETY: the caller's promise; the kernel has just been found to have these binaries for the device.
-                let bytes = unsafe { Getters::get().kernel_bytes(kernel, device, binaries) };
-                if let Some(bytes) = bytes {
-                    // SAFETY: the caller's promise.
-                    unsafe { programs::load(kernel, device, bytes) };
-                }
+/// The finalisation has returned: what it asked for is in its place now.
+///
+/// # Safety
+/// `device` is a live `IDevice*`, and the kernels that were asked are alive.
+unsafe fn finalized(asked: Vec<(usize, usize)>, device: Object) {
+    aside(|| {
+        for (kernel, binaries) in asked {
+            let kernel = kernel as Object;
+            // SAFETY: the caller's promise; the kernel has just been found to have these binaries for the device.
+            let bytes = unsafe { Getters::get().kernel_bytes(kernel, device, binaries) };
+            if let Some(bytes) = bytes {
+                // SAFETY: the caller's promise.
+                unsafe { programs::load(kernel, device, bytes) };
             }
-        });
-    }
-}
-
-impl Drop for Bracket {
-    fn drop(&mut self) {
-        swap(self.0.take());
-    }
-}
-
-fn swap(asked: Option<Vec<(usize, usize)>>) -> Option<Vec<(usize, usize)>> {
-    ASKED
-        .try_with(|cell| cell.try_borrow_mut().ok().map(|mut cell| std::mem::replace(&mut *cell, asked)))
-        .ok()
-        .flatten()
-        .flatten()
+        }
+    });
 }
 
 type Finalize = unsafe extern "C-unwind" fn(Object, u32, Object, Object, u32, *mut u32, *mut u32) -> u32;
@@ -124,12 +101,12 @@ pub unsafe extern "C-unwind" fn finalize_kernel_bins(
         c"_ZN2tt8tt_metal16program_dispatch20finalize_kernel_binsEPNS0_7IDeviceEjRKSt13unordered_mapIjSt10shared_ptrINS0_6KernelEESt4hashIjESt8equal_toIjESaISt4pairIKjS7_EEERSt6vectorIS5_INS0_11KernelGroupEESaISL_EEjRjSP_",
         Finalize
     );
-    let bracket = enabled().then(Bracket::enter);
+    let bracket = enabled().then(|| Bracket::enter(&ASKED, Vec::new()));
     // SAFETY: the arguments are passed on as they came.
     let end = unsafe { next(device, core_type, kernels, groups, base, offset, size) };
     if let Some(bracket) = bracket {
         // SAFETY: tt-metal holds the device and the kernels until this call returns.
-        unsafe { bracket.finish(device) };
+        unsafe { finalized(bracket.done().unwrap_or_default(), device) };
     }
     end
 }
@@ -182,7 +159,7 @@ pub unsafe extern "C-unwind" fn generate_dispatch_commands(program: Object, mesh
         Generate
     );
     if enabled() {
-        let _ = DISPATCHED_TO.try_with(|to| to.set(mesh as usize));
+        let _ = DISPATCHED_TO.try_with(|to| to.set((mesh as usize, chips::era())));
     }
     // SAFETY: the arguments are passed on as they came.
     unsafe { next(program, mesh, cached) }
@@ -234,21 +211,28 @@ pub unsafe extern "C-unwind" fn reserve(manager: Object, sizes: Object) -> Reser
     // SAFETY: the arguments are passed on as they came.
     let reserved = unsafe { next(manager, sizes) };
     if enabled() {
-        // SAFETY: tt-metal dispatches to this device, so it holds it, and passed the vector on.
+        // SAFETY: tt-metal passed the vector on.
         aside(|| unsafe { region(manager, sizes.cast()) });
     }
     reserved
+}
+
+/// What this thread is about to dispatch to, once; `None` where a dispatch was told that did not come to this, as one that threw, and its
+/// mesh may be gone by now.
+fn dispatched_to() -> Option<usize> {
+    let (mesh, era) = DISPATCHED_TO.try_with(|to| to.replace((0, 0))).ok()?;
+    (mesh != 0 && era == chips::era()).then_some(mesh)
 }
 
 /// Tells how large the kernel region is, where it was not told yet. Room is asked in every ring of the manager,
 /// so the first of as many as there were added last is that of the Tensix cores.
 ///
 /// # Safety
-/// The `MeshDevice*` that this thread dispatches to is alive, and `sizes` is a vector of 32-bit numbers.
+/// `sizes` is null or a vector of 32-bit numbers.
 unsafe fn region(manager: Object, sizes: *const Span) {
-    let mesh = DISPATCHED_TO.try_with(|to| to.replace(0)).unwrap_or(0);
+    let Some(mesh) = dispatched_to() else { return };
     let now = (manager as usize, mesh, chips::era());
-    if mesh == 0 || TOLD.try_with(|told| told.replace(now)) == Ok(now) {
+    if TOLD.try_with(|told| told.replace(now)) == Ok(now) {
         return;
     }
     // SAFETY: the caller's promise.
@@ -259,9 +243,30 @@ unsafe fn region(manager: Object, sizes: *const Span) {
         rings.get(rings.len().checked_sub(asked)?).copied()
     };
     let Some(Some(bytes)) = RINGS.with(tensix) else { return };
-    // SAFETY: the caller's promise.
+    // SAFETY: a mesh that has not gone since the dispatch to it began: its era is this one.
     let chips = unsafe { chips::covered(mesh as Object) };
     for &chip in chips.iter() {
         chips::kernel_region(chip, u64::from(bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the dispatch throws before it reserves, what it was to is remembered: a later one must not look there.
+    #[test]
+    fn a_mesh_of_a_dispatch_that_failed_is_forgotten_when_a_mesh_goes() {
+        let begin = |mesh| DISPATCHED_TO.set((mesh, chips::era()));
+        // Other tests begin eras of their own at any time.
+        let met = (0..1000).any(|_| {
+            begin(4096);
+            dispatched_to() == Some(4096)
+        });
+        assert!(met, "the mesh of this dispatch");
+        assert_eq!(dispatched_to(), None, "once");
+        begin(4096);
+        chips::new_era();
+        assert_eq!(dispatched_to(), None);
     }
 }

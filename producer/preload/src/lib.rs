@@ -6,7 +6,7 @@
 //!   ----------------------------  ------------------------------------------------------------
 //!   AllocatorImpl  (buffers)      Alloc, Free; FreeAll when an allocator ends       one per chip
 //!   Device         (devices)      DeviceInfo, Capacity, DeviceClose                 one per chip
-//!   ProgramImpl    (programs,     Alloc, FreeAll of CBs; ProgramResident            one per chip
+//!   ProgramImpl    (dispatches,   Alloc, FreeAll of CBs; ProgramResident            one per chip
 //!                   circular_buffers)
 //!   Kernel         (kernels)      Alloc, FreeAll of KERNEL; its Capacity             one per chip
 //! ```
@@ -14,12 +14,14 @@
 //! What is exact, what is not covered and what was seen of tt-metal is in docs/hooks.md.
 
 mod blocks;
+mod bracket;
 mod buffer_layout;
 mod buffers;
 mod chips;
 mod circular_buffers;
 pub mod copies;
 mod devices;
+mod dispatches;
 mod getters;
 mod guard;
 mod kernels;

@@ -2,9 +2,8 @@
 //! on which chip.
 
 use crate::chips;
-use crate::getters::{Getters, Place};
-use crate::guard::{aside, enabled, flags, kernel_flags};
-use crate::next::next;
+use crate::getters::Place;
+use crate::guard::{flags, kernel_flags};
 use crate::registry::{Inherited, Registry};
 use shm_layout::event::{Event, Kind, Memory, flags as bits};
 use std::collections::{BTreeMap, HashMap};
@@ -249,24 +248,16 @@ pub(crate) fn chip_closed(chip: u32) {
     });
 }
 
-type Compile = unsafe extern "C-unwind" fn(Object, Object, bool);
-
-/// `void ProgramImpl::compile_and_allocate(IDevice*, bool force_slow_dispatch)`: at each dispatch.
-///
-/// # Safety
-/// Called by tt-metal.
-#[unsafe(export_name = "_ZN2tt8tt_metal6detail11ProgramImpl20compile_and_allocateEPNS0_7IDeviceEb")]
-pub unsafe extern "C-unwind" fn compile_and_allocate(program: Object, device: Object, slow: bool) {
-    let next = next!(c"_ZN2tt8tt_metal6detail11ProgramImpl20compile_and_allocateEPNS0_7IDeviceEb", Compile);
-    // SAFETY: the arguments are passed on as they came.
-    unsafe { next(program, device, slow) };
-    if enabled() {
-        // SAFETY: tt-metal holds the objects until this call returns.
-        aside(|| unsafe { dispatched(program, device) });
-    }
+/// The program runs on this part of a mesh, or on all of it.
+pub(crate) fn placed(program: Object, place: Option<Place>) {
+    PROGRAMS.with(|programs| programs.of(program).place = place);
 }
 
-unsafe fn dispatched(program: Object, device: Object) {
+/// The program is the one that was dispatched last to the chips of this device.
+///
+/// # Safety
+/// `device` is the live `IDevice*` that the program is dispatched to.
+pub(crate) unsafe fn dispatched(program: Object, device: Object) {
     let place = PROGRAMS.with(|programs| programs.of(program).place).flatten();
     // SAFETY: the caller's promise.
     let chips = unsafe { chips::covered_at(device, place) };
@@ -282,32 +273,4 @@ unsafe fn dispatched(program: Object, device: Object) {
         event.flags = flags();
         producer::process::record(event);
     }
-}
-
-type Add = unsafe extern "C-unwind" fn(Object, Object, *const Object);
-
-/// `void MeshWorkloadImpl::add_program(const MeshCoordinateRange&, Program&&)`: a workload may run one
-/// program on some chips of a mesh and another on others.
-///
-/// A `Program` is one `std::shared_ptr<ProgramImpl>`, so its first word is the `ProgramImpl*`.
-///
-/// # Safety
-/// Called by tt-metal.
-#[unsafe(export_name = "_ZN2tt8tt_metal11distributed16MeshWorkloadImpl11add_programERKNS1_19MeshCoordinateRangeEONS0_7ProgramE")]
-pub unsafe extern "C-unwind" fn add_program(workload: Object, range: Object, program: *const Object) {
-    let next = next!(
-        c"_ZN2tt8tt_metal11distributed16MeshWorkloadImpl11add_programERKNS1_19MeshCoordinateRangeEONS0_7ProgramE",
-        Add
-    );
-    if enabled() && !range.is_null() && !program.is_null() {
-        aside(|| {
-            // SAFETY: tt-metal holds both until this call returns; the call below moves the program out.
-            let (program, place) = unsafe { (*program, Getters::get().place(range)) };
-            if !program.is_null() {
-                PROGRAMS.with(|programs| programs.of(program).place = place);
-            }
-        });
-    }
-    // SAFETY: the arguments are passed on as they came.
-    unsafe { next(workload, range, program) }
 }

@@ -7,9 +7,12 @@
 //!                     told, and the modules that it goes through ──► its number; 0 where there is no place
 //! ```
 //!
-//! No lock, no allocation and no system call is made on the way: what is loaded where is asked of the C library's `_dl_find_object`, which
-//! needs none, as does libgcc's unwinder. Where the C library does not have it (glibc before 2.35) no stacks are taken: a child of fork
-//! might wait for the loader's lock for ever. Names of functions are the viewers' work.
+//! No lock, no allocation and no system call of ours is made on the way: what is loaded where is asked of the C library's
+//! `_dl_find_object`, which needs none, as does libgcc's unwinder where it was built for it. Where the C library does not have it (glibc
+//! before 2.35) no stacks are taken: a child of fork might wait for the loader's lock for ever. A libgcc that was built for an older glibc
+//! (conda's) takes that lock nevertheless, and one up to version 12 a mutex of its own once a compiler at run time has called
+//! `__register_frame`: there a child that was forked while another thread held it may hang at its first allocation. Names of functions are
+//! the viewers' work.
 
 mod modules;
 mod unwind;

@@ -5,9 +5,9 @@
 //! numbers, which are shown under one name. A name is looked for from a place on that its bytes tell, so that one push costs the same among
 //! many names as among few.
 
-use crate::warning::warn_once;
+use crate::warning::warn;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU32, AtomicU64};
 use shm_layout::tag::{NAME_WORDS, Name, TAGS};
 
 const FREE: u32 = 0;
@@ -101,8 +101,7 @@ pub(crate) fn name(number: u8) -> Option<Name> {
 
 #[cold]
 fn too_many(name: Name) {
-    static TOLD: AtomicBool = AtomicBool::new(false);
-    warn_once(&TOLD, || {
+    warn(|| {
         let (most, name) = (TAGS - 1, name.text());
         format!("more than {most} tags: {name:?} and every further name is no tag; use fewer names")
     });

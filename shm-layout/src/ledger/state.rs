@@ -8,7 +8,7 @@
 
 use super::header::STATE_WORDS;
 use crate::event::{MEMORY_KINDS, Memory};
-use crate::stats::Anomalies;
+use crate::stats::{Anomalies, BASELINE_AUTO};
 use bytemuck::{Pod, Zeroable};
 use core::mem::offset_of;
 
@@ -138,6 +138,18 @@ pub struct Account {
     pub baseline: u64,
     /// When that was, Unix time in ns; without a baseline: when it was decided that there is none, 0 if it was not.
     pub baseline_unix_ns: u64,
+}
+
+impl Account {
+    /// Footprint when a baseline was set, if one is, bytes.
+    pub const fn baseline_bytes(&self) -> Option<u64> {
+        (self.baseline & !BASELINE_AUTO).checked_sub(1)
+    }
+
+    /// Whether the baseline that is set set itself: what it holds is the system's.
+    pub const fn is_baseline_automatic(&self) -> bool {
+        self.baseline & BASELINE_AUTO != 0
+    }
 }
 
 const _: () = assert!(size_of::<Account>() == 112);

@@ -53,7 +53,7 @@ impl By {
     }
 }
 
-/// The tag of an allocation, where its process told one. The one place that asks.
+/// The tag of an allocation, where its process told one.
 pub fn tag_of(allocation: &Allocation) -> Option<String> {
     allocation.tag().map(str::to_owned)
 }

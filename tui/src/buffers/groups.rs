@@ -219,7 +219,7 @@ mod tests {
                 row(&["L1", "7 (p7)"], 1, 0)
             ]
         );
-        assert_eq!(rows(&[By::Tag]), [row(&["-"], 6, 4563)], "nobody tells tags yet");
+        assert_eq!(rows(&[By::Tag]), [row(&["-"], 6, 4563)], "none of these is tagged");
     }
 
     #[test]

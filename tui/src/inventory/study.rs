@@ -1,8 +1,9 @@
 //! What look after look tells about leaks: made by the thread that reads the ledgers, so that the screen waits for none of it.
 
+use crate::buffers::Query;
 use crate::clock::Zone;
 use crate::leaks::growth::{LEAST_LOOKS, Watch};
-use crate::leaks::outlived::{Now, since_baselines};
+use crate::leaks::outlived::{Now, baselines};
 use crate::leaks::{Class, Finding, Look, closed};
 use crate::ledger::Allocation;
 
@@ -97,11 +98,17 @@ impl Watcher {
             }
         }
         let now = Now { monotonic_ns: look.at_ns, unix_ns, zone: zone.clone(), grace_ns: None };
-        let (outlived, baselines) = since_baselines(look, &now);
-        findings.extend(outlived);
+        let compared = baselines::compare(look, &Query::default(), &now);
+        findings.extend(compared.findings);
         findings.extend(closed::findings(look));
         findings.sort_by_key(|one| (!one.suspect, one.kind, std::cmp::Reverse((one.footprint_bytes, one.count))));
-        Study { findings, looks: self.looks, since_ns: self.since_ns, baselines, oldest: oldest(look) }
+        Study {
+            findings,
+            looks: self.looks,
+            since_ns: self.since_ns,
+            baselines: compared.accounts,
+            oldest: oldest(look),
+        }
     }
 }
 
@@ -143,6 +150,7 @@ mod tests {
 
     fn look(second: u64, allocations: Vec<Allocation>) -> Look {
         let held = Held {
+            began_unix_ns: 0,
             pid: 7,
             uid: 1000,
             nonce: 7,

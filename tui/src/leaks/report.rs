@@ -17,7 +17,7 @@ pub struct Looked {
     pub looks: usize,
     /// From the first to the last.
     pub seconds: f64,
-    /// Accounts (process, device, memory kind) that have a baseline.
+    /// Accounts (process, device, memory kind) that were compared with a baseline that somebody has set.
     pub baselines: usize,
 }
 
@@ -36,7 +36,7 @@ pub struct Report {
     /// Findings that are suspect.
     suspects: usize,
     findings: Vec<Finding>,
-    not_looked_for: Vec<&'static str>,
+    not_looked_for: Vec<String>,
     not_known: Vec<Unseen>,
 }
 
@@ -45,7 +45,7 @@ impl Report {
     pub fn new(
         looked_at: Looked,
         mut findings: Vec<Finding>,
-        not_looked_for: Vec<&'static str>,
+        not_looked_for: Vec<String>,
         not_known: Vec<Unseen>,
     ) -> Self {
         findings.sort_by_key(|one| (!one.suspect, one.kind, std::cmp::Reverse((one.footprint_bytes, one.count))));
@@ -136,7 +136,7 @@ mod tests {
             finding(Kind::Outlived, Class::Application, 10),
             finding(Kind::Outlived, Class::Application, 20),
         ];
-        let report = Report::new(looked, all, vec!["x: not asked"], Vec::new());
+        let report = Report::new(looked, all, vec!["x: not asked".to_owned()], Vec::new());
         let text = report.text();
         let first: Vec<&str> = text.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
         assert_eq!(first, ["looked", "SUSPECT", "SUSPECT", "note", "note", "2"], "{text}");
@@ -154,8 +154,12 @@ mod tests {
     fn the_contract_is_kept() {
         let mut one = finding(Kind::ClosedDevice, Class::ProgramCache, 10);
         one.size_class = Some(SizeClass::Power(3));
-        let report =
-            Report::new(Looked::default(), vec![one], vec!["x"], vec![Unseen { pid: Some(3), text: "y".into() }]);
+        let report = Report::new(
+            Looked::default(),
+            vec![one],
+            vec!["x".to_owned()],
+            vec![Unseen { pid: Some(3), text: "y".into() }],
+        );
         let json: Value = serde_json::from_str(&report.json().unwrap()).unwrap();
         let expected = json!({
             "schema_version": 1,

@@ -6,7 +6,7 @@
 //!   1        when it was read, CLOCK_MONOTONIC ns
 //!   2        a sentence on what is not in it
 //!   3        a process: { pid  ring pid  nonce  devices (a list)  tags  { tag } x tags  pieces  { kept  gone  new  { record  tag } x new } x pieces  { section } ... }
-//!   ... 1    its user  name
+//!   ... 1    its user  name  when it began
 //!   ... 2    its accounts (a list)
 //! ```
 //!
@@ -120,6 +120,7 @@ fn put_holder(to: &mut Vec<u8>, before: Option<&Holder>, holder: &Holder) {
     written = Vec::new();
     put_number(&mut written, u64::from(holder.uid));
     put_text(&mut written, holder.name.as_bytes());
+    put_number(&mut written, holder.began_unix_ns);
     put_section(to, 1, &written);
     written.clear();
     let accounts = |holder: &Holder| holder.accounts.iter().copied().take(MAX_ACCOUNTS).collect::<Vec<Account>>();
@@ -205,6 +206,7 @@ fn take_holder(wire: &mut Wire<'_>, before: Option<&Inventory>, room: usize) -> 
                 holder.uid = short(&mut content)?;
                 let name = content.text()?;
                 holder.name = text::clean(&name[..name.len().min(MOST_NAME)]);
+                holder.began_unix_ns = content.number()?;
             }
             2 => {
                 let before = before.map_or(&[][..], |before| &before.accounts);
@@ -238,6 +240,7 @@ mod tests {
             nonce: 0xfeed,
             uid: 1000,
             name: "train".into(),
+            began_unix_ns: 1_700_000_000_000_000_000,
             devices: vec![device],
             accounts: (0..1 + ids.len() as u32 % 3).map(account).collect(),
             allocations,
@@ -249,7 +252,7 @@ mod tests {
 
     fn same(a: &Inventory, b: &Inventory) -> bool {
         let holder = |one: &Holder| {
-            let key = (one.pid, one.ring_pid, one.nonce, one.uid, one.name.clone());
+            let key = (one.pid, one.ring_pid, one.nonce, one.uid, one.name.clone(), one.began_unix_ns);
             (key, one.devices.clone(), one.accounts.clone(), one.allocations.clone())
         };
         a.holders.iter().map(holder).eq(b.holders.iter().map(holder))

@@ -9,6 +9,7 @@ use shm_layout::names::{Prefix, ProcessFile};
 use shm_layout::stacks::{Module, Stack, held_by};
 use shm_layout::text;
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 /// One function that was on its way when something was allocated.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
@@ -142,14 +143,22 @@ impl Told {
         }
     }
 
-    /// Sets the threads of these allocations, and their stacks if they are asked for.
+    /// Sets the threads of these allocations, and their stacks if they are asked for: those that have one stack share its frames.
     pub fn fill(&self, buffers: &mut [Buffer], stacks: bool) {
+        let mut told: HashMap<(ProcessFile, u32), Rc<[Frame]>> = HashMap::new();
+        let none: Rc<[Frame]> = Rc::default();
         for buffer in buffers {
-            if let Some(stack) = self.stack(buffer) {
+            let stack = self.stack(buffer);
+            if let Some(stack) = stack {
                 buffer.thread = Some(stack.thread).filter(|thread| *thread != 0);
             }
             if stacks {
-                buffer.stack = Some(self.frames(buffer));
+                buffer.stack = Some(Rc::clone(match stack {
+                    Some(_) => told
+                        .entry((buffer.of, buffer.allocation.event.thread))
+                        .or_insert_with(|| self.frames(buffer).into()),
+                    None => &none,
+                }));
             }
         }
     }
@@ -162,4 +171,38 @@ const fn call(address: u64) -> u64 {
 
 fn image(module: &Module) -> Image {
     (module.path().unwrap_or_default().to_vec(), module.build_id().unwrap_or_default().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    use super::*;
+    use crate::ledger::Allocation;
+    use crate::ledger::fixture::alloc;
+    use shm_layout::event::{Event, Memory};
+    use shm_layout::names::Role;
+
+    #[test]
+    fn allocations_of_one_stack_share_its_frames() {
+        let ring = |pid| ProcessFile { role: Role::Ring, uid: 0, pid, nonce: 7 };
+        let buffer = |pid, number, flags| {
+            let event = Event { flags, thread: number, ..alloc(1, 0, Memory::Dram, 64, 10) };
+            let allocation = Allocation { event, memory: Memory::Dram, chip_id: None, tag: None };
+            let name = "p".to_owned();
+            Buffer { pid, uid: 0, nonce: 7, process_name: name, allocation, of: ring(pid), thread: None, stack: None }
+        };
+        let stack = |at: u64| Stack { thread: 42, addresses: vec![at, at + 1], cut: false };
+        let copied =
+            |at| Copied { stacks: [(1, stack(at)), (2, stack(at + 10))].into(), modules: Vec::new(), own: true };
+        let processes = [(ring(8), copied(100)), (ring(9), copied(200))].into();
+        let told = Told { processes, names: HashMap::new() };
+        let mut all = [(8, 1), (8, 2), (8, 1), (9, 1), (8, 3)].map(|(pid, number)| buffer(pid, number, flags::STACK));
+        all[4].allocation.event.flags = 0;
+        told.fill(&mut all, true);
+        let stacks = all.each_ref().map(|buffer| buffer.stack.clone().unwrap());
+        let first = stacks.each_ref().map(|frames| frames.first().map(|frame| frame.address));
+        assert_eq!(first, [Some(100), Some(110), Some(100), Some(200), None]);
+        assert!(Rc::ptr_eq(&stacks[0], &stacks[2]), "kept once");
+        assert_eq!(all.each_ref().map(|buffer| buffer.thread), [Some(42), Some(42), Some(42), Some(42), None]);
+    }
 }

@@ -152,9 +152,15 @@ impl Ground {
     }
 
     pub fn aggregator(&self) -> aggregator::embedded::Embedded {
+        self.aggregator_with(false)
+    }
+
+    /// With or without `--auto-baseline`.
+    pub fn aggregator_with(&self, auto_baseline: bool) -> aggregator::embedded::Embedded {
         // Not this host's devices: others may be using them.
-        let nowhere = aggregator::telemetry::Root::at("/nonexistent");
-        aggregator::embedded::start_in(&Prefix::new(&self.0).unwrap(), nowhere).unwrap()
+        let root = aggregator::telemetry::Root::at("/nonexistent");
+        let options = aggregator::daemon::Options { root, auto_baseline };
+        aggregator::embedded::start_with(&Prefix::new(&self.0).unwrap(), options).unwrap()
     }
 
     pub fn tool(&self, arguments: &[&str]) -> (Option<i32>, String, String) {

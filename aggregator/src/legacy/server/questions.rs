@@ -1,19 +1,20 @@
 //! Questions: taken, kept until what was told before them is in the figures, answered; or printed.
 
-use super::Server;
+use super::{Read, Server};
 use crate::host::Now;
 use crate::legacy::answers;
 use crate::legacy::client::Client;
 use crate::legacy::connection::{Connection, Question};
 use crate::legacy::dump::Dump;
 use crate::legacy::message::{Kind, Message};
+use crate::legacy::waits::ANSWER_NS;
 use shm_layout::stats::Snapshot;
+use std::collections::HashSet;
 use std::sync::mpsc::TrySendError;
 
-/// So long what was told before a question may take to be in the figures, ns.
-const ANSWER_NS: u64 = 250_000_000;
-/// A snapshot is as good as new for so long, ns.
+/// A snapshot is as good as new for so long, ns, and for so many times as reading it took.
 const FRESH_NS: u64 = 1_000_000;
+const FRESH_TIMES: u64 = 4;
 /// Printing is asked for no more often than this, ns.
 const DUMP_NS: u64 = 500_000_000;
 
@@ -23,13 +24,10 @@ impl Server {
             Kind::DumpRemaining => Dump::Remaining,
             Kind::DumpKernels => Dump::Kernels,
             _ => {
-                // What was told before it is on its way then.
-                self.tend_clients(false, now);
-                let after = self.clients.values().filter_map(Client::written).collect();
-                let until_ns = now.monotonic_ns + ANSWER_NS;
                 let Some(connection) = self.connections.get_mut(&number) else { return };
-                if !connection.ask(Question { message, after, until_ns }) {
-                    self.tally.counts.unanswered += 1;
+                match connection.has_room().then(|| self.waits.ask(connection.peer.uid)).flatten() {
+                    Some(moment) => connection.ask(Question { message, moment }),
+                    None => self.tally.counts.unanswered += 1,
                 }
                 return;
             }
@@ -44,31 +42,40 @@ impl Server {
 
     pub(super) fn answer(&mut self, now: Now) {
         if !self.connections.values().any(Connection::is_waiting) {
-            return;
+            return self.waits.count(core::iter::empty());
         }
-        let fresh = self.snapshot.as_ref().is_some_and(|(at, _)| now.monotonic_ns.saturating_sub(*at) < FRESH_NS);
-        if !fresh && self.connections.values().any(Connection::has_questions) {
-            self.snapshot = answers::snapshot(&self.prefix).map(|snapshot| (now.monotonic_ns, snapshot));
+        let fresh = self.snapshot.as_ref().is_some_and(|read| {
+            now.monotonic_ns.saturating_sub(read.at_ns) < (FRESH_TIMES * read.took_ns).clamp(FRESH_NS, ANSWER_NS / 8)
+        });
+        if !fresh && self.connections.values().any(|one| one.questions() > 0) {
+            let begin_ns = Now::read().monotonic_ns;
+            self.snapshot = answers::snapshot(&self.prefix).map(|snapshot| Read {
+                at_ns: now.monotonic_ns,
+                records: snapshot.processes.iter().map(|process| (process.nonce, process.events_total)).collect(),
+                took_ns: Now::read().monotonic_ns.saturating_sub(begin_ns),
+                snapshot,
+            });
         }
-        let none = Snapshot::default();
-        let snapshot = self.snapshot.as_ref().map_or(&none, |(_, snapshot)| snapshot);
+        let read = self.snapshot.as_ref();
         // What is dead meanwhile cannot be waited for.
-        let alive: Vec<u64> = self.clients.values().filter_map(Client::written).map(|(nonce, _)| nonce).collect();
+        let written = || self.clients.values().filter_map(Client::written);
+        let alive: HashSet<u64> = written().map(|(nonce, _)| nonce).collect();
         let shown = |(nonce, records): &(u64, u64)| {
-            let row = snapshot.processes.iter().find(|process| process.nonce == *nonce);
-            row.is_some_and(|process| process.events_total >= *records) || !alive.contains(nonce)
+            let of = read.and_then(|read| read.records.get(nonce));
+            of.is_some_and(|shown| shown >= records) || !alive.contains(nonce)
         };
+        let over = self.waits.over(now.monotonic_ns, || written().collect(), shown);
+        let none = Snapshot::default();
+        let snapshot = read.map_or(&none, |read| &read.snapshot);
         for connection in self.connections.values_mut().filter(|one| one.is_waiting()) {
             connection.answer(|question| {
-                if now.monotonic_ns < question.until_ns && !question.after.iter().all(shown) {
-                    return None;
-                }
                 let device = question.message.device;
-                Some(match question.message.kind {
+                (question.moment < over).then(|| match question.message.kind {
                     Kind::Query => answers::totals(snapshot, device),
                     _ => answers::device_info(snapshot, device),
                 })
             });
         }
+        self.waits.count(self.connections.values().map(|one| (one.peer.uid, one.questions())));
     }
 }

@@ -36,6 +36,11 @@ impl Table {
         }
     }
 
+    /// The records that mark the accounts of which it is not known.
+    pub(super) fn marks(&self) -> impl Iterator<Item = Event> + '_ {
+        self.doubtful.keys().map(|(device, memory)| Event { size: 1, ..Event::new(Kind::Doubt, *memory, *device) })
+    }
+
     /// It is known what was freed, or does not matter any more.
     pub(super) fn settle(&mut self, key: Key, each: &mut dyn FnMut(Event)) {
         let Some(doubt) = self.doubts.remove(&key) else { return };

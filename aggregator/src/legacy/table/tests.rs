@@ -162,3 +162,41 @@ fn what_is_not_marked_as_a_guess_is_right_when_every_free_was_told() {
     }
     assert!(marked > 1000 && compared > 1000, "{marked} {compared}");
 }
+
+#[test]
+fn however_often_an_unknown_address_is_freed_little_is_owed_and_the_rest_is_told_at_once() {
+    let (mut table, mut books) = (Table::default(), Books::default());
+    for now in 1..=100_000 {
+        table.take(&message(Said::Free, 0, 0, 5, 0), true, context(2, now), |event| books.hear(event));
+    }
+    let of_one = u64::from(MOST_DEBTS_OF_ONE);
+    assert_eq!((table.owed as u64, books.1), (of_one, 100_000 - of_one));
+    for address in 0..100_000 {
+        table.take(&message(Said::Free, 0, 0, 1000 + address, 0), true, context(2, 1), |event| books.hear(event));
+    }
+    assert_eq!((table.owed, books.1), (MOST_DEBTS, 200_000 - MOST_DEBTS as u64));
+    // What comes after all is paid with what is owed.
+    table.take(&message(Said::Alloc, 0, 7, 5, 1), true, context(1, 100_001), |event| books.hear(event));
+    assert_eq!((table.owed, table.len()), (MOST_DEBTS - 1, 0));
+    table.forget_debts(100_001 + DEBT_NS, |event| books.hear(event));
+    assert_eq!((table.owed, table.debts.len(), books.1), (0, 0, 200_000 - 1));
+}
+
+#[test]
+fn what_is_not_known_is_told_again_in_a_new_ring() {
+    let mut table = Table::default();
+    let uses = [
+        message(Said::Alloc, 0, 1000, 5, 1),
+        message(Said::Alloc, 1, 10, 5, 1),
+        message(Said::Free, 0, 0, 5, 0),
+        message(Said::Alloc, 0, 70, 9, 1),
+    ];
+    for one in &uses {
+        table.take(one, true, Context { several: false, ..context(1, 2) }, |_| {});
+    }
+    let mut told: Vec<_> = table.again(7).map(|event| (event.kind, event.memory, event.size, event.time)).collect();
+    told.sort_unstable();
+    let (alloc, doubt) = (Kind::Alloc as u8, Kind::Doubt as u8);
+    let expected = [(alloc, 0, 70, 7), (alloc, 0, 1000, 7), (doubt, 0, 1, 7), (doubt, 1, 1, 7)];
+    assert_eq!(told, expected);
+}

@@ -86,10 +86,9 @@ impl Doctor {
                 finding(what, verdict, format!("{ttnn}{text} ({})", library.display()))
             }
             Ok((verdict, text)) => {
-                let [(_, first), (_, last)] = symbols::TRIED;
+                let tried = symbols::TRIED.map(|(major, minor)| format!("{major}.{minor}")).join(", ");
                 let verdict = if verdict == Verdict::Good { Verdict::Note } else { verdict };
-                let text =
-                    format!("{ttnn}not one that was tried (0.{first} to 0.{last}); {text} ({})", library.display());
+                let text = format!("{ttnn}not one that was tried ({tried}); {text} ({})", library.display());
                 finding(what, verdict, text).next(
                     "compare once: `tt-alloc stats` beside ttnn.get_memory_view of your program; where they differ, use a version \
                      that was tried",
@@ -189,9 +188,8 @@ fn hooks() -> Finding {
 /// Whether the hooks were tried with this version of ttnn.
 fn is_tried(version: &str) -> bool {
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
-    let [first, last] = symbols::TRIED;
     match (numbers.next().flatten(), numbers.next().flatten()) {
-        (Some(major), Some(minor)) => (first..=last).contains(&(major, minor)),
+        (Some(major), Some(minor)) => symbols::TRIED.contains(&(major, minor)),
         _ => false,
     }
 }

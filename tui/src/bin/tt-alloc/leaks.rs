@@ -1,7 +1,6 @@
 //! `tt-alloc leaks`: who leaks, with the evidence.
 
 use crate::buffers::memory;
-use anyhow::bail;
 use clap::Args;
 use shm_layout::event::Memory;
 use shm_layout::names::Prefix;
@@ -13,9 +12,9 @@ use tui::buffers::filter::Filter;
 use tui::clock::{self, Zone};
 use tui::exit::Exit;
 use tui::leaks::growth::{LEAST_LOOKS, Watch};
-use tui::leaks::outlived::Now;
+use tui::leaks::outlived::{Now, baselines, moment};
 use tui::leaks::report::{Looked, Report};
-use tui::leaks::{Look, closed, departures, outlived};
+use tui::leaks::{Look, closed, departures};
 use tui::ledger::{self, Ledger, LedgerError};
 use tui::output;
 use tui::selection::{Device, Selection};
@@ -139,20 +138,22 @@ impl Leaks {
         let now = Now { monotonic_ns, unix_ns, zone: Zone::system(), grace_ns: self.grace.map(ns) };
         let mut findings = watch.findings(&last);
         let mut not_looked_for = Vec::new();
-        let (since_baselines, baselines) = outlived::since_baselines(&last, &now);
-        findings.extend(match self.since {
-            Some(Since::At(moment)) => outlived::since(&last, now.monotonic(moment), &now),
-            Some(Since::Ago(ago)) => match monotonic_ns.checked_sub(ns(ago)) {
-                Some(mark) => outlived::since(&last, mark, &now),
-                None => bail!("this host does not run for that long"),
-            },
-            None => since_baselines,
+        let compared = baselines::compare(&last, &query, &now);
+        // Since before this host was there: since it is.
+        let mark = self.since.map(|since| match since {
+            Since::At(moment) => now.monotonic(moment),
+            Since::Ago(ago) => monotonic_ns.saturating_sub(ns(ago)),
         });
-        if self.since.is_none() && baselines == 0 {
-            not_looked_for.push("what came after a mark and stayed: no baseline is set (`tt-alloc baseline set`), and none was named (--since)");
+        let mut undecided = Vec::new();
+        if let Some(mark) = mark {
+            findings.extend(moment::findings(&last, mark, &now));
+        } else {
+            not_looked_for.extend(compared.not_looked_for());
+            findings.extend(compared.findings);
+            undecided = compared.undecided;
         }
         if self.watch.is_none() {
-            not_looked_for.push("what grows: --watch 5 looks five times");
+            not_looked_for.push("what grows: --watch 5 looks five times".to_owned());
         }
         findings.extend(closed::findings(&last));
         // The lines tell neither device nor memory kind nor user.
@@ -161,8 +162,9 @@ impl Leaks {
             findings.extend(departures::findings(&seen.snapshot.lines, self.pid, &now.zone));
         }
         let seconds = monotonic_ns.saturating_sub(begin) as f64 / 1e9;
-        let looked = Looked::at(&last, looks as usize, seconds, baselines);
-        let not_known = unseen(&sight.feed, &sight.ledgers, &sight.refused, &query, &Users::default());
+        let looked = Looked::at(&last, looks as usize, seconds, compared.accounts);
+        let mut not_known = unseen(&sight.feed, &sight.ledgers, &sight.refused, &query, &Users::default());
+        not_known.extend(undecided);
         let report = Report::new(looked, findings, not_looked_for, not_known);
         output::print(&if self.json { report.json()? } else { report.text() })?;
         Ok(if self.fail && report.has_suspects() {

@@ -142,6 +142,7 @@ pub fn studied(seen: &Observation) -> Inventory {
             let mut allocations = holder.allocations.clone();
             allocations.retain(|one| one.event.time <= now);
             Held {
+                began_unix_ns: 0,
                 pid: holder.pid,
                 uid: holder.uid,
                 nonce: holder.nonce,

@@ -1,17 +1,17 @@
-//! Which refused rings are told one by one: whoever makes ten thousand of them must not push what matters out of the event
-//! lines and fill the log.
+//! Which of many like events are told one by one: whoever makes ten thousand refused rings, or asks for ten thousand resets, must
+//! not push what matters out of the event lines and fill the log.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Lines begin anew after this time.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Lines of one user's names in that time, ...
+/// Lines of one user in that time, ...
 const OF_ONE_USER: u32 = 4;
 /// ... and of everybody's: names may claim any user, and there are 64 lines for all that happens.
 const OF_ALL: u32 = 16;
 
-/// What is to be said of one refusal.
+/// What is to be said of one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Telling {
     /// A line of its own.
@@ -24,20 +24,20 @@ pub enum Telling {
 
 /// Counts the lines.
 #[derive(Debug)]
-pub struct Refusals {
+pub struct Ration {
     since: Instant,
     told: u32,
     by_user: HashMap<u32, u32>,
     last_told: bool,
 }
 
-impl Refusals {
+impl Ration {
     /// None so far.
     pub fn new(now: Instant) -> Self {
         Self { since: now, told: 0, by_user: HashMap::new(), last_told: false }
     }
 
-    /// A ring that names this user was refused.
+    /// One more, of this user, or of a name that claims this user.
     pub fn tell(&mut self, uid: u32, now: Instant) -> Telling {
         if now.duration_since(self.since) > WINDOW {
             *self = Self::new(now);
@@ -61,15 +61,15 @@ mod tests {
     #[test]
     fn a_flood_takes_a_few_lines_and_not_those_of_others() {
         let now = Instant::now();
-        let mut refusals = Refusals::new(now);
-        let told: Vec<_> = (0..10_000).map(|_| refusals.tell(7, now)).collect();
+        let mut ration = Ration::new(now);
+        let told: Vec<_> = (0..10_000).map(|_| ration.tell(7, now)).collect();
         assert_eq!(told.iter().filter(|telling| **telling == Telling::Line).count() as u32, OF_ONE_USER);
         assert_eq!(told.iter().filter(|telling| **telling == Telling::Last).count(), 1);
-        assert_eq!(refusals.tell(8, now), Telling::Line, "somebody else's is told");
+        assert_eq!(ration.tell(8, now), Telling::Line, "somebody else's is told");
         // Whoever invents users gets no more than there is for all, and no memory.
-        let told: Vec<_> = (100..10_000).map(|uid| refusals.tell(uid, now)).collect();
+        let told: Vec<_> = (100..10_000).map(|uid| ration.tell(uid, now)).collect();
         assert_eq!(told.iter().filter(|telling| **telling == Telling::Line).count() as u32, OF_ALL - OF_ONE_USER - 1);
-        assert!(refusals.by_user.len() as u32 <= OF_ALL);
-        assert_eq!(refusals.tell(7, now + 2 * WINDOW), Telling::Line);
+        assert!(ration.by_user.len() as u32 <= OF_ALL);
+        assert_eq!(ration.tell(7, now + 2 * WINDOW), Telling::Line);
     }
 }

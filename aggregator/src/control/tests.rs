@@ -1,0 +1,73 @@
+#![allow(clippy::unwrap_used, reason = "a test may unwrap")]
+
+use super::{Control, FOLLOWED, Followed, MOST_OF_ONE, PATIENCE, PAUSE};
+use shm_layout::control::{answer_of, socket_name};
+use shm_layout::names::Prefix;
+use std::io::{Read, Write};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::time::{Duration, Instant};
+
+#[test]
+fn one_user_has_one_request_followed_in_a_round_and_everybody_a_few() {
+    let (mut followed, now) = (Followed::default(), Instant::now());
+    let (one, other, third) = (4_000_001, 4_000_002, 4_000_003);
+    assert!(followed.take_turn(one, 0, now));
+    assert!(!followed.take_turn(one, 1, now), "in the same round");
+    assert!(followed.take_turn(other, 1, now));
+    assert!(!followed.take_turn(third, FOLLOWED, now), "enough for this round");
+    let next = now + PAUSE / 2;
+    assert!(!followed.take_turn(one, 0, next), "too soon");
+    assert!(followed.take_turn(third, 0, next));
+    assert!(followed.take_turn(one, 0, now + PAUSE));
+    // Root's are not held back from one round to the next.
+    assert!(followed.take_turn(0, 0, now) && !followed.take_turn(0, 1, now));
+    assert!(followed.take_turn(0, 0, now + Duration::from_millis(1)));
+    assert!(PAUSE * u32::try_from(MOST_OF_ONE).unwrap() < PATIENCE);
+}
+
+fn ask(prefix: &Prefix) -> UnixStream {
+    let address = SocketAddr::from_abstract_name(socket_name(prefix)).unwrap();
+    let mut stream = UnixStream::connect_addr(&address).unwrap();
+    stream.write_all(b"reset\n").unwrap();
+    stream
+}
+
+#[test]
+fn whoever_asks_many_times_is_answered_one_round_after_the_other() {
+    let prefix = Prefix::new(&format!("test_control_{}", std::process::id())).unwrap();
+    let mut control = Control::new(4);
+    assert!(control.listen(&prefix).is_some() && control.listen(&prefix).is_none(), "told once");
+    let asking: Vec<UnixStream> = (0..5).map(|_| ask(&prefix)).collect();
+    for round in 1..=4 {
+        let mut count = 0;
+        control.serve(|_, _| {
+            count += 1;
+            Ok("done".to_owned())
+        });
+        assert_eq!((count, control.is_waiting()), (1, round < 4), "round {round}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let mut answers = asking.into_iter().map(|mut stream| {
+        let mut answer = String::new();
+        // One that was sent away unheard may have an error here.
+        let _read = stream.read_to_string(&mut answer);
+        answer_of(&answer).is_some()
+    });
+    assert_eq!(
+        (answers.by_ref().filter(|answered| *answered).count(), answers.count()),
+        (4, 0),
+        "there was room for four"
+    );
+}
+
+#[test]
+fn the_name_is_taken_once_whoever_had_it_is_gone() {
+    let prefix = Prefix::new(&format!("test_control_held_{}", std::process::id())).unwrap();
+    let address = SocketAddr::from_abstract_name(socket_name(&prefix)).unwrap();
+    let squatter = UnixListener::bind_addr(&address).unwrap();
+    let mut control = Control::new(4);
+    assert!(control.listen(&prefix).is_none());
+    drop(squatter);
+    assert!(control.listen(&prefix).is_some());
+}
