@@ -10,7 +10,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::AtomicU64;
 use loom::thread;
 use shm_layout::stacks::{StackSlot, StacksHeader, Table};
-use support::Heap;
+use support::heap::Heap;
 
 struct File {
     header: Heap<StacksHeader<AtomicU64>, AtomicU64>,

@@ -17,6 +17,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,8 +61,9 @@ pub fn show<W: Write>(
 /// The terminal while it shows the dashboard; dropping it gives it back.
 #[derive(Debug)]
 pub struct Screen {
-    // One write a frame: standard output alone would write line by line.
-    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    // One write a frame: standard output alone would write line by line. Never dropped: ratatui would show the cursor again, which
+    // `give_back` does, and panic where the terminal has hung up and its complaint has nowhere to go either.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<BufWriter<Stdout>>>>,
     // What keys come from: the terminal on standard input, or the controlling one.
     keyboard: OwnedFd,
 }
@@ -82,7 +84,9 @@ impl Screen {
         });
         Self::take()?;
         let terminal = Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(1 << 16, io::stdout())));
-        terminal.and_then(|terminal| Ok(Self { terminal, keyboard: keyboard()? })).inspect_err(|_| give_back())
+        terminal
+            .and_then(|terminal| Ok(Self { terminal: ManuallyDrop::new(terminal), keyboard: keyboard()? }))
+            .inspect_err(|_| give_back())
     }
 
     fn take() -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! alloc-top on a terminal that is ended, resized and closed under it, and commands whose output nobody reads.
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::Pid;
@@ -138,6 +139,44 @@ fn a_storm_of_sizes_does_not_end_it() {
     top.types("q");
     assert!(top.end("q").success());
     assert!(top.is_cooked());
+}
+
+/// Everything that a terminal was for goes with it: the demo has producers and an aggregator behind its screen.
+#[test]
+fn a_terminal_that_hangs_up_ends_everything_on_it() {
+    let name = format!("hangup_{}", std::process::id());
+    let tool = env!("CARGO_BIN_EXE_tt-alloc");
+    for (command, arguments) in [(env!("CARGO_BIN_EXE_alloc-top"), &["--embedded"][..]), (tool, &["demo"][..])] {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        // Otherwise it would have the other end itself.
+        fcntl(&pty.master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+        let end = || Stdio::from(pty.slave.try_clone().unwrap());
+        let mut child = Command::new(command)
+            .args(arguments)
+            .envs([("TT_ALLOC_PREFIX", name.as_str()), ("TT_ALLOC_HOST_ROOT", "/nonexistent"), ("TERM", "xterm")])
+            .stdin(end())
+            .stdout(end())
+            .stderr(end())
+            .spawn()
+            .unwrap();
+        drop(pty.slave);
+        let mut screen = std::fs::File::from(pty.master);
+        let (mut drawn, mut buffer) = (Vec::new(), [0; 1 << 16]);
+        // A second's frames: nothing of it may wait for what is never read.
+        let until = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < until || !drawn.windows(8).any(|bytes| bytes == b"\x1b[?1049h") {
+            let bytes = screen.read(&mut buffer).unwrap();
+            drawn.extend_from_slice(&buffer[..bytes]);
+        }
+        drop(screen);
+        let status = wait_for(&format!("the end of {command}"), || child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(1), "{command}: an error, and no panic");
+        wait_for("nothing to be left", || {
+            let files = std::fs::read_dir(DIRECTORY).unwrap().flatten();
+            let mut files = files.map(|e| e.file_name().to_string_lossy().into_owned());
+            (!files.any(|file| file.starts_with(&format!("{name}.")))).then_some(())
+        });
+    }
 }
 
 #[test]

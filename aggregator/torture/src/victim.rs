@@ -76,6 +76,8 @@ impl Victim {
     pub fn start(&mut self) -> anyhow::Result<()> {
         if self.child.is_none() {
             let child = Command::new(&self.program)
+                // Who uses this host's devices beside it is not what is compared.
+                .env(aggregator::telemetry::ROOT_VARIABLE, "/nonexistent")
                 .args(self.arguments)
                 .env("TT_ALLOC_PREFIX", self.prefix.to_string())
                 .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "error".to_owned()))

@@ -91,11 +91,20 @@ fn watch(prefix: &Prefix, mut cast: Cast) -> anyhow::Result<ExitCode> {
             }
             cast.end();
         });
-        let code = tui::top::run(tui::top::TopOptions { prefix: prefix.clone(), ..tui::top::TopOptions::default() });
-        // Relaxed: as above.
-        over.store(true, Relaxed);
-        code
+        // However the screen ends: the scope waits for the producers.
+        let _over = Over(&over);
+        tui::top::run(tui::top::TopOptions { prefix: prefix.clone(), ..tui::top::TopOptions::default() })
     })
+}
+
+/// Ends the producers when it goes, also by a panic.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        // Relaxed: as above.
+        self.0.store(true, Relaxed);
+    }
 }
 
 fn print_once(trace: &Trace, prefix: &Prefix, copies: usize) -> anyhow::Result<ExitCode> {
