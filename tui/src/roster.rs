@@ -5,6 +5,7 @@ use crate::{container, lineage};
 use shm_layout::procfs;
 use shm_layout::stats::Process;
 use shm_layout::text;
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -33,27 +34,56 @@ pub struct Who {
     pub name: String,
     /// Its command line without the folder of the program; its name where that is not known.
     pub command_line: String,
-    /// The container or job that it runs in; empty where none is known.
-    pub container: String,
-    /// Its parent, its parent's parent, and so on, as far as it can be seen from here.
-    pub ancestors: Vec<u32>,
+    /// What /proc tells of it, once somebody asks: most views do not.
+    told_here: OnceCell<Told>,
+    is_here: bool,
     // As the aggregator tells it: a process may rename itself, and becomes another program by exec.
     uid: u32,
     told_name: [u8; 32],
     told_command: [u8; 200],
 }
 
+/// What /proc of this host tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Told {
+    container: String,
+    ancestors: Vec<u32>,
+}
+
+impl Told {
+    fn of(key: ProcessKey) -> Self {
+        let of = |pid: u32| procfs::stat(&pid.to_string()).map(|stat| stat.start_ticks);
+        // Another process may have the pid by now, or in the namespace of this viewer.
+        if of(key.pid) != Some(key.start_ticks) {
+            return Self::default();
+        }
+        Self { container: container::of(key.pid), ancestors: lineage::ancestors(key.pid) }
+    }
+}
+
 impl Who {
+    /// The container or job that it runs in; empty where none is known.
+    pub fn container(&self) -> &str {
+        &self.told_here().container
+    }
+
+    /// Its parent, its parent's parent, and so on, as far as it can be seen from here.
+    pub fn ancestors(&self) -> &[u32] {
+        &self.told_here().ancestors
+    }
+
+    fn told_here(&self) -> &Told {
+        // Those of a recording were elsewhere.
+        self.told_here.get_or_init(|| if self.is_here { Told::of(self.key) } else { Told::default() })
+    }
+
     fn new(process: &Process, users: &Users) -> Self {
         let name = text::load(&process.name);
         let command_line = Some(without_folder(&text::load(&process.command_line))).filter(|line| !line.is_empty());
-        // Another process may have the pid by now, or in the namespace of this viewer; and those of a recording were elsewhere.
-        let here = users.are_here()
-            && procfs::stat(&process.pid.to_string()).is_some_and(|stat| stat.start_ticks == process.start_ticks);
         Self {
             key: process.into(),
-            container: if here { container::of(process.pid) } else { String::new() },
-            ancestors: if here { lineage::ancestors(process.pid) } else { Vec::new() },
+            told_here: OnceCell::new(),
+            is_here: users.are_here(),
             user: users.label(process.uid),
             command_line: command_line.unwrap_or_else(|| name.clone()),
             name,

@@ -255,6 +255,7 @@ fn watch(dashboard: &mut Dashboard, origin: &mut Origin<'_>, stop: &AtomicBool, 
             passed_at = now;
         }
         changed |= dashboard.tend_recorder();
+        changed |= dashboard.hear();
         if now >= look_at && !dashboard.paused {
             origin.look(dashboard, now.saturating_duration_since(passed_at))?;
             passed_at = now;
@@ -271,15 +272,18 @@ fn watch(dashboard: &mut Dashboard, origin: &mut Origin<'_>, stop: &AtomicBool, 
             typed => typed?,
         };
         for event in typed {
-            changed = true;
             let key = match event {
                 Event::Key(key) => key,
                 Event::Mouse(event) => {
-                    dashboard.mouse(event);
+                    changed |= dashboard.mouse(event);
                     continue;
                 }
-                _ => continue,
+                _ => {
+                    changed = true;
+                    continue;
+                }
             };
+            changed = true;
             match dashboard.key(key) {
                 Request::Quit => return Ok(()),
                 Request::Suspend => {

@@ -249,7 +249,6 @@ impl Dashboard {
             News::Same { connection, pulse } => self.stay(connection, pulse),
         }
         self.look_at_holdings();
-        self.drop_old_message();
         if let Some(seen) = self.seen.as_ref().filter(|_| self.view.needs_ledgers()) {
             self.inventories.look(&seen.prefix, seen.now_ns);
         }
@@ -257,7 +256,6 @@ impl Dashboard {
         if self.view == View::Health {
             self.views.health.look();
         }
-        self.hear();
     }
 
     /// The figures are those of the last look; time went on.

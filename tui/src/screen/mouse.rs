@@ -39,8 +39,9 @@ fn hit<T: Copy>(places: &RefCell<Vec<(Rect, T)>>, at: (u16, u16)) -> Option<T> {
 }
 
 impl Dashboard {
-    /// Does what a click or the wheel asks for. While something is typed or the help is shown, only the wheel does.
-    pub fn mouse(&mut self, event: MouseEvent) {
+    /// Does what a click or the wheel asks for. While something is typed or the help is shown, only the wheel does. True: something may have
+    /// changed; terminals tell of every motion, too.
+    pub fn mouse(&mut self, event: MouseEvent) -> bool {
         let at = (event.column, event.row);
         match event.kind {
             MouseEventKind::ScrollUp | MouseEventKind::ScrollDown => {
@@ -53,8 +54,9 @@ impl Dashboard {
                 }
             }
             MouseEventKind::Down(MouseButton::Left) if self.prompt.is_none() && !self.help => self.click(at),
-            _ => {}
+            _ => return false,
         }
+        true
     }
 
     fn click(&mut self, at: (u16, u16)) {

@@ -53,7 +53,7 @@ impl Wanted {
     pub fn of(rows: &[ProcessRow], full: bool) -> Self {
         Self {
             since: rows.iter().any(|row| row.totals.since.is_some()),
-            containers: full && rows.iter().any(|row| !row.totals.who.container.is_empty()),
+            containers: full && rows.iter().any(|row| !row.totals.who.container().is_empty()),
             full,
         }
     }
@@ -283,7 +283,7 @@ fn cell(dashboard: &Dashboard, row: &ProcessRow, column: Column, gone: bool) -> 
         Column::Sorted(SortColumn::Events) if p.mark().is_some() => ("-".to_owned(), theme.dim()),
         Column::Sorted(SortColumn::Events) => (units::count(p.events), theme.dim()),
         Column::Sorted(sorted) => amount(sorted.amount(p, dashboard.peaks)),
-        Column::Container => (p.who.container.clone(), theme.dim()),
+        Column::Container => (p.who.container().to_owned(), theme.dim()),
         Column::Chips => (row.chips(&dashboard.labels), theme.text()),
         Column::Peak => amount(p.peak.total),
         Column::Since => (p.since.map_or_else(|| "-".to_owned(), units::short_change), theme.text()),

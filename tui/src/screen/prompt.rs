@@ -44,7 +44,7 @@ impl Prompt {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let text = match self {
             Self::Filter(text, _) => text,
-            Self::Confirm(request, _) => return answer(*request, key.code),
+            Self::Confirm(request, _) => return answer(*request, key),
         };
         match key.code {
             KeyCode::Esc => return Outcome::Cancelled,
@@ -65,9 +65,10 @@ impl Prompt {
     }
 }
 
-/// Only a clear yes does anything.
-fn answer(request: Request, code: KeyCode) -> Outcome {
-    match code {
+/// Only a clear yes does anything: Ctrl-C is none, nor is any other key with Ctrl or Alt.
+fn answer(request: Request, key: KeyEvent) -> Outcome {
+    match key.code {
+        _ if !(key.modifiers - KeyModifiers::SHIFT).is_empty() => Outcome::Cancelled,
         KeyCode::Char('y' | 'Y') => Outcome::Ask(request),
         KeyCode::Char('c' | 'C') if request.action == Action::SetBaseline => {
             Outcome::Ask(Request { action: Action::ClearBaseline, ..request })

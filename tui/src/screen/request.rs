@@ -19,9 +19,14 @@ impl Dashboard {
         if !matches!(self.connection, Connection::Live) {
             return self.say("no aggregator lives that could be asked", true);
         }
+        if self.asked.is_some() {
+            return self.say("the answer to the last question has not come yet", true);
+        }
+        // Only what is to be seen is meant.
         let subject = match self.view {
             View::Detail => self.shown_subject().map(|(_, subject)| subject),
-            _ => self.selected.map(Subject::Process),
+            View::Overview | View::Processes => self.selected.map(Subject::Process),
+            _ => None,
         };
         let (request, whom) = match subject {
             Some(Subject::Device(id, logical)) => {
@@ -29,7 +34,7 @@ impl Dashboard {
                 let at = chips.into_iter().position(|chip| (chip.chip_id, chip.id_is_logical) == (id, logical));
                 let label = at.and_then(|at| self.labels.get(at)).map_or("?", String::as_str);
                 let chip = Some((id, logical != 0));
-                (Request { chip, ..everything }, format!("device {label}, all processes that are yours"))
+                (Request { chip, ..everything }, format!("device {label}, all processes that you may act on"))
             }
             Some(Subject::Process(key)) => {
                 let processes = self.seen.iter().flat_map(|seen| &seen.snapshot.processes);
@@ -39,7 +44,7 @@ impl Dashboard {
                 let pid = Some(process.pid);
                 (Request { pid, ..everything }, format!("PID {} ({})", process.pid, text::load(&process.name)))
             }
-            None => (everything, "all processes that are yours, on all devices".to_owned()),
+            None => (everything, "all processes that you may act on, on all devices".to_owned()),
         };
         self.prompt = Some(Prompt::Confirm(request, whom));
     }
@@ -64,11 +69,12 @@ impl Dashboard {
         }
     }
 
-    /// Takes the answer, if it has come.
-    pub fn hear(&mut self) {
-        if let Some((words, failed)) = self.asked.as_ref().and_then(|answer| answer.try_recv().ok()) {
-            self.asked = None;
-            self.say(&words, failed);
-        }
+    /// Takes the answer, if it has come, and lets old words go; also while the figures are held. True: the last line is another one.
+    pub fn hear(&mut self) -> bool {
+        let gone = self.drop_old_message();
+        let Some((words, failed)) = self.asked.as_ref().and_then(|answer| answer.try_recv().ok()) else { return gone };
+        self.asked = None;
+        self.say(&words, failed);
+        true
     }
 }

@@ -106,8 +106,8 @@ impl Dashboard {
         self.message = Some(Message { text: shm_layout::text::clean(text.as_bytes()), failed, until_ns });
     }
 
-    /// Old messages go.
-    pub(super) fn drop_old_message(&mut self) {
-        self.message = self.message.take().filter(|message| message.until_ns > clock::monotonic_ns());
+    /// Old messages go. True: one has gone.
+    pub(super) fn drop_old_message(&mut self) -> bool {
+        self.message.take_if(|message| message.until_ns <= clock::monotonic_ns()).is_some()
     }
 }

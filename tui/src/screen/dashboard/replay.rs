@@ -81,7 +81,6 @@ impl Dashboard {
         });
         self.look_at_holdings();
         self.look_at_inventory();
-        self.drop_old_message();
         Ok(())
     }
 

@@ -131,7 +131,7 @@ fn grown(rows: Vec<ProcessRow>) -> Vec<ProcessRow> {
     let at_pid: HashMap<u32, usize> = rows.iter().enumerate().map(|(at, row)| (row.totals.pid, at)).collect();
     let mut children: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
     for (at, row) in rows.iter().enumerate() {
-        let ancestors = &row.totals.who.ancestors;
+        let ancestors = row.totals.who.ancestors();
         let above = ancestors.iter().find_map(|pid| at_pid.get(pid).copied()).filter(|above| *above != at);
         children.entry(above).or_default().push(at);
     }

@@ -212,7 +212,7 @@ fn who_has_a_recorded_pid_here_is_not_asked() {
     for users in [crate::users::Users::default(), crate::users::Users::fixed(&[])] {
         let mut roster = crate::roster::Roster::default();
         roster.update(&seen.snapshot.processes, &users);
-        ancestors.push(roster.all()[0].ancestors.len());
+        ancestors.push(roster.all()[0].ancestors().len());
     }
     // Where this is the first process of all it has none.
     let here = crate::lineage::ancestors(std::process::id()).len();

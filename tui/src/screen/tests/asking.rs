@@ -17,18 +17,29 @@ fn key(dashboard: &mut Dashboard, c: char) {
 fn nothing_is_asked_without_a_yes() {
     let mut dashboard = colourful(View::Overview);
     key(&mut dashboard, 'b');
-    assert!(last_line(&dashboard).contains("set a baseline of all processes that are yours, on all devices?"));
+    assert!(last_line(&dashboard).contains("set a baseline of all processes that you may act on, on all devices?"));
     // Any other key is a no, and does nothing else.
     key(&mut dashboard, 'q');
     assert!(dashboard.prompt.is_none() && dashboard.asked.is_none() && dashboard.message.is_none());
+    for (c, modifiers) in
+        [('c', KeyModifiers::CONTROL), ('y', KeyModifiers::CONTROL), ('y', KeyModifiers::ALT), ('Y', KeyModifiers::ALT)]
+    {
+        key(&mut dashboard, 'b');
+        dashboard.key(KeyEvent::new(KeyCode::Char(c), modifiers));
+        assert!(dashboard.prompt.is_none() && dashboard.asked.is_none(), "{c:?} with {modifiers:?}");
+    }
     dashboard.act(Action::Down);
     key(&mut dashboard, 'R');
     assert!(last_line(&dashboard).contains("begin peaks anew of PID 41207 (python3)?"), "{}", last_line(&dashboard));
     key(&mut dashboard, 'c');
     assert!(dashboard.prompt.is_none() && dashboard.asked.is_none(), "only a baseline can be cleared");
+    // In another view nobody sees who is selected.
+    dashboard.act(Action::Show(View::Leaks));
+    key(&mut dashboard, 'b');
+    assert!(last_line(&dashboard).contains("of all processes that you may act on"), "{}", last_line(&dashboard));
     let mut device = colourful(View::Detail);
     key(&mut device, 'b');
-    assert!(last_line(&device).contains("set a baseline of device 0, all processes that are yours?"));
+    assert!(last_line(&device).contains("set a baseline of device 0, all processes that you may act on?"));
 }
 
 #[test]
@@ -41,6 +52,7 @@ fn a_yes_is_answered_in_the_last_line() {
     let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while dashboard.message.is_none() {
         assert!(std::time::Instant::now() < until, "no answer");
+        assert!(dashboard.prompt.is_none());
         dashboard.hear();
         std::thread::sleep(std::time::Duration::from_millis(5));
     }

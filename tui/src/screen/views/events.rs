@@ -1,4 +1,4 @@
-//! What has happened: every event line since this screen was opened, and those that the aggregator still had.
+//! What has happened: event lines since this screen was opened, and those that the aggregator still had then.
 
 use crate::screen::canvas::{frame, put, put_right, span};
 use crate::screen::dashboard::Dashboard;
@@ -10,7 +10,7 @@ use crate::table::line_text;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
-use shm_layout::stats::Line as Told;
+use shm_layout::stats::{Line as Told, Severity};
 use std::collections::VecDeque;
 
 /// Lines kept; the aggregator keeps far fewer.
@@ -49,7 +49,13 @@ impl State {
         let new = known.map_or(0, |at| at + 1);
         // Where the last one is gone, those are new that are younger than it.
         let after = if known.is_some() { 0 } else { self.kept.back().map_or(0, |last| last.unix_ns) };
-        self.kept.extend(lines[new..].iter().filter(|line| line.unix_ns >= after));
+        let new = || lines[new..].iter().filter(|line| line.unix_ns >= after);
+        if let (None, Some(_), Some(first)) = (known, self.kept.back(), new().next()) {
+            // The aggregator keeps only so many, and there were more since the last look.
+            let words = shm_layout::text::store(b"lines are missing here: more came than one look can tell");
+            self.kept.push_back(Told { severity: Severity::Warning as u32, pid: 0, text: words, ..*first });
+        }
+        self.kept.extend(new());
         let over = self.kept.len().saturating_sub(KEPT);
         self.kept.drain(..over);
     }
@@ -157,7 +163,8 @@ mod tests {
         // It has dropped all of them, and has new ones.
         let newer = Told { unix_ns: lines.iter().map(|line| line.unix_ns).max().unwrap_or(0) + 1, ..lines[0] };
         state.take(&[newer]);
-        assert_eq!(state.lines().count(), lines.len() + 1);
+        assert_eq!(state.lines().count(), lines.len() + 2);
+        assert!(state.lines().rev().nth(1).is_some_and(|line| line_text(line).contains("missing")), "which is said");
         let many: Vec<Told> = (0..KEPT as u64 + 5).map(|n| Told { unix_ns: newer.unix_ns + 1 + n, ..newer }).collect();
         state.take(&many);
         assert_eq!((state.lines().count(), state.lines().next()), (KEPT, many.get(5)));
