@@ -141,7 +141,7 @@ fn what_differs_between_devices_is_not_called_the_same() {
         picture(160, 45, &shown(Theme::new(true, false), seen.clone(), Some(inventory), View::Leaks))
     };
     let told = text(vec![first.clone(), other(3, 700, 7 << 20), other(2, 30, 9 << 20)]);
-    assert!(told.contains("also on devices 2, 3: 30 to 700 allocations, 7.00 MiB to 9.00 MiB each"), "{told}");
+    assert!(told.contains("also on devices 2, 3: 30 to 700 allocations, 7.00 MiB to 9.00 MiB"), "{told}");
     assert!(!told.contains("the same on"), "{told}");
     let told = text(vec![first.clone(), other(3, 700, 7 << 20)]);
     assert!(told.contains("also on device 3: 700 allocations, 7.00 MiB"), "{told}");
