@@ -95,14 +95,6 @@ impl Holder {
         found.sort_unstable_by_key(|allocation| (allocation.event.address, allocation.event.id));
         found
     }
-
-    /// What it holds on a chip: of this id, of this kind of id.
-    pub fn on_chip(&self, chip_id: u64, is_logical: u32) -> impl Iterator<Item = &Allocation> {
-        self.allocations.iter().filter(move |allocation| {
-            self.device(allocation.event.device)
-                .is_some_and(|device| (device.chip_id, device.id_is_logical) == (chip_id, is_logical))
-        })
-    }
 }
 
 /// What was read at one time.
@@ -137,16 +129,18 @@ impl Inventory {
         let mut room = most;
         for ledger in readable {
             let (identity, state) = (*ledger.identity(), ledger.state());
-            let (pid, allocations) = (identity.pid, ledger.allocations());
+            let (pid, allocations) = (identity.pid, ledger.allocations_most(room));
             if ledger.was_cut_short() {
                 missing
                     .push(format!("the ledger of process {pid} was cut short while it was read: its list is not all"));
             }
-            if allocations.len() > room {
-                let count = crate::units::count(allocations.len() as u64);
-                missing.push(format!("{count} allocations of process {pid}: too many to show here"));
+            let Some(allocations) = allocations else {
+                let room = crate::units::count(room as u64);
+                missing.push(format!(
+                    "the allocations of process {pid}: more than the {room} that there is room for beside others here"
+                ));
                 continue;
-            }
+            };
             room -= allocations.len();
             ring_pids.push(identity.ring_pid);
             processes.push(Held {
@@ -184,12 +178,6 @@ impl Inventory {
     /// Whose this is.
     pub fn of(&self, process: &Process) -> Option<&Holder> {
         self.holders.iter().find(|holder| holder.is(process))
-    }
-
-    /// Allocations of this memory kind on a chip, and who has each.
-    pub fn on_chip(&self, chip_id: u64, is_logical: u32, memory: Memory) -> Vec<(&Holder, &Allocation)> {
-        let of = |holder| Holder::on_chip(holder, chip_id, is_logical).map(move |allocation| (holder, allocation));
-        self.holders.iter().flat_map(of).filter(|(_, allocation)| allocation.memory == memory).collect()
     }
 }
 
@@ -267,25 +255,37 @@ mod tests {
     use std::time::{Duration, Instant};
 
     #[test]
-    fn what_is_live_is_found_by_chip_and_by_process() {
+    fn what_is_live_is_found_by_device_and_by_process() {
         let entries =
             [alloc(1, 0, Memory::Dram, 4096, 10), alloc(2, 0, Memory::L1, 64, 20), alloc(3, 1, Memory::Dram, 77, 30)];
         let written = fixture::write("inventory", &entries);
         let me = [nix::unistd::geteuid().as_raw()];
         let inventory = Inventory::read(&written.prefix, &me);
         assert_eq!((inventory.holders.len(), inventory.missing.len()), (1, 0));
-        let ids = |id, logical, memory| {
-            inventory.on_chip(id, logical, memory).iter().map(|(_, a)| a.event.id).collect::<Vec<_>>()
+        let ids = |device, memory| {
+            inventory.holders[0].on_device(device, memory).iter().map(|a| a.event.id).collect::<Vec<_>>()
         };
-        assert_eq!(ids(0x1c, 0, Memory::Dram), [1]);
-        assert_eq!(ids(0x1c, 0, Memory::L1), [2]);
-        assert_eq!(ids(1, 1, Memory::Dram), [3], "a chip without an id of its own");
+        assert_eq!(ids(0, Memory::Dram), [1]);
+        assert_eq!(ids(0, Memory::L1), [2]);
+        assert_eq!(ids(1, Memory::Dram), [3]);
         let mut process = crate::sample::host(1).processes[0];
         assert!(inventory.of(&process).is_none());
         (process.ring_pid, process.nonce) = (written.file.pid, written.file.nonce);
         assert_eq!(inventory.of(&process).unwrap().allocations.len(), 3);
         let nobody = Inventory::read(&written.prefix, &[4_123_456_789]);
         assert_eq!((nobody.holders.len(), nobody.missing.len()), (0, 1), "a stranger's is not believed, and said");
+    }
+
+    #[test]
+    fn of_a_process_with_too_many_nothing_is_kept_and_that_is_said() {
+        let entries = [alloc(1, 0, Memory::Dram, 4096, 10), alloc(2, 0, Memory::L1, 64, 20)];
+        let written = fixture::write("most", &entries);
+        let me = [nix::unistd::geteuid().as_raw()];
+        let read = |most| Inventory::read_most(&written.prefix, &me, most);
+        assert_eq!((read(2).holders[0].allocations.len(), read(2).missing.len()), (2, 0));
+        let less = read(1);
+        assert_eq!((less.holders.len(), less.missing.len()), (0, 1));
+        assert!(less.missing[0].contains("more than the 1 that there is room for"), "{}", less.missing[0]);
     }
 
     #[test]

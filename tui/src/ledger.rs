@@ -150,17 +150,22 @@ impl Ledger {
 
     /// Every allocation that is live now, in no order.
     pub fn allocations(&self) -> Vec<Allocation> {
+        self.allocations_most(usize::MAX).unwrap_or_default()
+    }
+
+    /// The same if there are at most so many; of more, no more than one beyond is read.
+    pub fn allocations_most(&self, most: usize) -> Option<Vec<Allocation>> {
         let mapping = &self.opened.mapping;
         let devices = state(mapping).devices;
         let in_file = mapping.len().saturating_sub(ENTRIES_OFFSET) / size_of::<Slot<AtomicU64>>();
         let header: Option<&LedgerHeader<AtomicU64>> = mapping.one(0);
         let count = header.map_or(0, |header| header.capacity().min(in_file));
-        let Some(slots) = mapping.array::<Slot<AtomicU64>>(ENTRIES_OFFSET, count) else { return Vec::new() };
+        let Some(slots) = mapping.array::<Slot<AtomicU64>>(ENTRIES_OFFSET, count) else { return Some(Vec::new()) };
         let entries = Entries(slots);
         let live = (0..count).filter_map(|at| entries.get(at)).filter(|event| event.kind != DYING);
         let table = mapping.one::<TagNames<AtomicU64>>(TAGS_OFFSET);
         let mut names: [Option<Arc<str>>; TAGS] = [const { None }; TAGS];
-        live.filter_map(|event| {
+        let live = live.filter_map(|event| {
             let device = devices.iter().find(|device| device.device == event.device);
             let chip_id = device.filter(|device| device.id_is_logical == 0).map(|device| device.chip_id);
             let number = event.tag_number();
@@ -172,9 +177,15 @@ impl Ledger {
                     .clone()
             });
             Some(Allocation { event, memory: Memory::from_u8(event.memory)?, chip_id, tag })
-        })
-        .collect()
+        });
+        all_of(live, most)
     }
+}
+
+/// All of these if they are at most so many; of more, no more than one beyond is taken.
+fn all_of<T>(mut from: impl Iterator<Item = T>, most: usize) -> Option<Vec<T>> {
+    let all = from.by_ref().take(most).collect();
+    from.next().is_none().then_some(all)
 }
 
 /// The state block in force; an empty state where there is none to be had.
@@ -314,6 +325,17 @@ mod tests {
 
     fn me() -> Vec<u32> {
         vec![nix::unistd::geteuid().as_raw()]
+    }
+
+    #[test]
+    fn of_too_many_no_more_than_one_beyond_is_taken() {
+        let of = |most| {
+            let mut taken = 0;
+            let all = all_of((0..1000).inspect(|_| taken += 1), most);
+            (all.map(|all| all.len()), taken)
+        };
+        assert_eq!([of(0), of(10), of(999)], [(None, 1), (None, 11), (None, 1000)]);
+        assert_eq!([of(1000), of(usize::MAX)], [(Some(1000), 1000); 2]);
     }
 
     #[test]

@@ -17,6 +17,10 @@ pub const LEAST_LOOKS: usize = 3;
 /// Times of allocations may be so much too early: the clock that most of them are stamped with stands still that long, ns.
 pub const CLOCK_STEP_NS: u64 = 100_000_000;
 
+/// Parts (size class, program, tag) that are watched of each class of all processes together; of a process with more than its share of
+/// them only wholes are: what is remembered is bounded, whatever is allocated.
+pub const MOST_PARTS: usize = 25_000;
+
 /// What is watched. Without a part, everything of its process, device, memory kind and class.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
@@ -42,40 +46,90 @@ impl Place {
     fn whole(&self) -> Self {
         Self { part: None, ..self.clone() }
     }
+
+    /// Whether it is a part of one of these.
+    fn is_part_of(&self, classes: &BTreeSet<(u64, Class)>) -> bool {
+        self.part.is_some() && classes.contains(&(self.nonce, self.class))
+    }
 }
 
-/// The looks so far.
+/// What grew at every look so far, and what was there of everything at the first and at the last: what stood still once is no
+/// leak, and need not be remembered.
 #[derive(Debug, Default)]
 pub struct Watch {
-    looks: Vec<(u64, BTreeMap<Place, Sum>)>,
+    /// When the looks were.
+    at_ns: Vec<u64>,
+    /// What it came to at each look.
+    rising: BTreeMap<Place, Vec<Sum>>,
+    /// Wholes at the first look.
+    first: BTreeMap<Place, Sum>,
+    /// Wholes at the last look.
+    last: BTreeMap<Place, Sum>,
+    /// Processes (by their nonce) of whose class only wholes are watched: it has too many parts.
+    coarse: BTreeSet<(u64, Class)>,
 }
 
 impl Watch {
     /// One more look.
     pub fn see(&mut self, look: &Look) {
+        let mut sums = self.sums(look);
+        self.last =
+            sums.iter().filter(|(place, _)| place.part.is_none()).map(|(one, sum)| (one.clone(), *sum)).collect();
+        let looks = self.at_ns.len();
+        self.at_ns.push(look.at_ns);
+        if looks == 0 {
+            self.first.clone_from(&self.last);
+        }
+        let coarse = &self.coarse;
+        self.rising.retain(|place, of| {
+            of.push(sums.remove(place).unwrap_or_default());
+            !place.is_part_of(coarse) && rises(of).is_some()
+        });
+        // What was not there at the first look can have grown since then; what came later stood still before.
+        if looks < 2 {
+            let fresh = |(place, sum)| (place, if looks == 0 { vec![sum] } else { vec![Sum::default(), sum] });
+            self.rising.extend(sums.into_iter().map(fresh));
+        }
+    }
+
+    /// What everything comes to; each process has as much room for parts as any other.
+    fn sums(&mut self, look: &Look) -> BTreeMap<Place, Sum> {
+        let room = MOST_PARTS / look.processes.len().max(1);
         let mut sums: BTreeMap<Place, Sum> = BTreeMap::new();
         for held in &look.processes {
+            let mut parts: BTreeMap<Class, usize> = BTreeMap::new();
             for allocation in &held.allocations {
-                for whole in [false, true] {
-                    sums.entry(Place::of(held, allocation, whole)).or_default().add(allocation);
+                sums.entry(Place::of(held, allocation, true)).or_default().add(allocation);
+                let class = Class::of(allocation);
+                if self.coarse.contains(&(held.nonce, class)) {
+                    continue;
+                }
+                let sum = sums.entry(Place::of(held, allocation, false)).or_insert_with(|| {
+                    *parts.entry(class).or_default() += 1;
+                    Sum::default()
+                });
+                sum.add(allocation);
+                if parts.get(&class).is_some_and(|parts| *parts > room) {
+                    self.coarse.insert((held.nonce, class));
                 }
             }
         }
-        self.looks.push((look.at_ns, sums));
+        sums.retain(|place, _| !place.is_part_of(&self.coarse));
+        sums
     }
 
     /// What grew; `last` is the look that was seen last.
     pub fn findings(&self, last: &Look) -> Vec<Finding> {
-        let Some((_, now)) = self.looks.last() else { return Vec::new() };
         let mut found = Vec::new();
         let mut told = BTreeSet::new();
+        let stayed = self.stayed(last);
         // Parts first: where some of them grew, their whole is nothing new.
-        let (parts, wholes): (Vec<&Place>, Vec<&Place>) = now.keys().partition(|place| place.part.is_some());
+        let (parts, wholes): (Vec<&Place>, Vec<&Place>) = stayed.keys().partition(|place| place.part.is_some());
         for place in parts.into_iter().chain(wholes) {
             if place.part.is_none() && told.contains(place) {
                 continue;
             }
-            if let Some(finding) = self.finding(place, last) {
+            if let Some(finding) = self.finding(place, &stayed[place], last) {
                 // One whose growth another part made up for says nothing about all of them.
                 if finding.suspect || place.class.excuse().is_some() {
                     told.insert(place.whole());
@@ -86,24 +140,36 @@ impl Watch {
         found
     }
 
-    fn sums(&self, place: &Place) -> Vec<Sum> {
-        self.looks.iter().map(|(_, sums)| sums.get(place).copied().unwrap_or_default()).collect()
+    /// What came between the first look and the one before the last and is there still, of each that grew.
+    fn stayed<'a>(&'a self, last: &'a Look) -> BTreeMap<&'a Place, Vec<&'a Allocation>> {
+        let [first_ns, .., before_last_ns, _] = self.at_ns[..] else { return BTreeMap::new() };
+        let grew = self.rising.iter().filter(|(_, sums)| grown(sums).is_some());
+        let mut stayed: BTreeMap<&Place, Vec<&Allocation>> = grew.map(|(place, _)| (place, Vec::new())).collect();
+        // What came after the look before the last may be work in progress.
+        let came = first_ns.saturating_sub(CLOCK_STEP_NS)..=before_last_ns;
+        for held in &last.processes {
+            for allocation in held.allocations.iter().filter(|allocation| came.contains(&allocation.event.time)) {
+                for whole in [false, true] {
+                    if let Some(all) = stayed.get_mut(&Place::of(held, allocation, whole)) {
+                        all.push(allocation);
+                    }
+                }
+            }
+        }
+        stayed
     }
 
-    fn finding(&self, place: &Place, last: &Look) -> Option<Finding> {
-        let sums = self.sums(place);
-        let by = grown(&sums)?;
+    /// Sums that are kept.
+    #[cfg(test)]
+    fn remembered(&self) -> usize {
+        self.rising.values().map(Vec::len).sum::<usize>() + self.first.len() + self.last.len()
+    }
+
+    fn finding(&self, place: &Place, stayed: &[&Allocation], last: &Look) -> Option<Finding> {
+        let sums = self.rising.get(place)?;
+        let by = grown(sums)?;
         let held = last.processes.iter().find(|held| held.nonce == place.nonce)?;
-        let is_here = |allocation: &&Allocation| Place::of(held, allocation, place.part.is_none()) == *place;
-        let (first_ns, before_last_ns) = (self.looks.first()?.0, self.looks.get(self.looks.len().checked_sub(2)?)?.0);
-        let came = first_ns.saturating_sub(CLOCK_STEP_NS)..=before_last_ns;
-        // What came after the look before the last may be work in progress.
-        let stayed: Vec<&Allocation> = held
-            .allocations
-            .iter()
-            .filter(is_here)
-            .filter(|allocation| came.contains(&allocation.event.time))
-            .collect();
+        let first_ns = *self.at_ns.first()?;
         let (begin, before_last, end) = (*sums.first()?, *sums.get(sums.len() - 2)?, *sums.last()?);
         let stay = Sum::of(stayed.iter().copied());
         if by(&stay).saturating_mul(2) < by(&before_last) - by(&begin) || stayed.len() < sums.len() - 2 {
@@ -114,10 +180,10 @@ impl Watch {
         let finding = Finding::of(Kind::Grew, held, place.device, place.memory, place.class, came_since);
         let (mut finding, oldest) = finding.with_oldest(stayed.iter().copied(), last.at_ns);
         finding.looks = self
-            .looks
+            .at_ns
             .iter()
-            .zip(&sums)
-            .map(|((at, _), sum)| Seen {
+            .zip(sums)
+            .map(|(at, sum)| Seen {
                 seconds: at.saturating_sub(first_ns) as f64 / 1e9,
                 count: sum.count,
                 footprint_bytes: sum.bytes,
@@ -157,8 +223,9 @@ impl Watch {
             ),
         };
         // What a job replaces by something of another size, program or tag is none the more for it.
-        let whole = self.sums(&place.whole());
-        let (all_begin, all_end) = (*whole.first()?, *whole.last()?);
+        let whole = place.whole();
+        let at = |look: &BTreeMap<Place, Sum>| look.get(&whole).copied().unwrap_or_default();
+        let (all_begin, all_end) = (at(&self.first), at(&self.last));
         if finding.suspect && by(&all_end).saturating_sub(by(&all_begin)).saturating_mul(2) < by(&end) - by(&begin) {
             finding.suspect = false;
             finding.next = format!(
@@ -174,148 +241,19 @@ impl Watch {
     }
 }
 
-/// By what it grew at every look; `None`: it did not, or its number or bytes shrank once.
+/// By what it grew at every look, of which there were enough; `None`: it did not, or its number or bytes shrank once.
 fn grown(sums: &[Sum]) -> Option<fn(&Sum) -> u64> {
+    rises(sums).filter(|_| sums.len() >= LEAST_LOOKS)
+}
+
+/// The same of however many looks.
+fn rises(sums: &[Sum]) -> Option<fn(&Sum) -> u64> {
     let every =
         |holds: fn(u64, u64) -> bool, by: fn(&Sum) -> u64| sums.windows(2).all(|two| holds(by(&two[0]), by(&two[1])));
     let [count, bytes]: [fn(&Sum) -> u64; 2] = [|sum| sum.count, |sum| sum.bytes];
     let never_shrank = every(|a, b| a <= b, count) && every(|a, b| a <= b, bytes);
-    let enough = sums.len() >= LEAST_LOOKS && never_shrank;
-    [bytes, count].into_iter().find(|by| enough && every(|a, b| a < b, *by))
+    [bytes, count].into_iter().find(|by| never_shrank && every(|a, b| a < b, *by))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::fixture::{buffer, held, look};
-    use super::*;
-
-    const KIB: u64 = 1024;
-
-    /// Looks at seconds 0, 10, 20 …, at each of which a process holds what this says.
-    fn watch(looks: usize, holds: impl Fn(u64) -> Vec<Allocation>) -> Vec<Finding> {
-        let mut watch = Watch::default();
-        let mut last = Look::default();
-        for at in (0..looks as u64).map(|n| 100 + n * 10) {
-            last = look(at, vec![held(7, holds(at))]);
-            watch.see(&last);
-        }
-        watch.findings(&last)
-    }
-
-    /// One more every second since second 90, all of which stay.
-    fn leaking(memory: Memory, bytes: u64, at: u64) -> Vec<Allocation> {
-        (90..at).map(|second| buffer(second, memory, bytes, second)).collect()
-    }
-
-    #[test]
-    fn what_stays_and_grows_is_found_with_its_size_class() {
-        let found = watch(4, |at| leaking(Memory::Dram, 4 * KIB, at));
-        assert_eq!(found.len(), 1, "{found:#?}");
-        let one = &found[0];
-        assert!(one.suspect && one.kind == Kind::Grew && one.size_class == Some(SizeClass::Power(12)));
-        assert_eq!((one.count, one.footprint_bytes), (30, 120 * KIB));
-        assert_eq!(one.looks.iter().map(|look| look.count).collect::<Vec<_>>(), [10, 20, 30, 40]);
-        assert!(one.text.contains("10, 20, 30, 40 allocations, 40.0 KiB to 160 KiB"), "{}", one.text);
-        assert!(one.text.contains("device 0 (0x1c), DRAM, size 4 KiB..8 KiB"), "{}", one.text);
-        assert!(one.next.contains("--pid 7 --memory DRAM"));
-        assert!(watch(2, |at| leaking(Memory::Dram, 4 * KIB, at)).is_empty(), "two looks are none");
-    }
-
-    #[test]
-    fn what_is_kept_on_purpose_is_no_suspect() {
-        for (memory, class) in [
-            (Memory::Cb, Class::ProgramCache),
-            (Memory::Kernel, Class::ProgramCache),
-            (Memory::Trace, Class::Trace),
-            (Memory::SystemMemory, Class::System),
-        ] {
-            let found = watch(4, |at| leaking(memory, KIB, at));
-            assert_eq!(found.len(), 1, "{memory:?}");
-            assert!(!found[0].suspect && found[0].class == Some(class) && found[0].next.contains("no leak by itself"));
-        }
-        let of_system = |at| {
-            let mut all = leaking(Memory::Dram, KIB, at);
-            all.iter_mut().for_each(|one| one.event.flags |= shm_layout::event::flags::SYSTEM);
-            all
-        };
-        assert!(watch(4, of_system).iter().all(|one| !one.suspect && one.class == Some(Class::System)));
-    }
-
-    #[test]
-    fn churn_that_happens_to_rise_is_no_leak() {
-        // 20, 23, 26, 29 live ones, none of which lives for longer than six seconds.
-        let found = watch(4, |at| {
-            let live = 20 + (at - 100) / 10 * 3;
-            (0..live).map(|n| buffer(at * 100 + n, Memory::Dram, KIB, at - n % 6)).collect()
-        });
-        assert!(found.is_empty(), "{found:#?}");
-        // Steady: as many at each look.
-        assert!(
-            watch(5, |at| (at - 20..at).map(|second| buffer(second, Memory::Dram, KIB, second)).collect()).is_empty()
-        );
-        // Up and down, and one that shrinks in bytes while it grows in number.
-        assert!(watch(5, |at| leaking(Memory::Dram, KIB, if at == 120 { 105 } else { at })).is_empty());
-        let smaller = |at: u64| (0..at).map(|n| buffer(n, Memory::Dram, 1_000_000 / (at * at), 101 + n % 9)).collect();
-        assert!(watch(3, smaller).is_empty());
-    }
-
-    #[test]
-    fn what_grew_once_and_then_stood_still_is_no_leak() {
-        // A model that was loaded between the first looks.
-        let found = watch(5, |at| leaking(Memory::Dram, KIB, at.min(120)));
-        assert!(found.is_empty(), "{found:#?}");
-    }
-
-    #[test]
-    fn a_few_that_stay_are_not_the_growth_of_all_the_others() {
-        let young = |at: u64, count: u64| (0..count).map(move |n| buffer(at * 1000 + n, Memory::Dram, KIB, at - 1));
-        // 30 more at each look, of which one stays.
-        let few = |at: u64| {
-            let looks = (at - 100) / 10;
-            let kept = (0..looks).map(|n| buffer(n, Memory::Dram, KIB, 105 + n * 10));
-            kept.chain(young(at, 20 + 30 * looks)).collect()
-        };
-        assert!(watch(4, few).is_empty());
-        // One that is larger than all that came and went.
-        let one = |at: u64| {
-            let large = (at > 100).then(|| buffer(1, Memory::Dram, 1 << 20, 105));
-            large.into_iter().chain(young(at, at / 10)).collect()
-        };
-        assert!(watch(4, one).is_empty());
-    }
-
-    #[test]
-    fn a_part_that_another_makes_up_for_is_a_note_and_hides_no_leak_of_all() {
-        let tagged = |tag: &str, one: Allocation| Allocation { tag: Some(tag.into()), ..one };
-        // One by one what the load has made is replaced by what training makes; `more` come besides, of a size of their own each.
-        let replaced = |at: u64, more: u64| {
-            let done = at - 90;
-            let loaded = (done..100).map(|n| tagged("model load", buffer(n, Memory::Dram, 4 * KIB, 1)));
-            let trained = (0..done).map(|n| tagged("train", buffer(1000 + n, Memory::Dram, 4 * KIB, 90 + n)));
-            let more = (0..(at - 100) / 10 * more).map(|n| buffer(2000 + n, Memory::Dram, 64 << n, 101 + n * 10));
-            loaded.chain(trained).chain(more).collect()
-        };
-        let found = watch(4, |at| replaced(at, 0));
-        assert_eq!(found.len(), 1, "{found:#?}");
-        assert_eq!((found[0].suspect, found[0].tag.as_deref(), found[0].count), (false, Some("train"), 30));
-        assert!(found[0].next.contains("from 100 to 100 allocations, 400 KiB to 400 KiB"), "{}", found[0].next);
-        let found = watch(4, |at| replaced(at, 1));
-        let told: Vec<_> = found.iter().map(|one| (one.suspect, one.tag.is_some(), one.count)).collect();
-        assert_eq!(told, [(false, true, 30), (true, false, 3)], "{found:#?}");
-        // Half of it is made up for, no more.
-        let half = |at: u64| {
-            let loaded = ((at - 100) / 2..100).map(|n| tagged("model load", buffer(n, Memory::Dram, 4 * KIB, 1)));
-            loaded.chain(leaking(Memory::Dram, 4 * KIB, at)).collect()
-        };
-        let found = watch(4, half);
-        assert_eq!(found.iter().map(|one| (one.suspect, one.count)).collect::<Vec<_>>(), [(true, 30)]);
-    }
-
-    #[test]
-    fn many_sizes_that_grow_together_are_one_finding() {
-        // Each look has one more of a size class that was not there before.
-        let found = watch(5, |at| (0..=(at - 100) / 10).map(|n| buffer(n, Memory::L1, 64 << n, 99 + n * 10)).collect());
-        assert_eq!(found.len(), 1, "{found:#?}");
-        assert_eq!((found[0].size_class, found[0].count, found[0].suspect), (None, 4, true));
-    }
-}
+mod tests;

@@ -55,7 +55,7 @@ impl States {
         self.leaks.see_figures(seen);
         match view {
             View::Map => self.map.see(inventory, seen),
-            View::Programs => self.programs.see(inventory, seen),
+            View::Programs => self.programs.see(inventory),
             View::Leaks => self.leaks.see(inventory, seen, zone),
             _ => {}
         }

@@ -13,6 +13,7 @@ use crate::screen::views::columns::{Column, column, fitting, line};
 use crate::screen::views::ledgers;
 use crate::source::Observation;
 use crate::units;
+use aggregator::bytes_text;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -260,12 +261,7 @@ fn finding(lines: &mut Vec<Line<'static>>, folded: &Folded, width: usize, theme:
     }
     lines.push(Line::from(first));
     let indent = if width >= 60 { VERDICT } else { 2 };
-    let others: Vec<String> = folded.devices.iter().filter(|at| Some(**at) != one.device).map(u32::to_string).collect();
-    let others = match others.len() {
-        0 => String::new(),
-        1 => format!("the same on device {}", others[0]),
-        _ => format!("the same on devices {}", others.join(", ")),
-    };
+    let others = others(folded);
     let next = if design.is_empty() { one.next.as_str() } else { "" };
     let texts = [(one.text.as_str(), theme.text()), (others.as_str(), theme.strong()), (next, theme.dim())];
     for (text, style) in texts.into_iter().filter(|(text, _)| !text.is_empty()) {
@@ -273,6 +269,22 @@ fn finding(lines: &mut Vec<Line<'static>>, folded: &Folded, width: usize, theme:
             lines.push(Line::from(span(format!("{:indent$}{part}", ""), style)));
         }
     }
+}
+
+/// What is to be said of the other devices; nothing where there are none.
+fn others(folded: &Folded) -> String {
+    let one = &folded.finding;
+    let others: Vec<String> = folded.devices.iter().filter(|at| Some(**at) != one.device).map(u32::to_string).collect();
+    let (Some(counts), Some(bytes)) = (folded.counts, folded.bytes) else { return String::new() };
+    let devices = format!("device{} {}", if others.len() == 1 { "" } else { "s" }, others.join(", "));
+    if (counts, bytes) == ((one.count, one.count), (one.footprint_bytes, one.footprint_bytes)) {
+        return format!("the same on {devices}");
+    }
+    let range = |(least, most): (u64, u64), text: fn(u64) -> String| {
+        if least == most { text(least) } else { format!("{} to {}", text(least), text(most)) }
+    };
+    let each = if others.len() == 1 { "" } else { " each" };
+    format!("also on {devices}: {} allocations, {}{each}", range(counts, |n| n.to_string()), range(bytes, bytes_text))
 }
 
 fn oldest(dashboard: &Dashboard, seen: &Observation, width: usize) -> Vec<Line<'static>> {

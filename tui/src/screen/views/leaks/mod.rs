@@ -13,7 +13,9 @@ use crate::screen::views::programs::step;
 use crate::source::Observation;
 pub use draw::draw;
 use grown::{First, Grown};
+use shm_layout::stats::Line;
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// One finding, or the same of several devices of one process: a mesh does everything on each of its chips.
@@ -21,23 +23,42 @@ use std::sync::Arc;
 struct Folded {
     /// Of the first device.
     finding: Finding,
+    /// The least and the most allocations of any of the others; none where there are none.
+    counts: Option<(u64, u64)>,
+    /// The same of what they take, bytes.
+    bytes: Option<(u64, u64)>,
     /// The process's numbers of all of them; none where it is about no device.
     devices: Vec<u32>,
 }
 
 impl Folded {
+    fn new(finding: Finding) -> Self {
+        Self { devices: finding.device.into_iter().collect(), finding, counts: None, bytes: None }
+    }
+
+    /// Of one device more.
+    fn add(&mut self, other: &Finding) {
+        let wider = |range: Option<(u64, u64)>, by: u64| {
+            Some(range.map_or((by, by), |(least, most)| (least.min(by), most.max(by))))
+        };
+        self.counts = wider(self.counts, other.count);
+        self.bytes = wider(self.bytes, other.footprint_bytes);
+        self.devices.extend(other.device);
+    }
+
     /// Those that say the same of several devices as one, in the order of the first of each.
     fn all(findings: Vec<Finding>) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
-        for finding in findings {
-            let same = |one: &&mut Self| {
-                let key = |of: &Finding| (of.kind, of.class, of.pid, of.memory, of.size_class, of.program);
-                let (ours, its) = (&finding, &one.finding);
-                ours.device.is_some() && key(ours) == key(its) && ours.tag == its.tag && ours.suspect == its.suspect
-            };
-            match all.iter_mut().find(same) {
-                Some(one) => one.devices.extend(finding.device),
-                None => all.push(Self { devices: finding.device.into_iter().collect(), finding }),
+        let mut places = HashMap::new();
+        for one in findings {
+            let about = (one.kind.word(), one.class, one.pid, one.memory, one.size_class, one.program);
+            let key = one.device.map(|_| (about, one.tag.clone(), one.suspect));
+            match key.as_ref().and_then(|key| places.get(key)).and_then(|at: &usize| all.get_mut(*at)) {
+                Some(folded) => folded.add(&one),
+                None => {
+                    places.extend(key.map(|key| (key, all.len())));
+                    all.push(Self::new(one));
+                }
             }
         }
         all.iter_mut().for_each(|one| one.devices.sort_unstable());
@@ -63,6 +84,8 @@ pub struct State {
     /// What the ledgers and the event lines tell, suspects first.
     findings: Vec<Folded>,
     inventory: Option<Arc<Inventory>>,
+    /// The event lines that they were made of; none before that.
+    lines: Option<Vec<Line>>,
     /// Processes, in the order of their pids.
     processes: Vec<(u32, ProcessKey)>,
 }
@@ -83,7 +106,13 @@ impl State {
         self.processes = seen.snapshot.processes.iter().map(|process| (process.pid, process.into())).collect();
         self.processes.sort_unstable_by_key(|(pid, _)| *pid);
         self.grown = self.first.grown(seen);
+        if self.inventory.as_ref().map(Arc::as_ptr) == inventory.map(Arc::as_ptr)
+            && self.lines.as_ref() == Some(&seen.snapshot.lines)
+        {
+            return;
+        }
         self.inventory = inventory.cloned();
+        self.lines = Some(seen.snapshot.lines.clone());
         let study = inventory.and_then(|inventory| inventory.study.as_ref());
         let mut findings = study.map(|study| study.findings.clone()).unwrap_or_default();
         findings.extend(departures::findings(&seen.snapshot.lines, None, zone));

@@ -129,6 +129,45 @@ fn what_a_mesh_does_on_each_chip_is_told_once() {
 }
 
 #[test]
+fn what_differs_between_devices_is_not_called_the_same() {
+    let seen = observation(4);
+    let study = studied(&seen).study.unwrap();
+    let first = study.findings.iter().find(|one| one.suspect).unwrap().clone();
+    let other =
+        |device, count, footprint_bytes| Finding { device: Some(device), count, footprint_bytes, ..first.clone() };
+    let text = |findings: Vec<Finding>| {
+        let mut inventory = host(&seen);
+        inventory.study = Some(Study { findings, ..study.clone() });
+        picture(160, 45, &shown(Theme::new(true, false), seen.clone(), Some(inventory), View::Leaks))
+    };
+    let told = text(vec![first.clone(), other(3, 700, 7 << 20), other(2, 30, 9 << 20)]);
+    assert!(told.contains("also on devices 2, 3: 30 to 700 allocations, 7.00 MiB to 9.00 MiB"), "{told}");
+    assert!(!told.contains("the same on"), "{told}");
+    let told = text(vec![first.clone(), other(3, 700, 7 << 20)]);
+    assert!(told.contains("also on device 3: 700 allocations, 7.00 MiB"), "{told}");
+}
+
+#[test]
+fn findings_are_made_again_only_where_something_is_new() {
+    let mut dashboard = grown(Theme::new(true, false));
+    let made = |dashboard: &Dashboard| dashboard.views.leaks.findings.as_ptr();
+    let before = made(&dashboard);
+    let kept = dashboard.views.leaks.findings.clone();
+    assert!(!kept.is_empty());
+    dashboard.look_at_inventory();
+    assert_eq!(made(&dashboard), before, "nothing is new");
+    let mut seen = dashboard.seen.clone().unwrap();
+    seen.snapshot.lines.pop();
+    let feed = |seen| crate::source::Feed { connection: crate::source::Connection::Live, seen: Some(seen) };
+    dashboard.update(feed(seen));
+    dashboard.look_at_inventory();
+    assert_eq!(dashboard.views.leaks.findings.len(), kept.len() - 1, "an event line less");
+    dashboard.inventories = crate::inventory::Inventories::fixed(crate::inventory::Inventory::default());
+    dashboard.look_at_inventory();
+    assert!(dashboard.views.leaks.findings.is_empty(), "another inventory");
+}
+
+#[test]
 fn one_process_alone_is_chosen() {
     let mut dashboard = grown(Theme::new(true, false));
     dashboard.act(Action::Next);

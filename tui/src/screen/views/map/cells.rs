@@ -49,7 +49,8 @@ impl Cells {
                 }
             });
         }
-        for (begin, to) in space.shared.iter().filter(|(begin, to)| *begin < end && *to > first) {
+        let from = space.shared.partition_point(|(_, to)| *to <= first);
+        for (begin, to) in space.shared[from..].iter().take_while(|(begin, _)| *begin < end) {
             all.each_in(*begin, (*to).min(end), |cell, _| cell.shared = true);
         }
         if space.unmeasured > 0 {

@@ -167,6 +167,10 @@ impl State {
                 self.zoom = (self.zoom + 1) % ZOOMS;
                 return true;
             }
+            Action::WindowBack => {
+                self.zoom = (self.zoom + ZOOMS - 1) % ZOOMS;
+                return true;
+            }
             Action::Up => self.at.saturating_sub(1),
             Action::Down => self.at + 1,
             Action::PageUp => self.at.saturating_sub(page),

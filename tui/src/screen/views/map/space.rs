@@ -64,11 +64,11 @@ pub struct Space {
     pub blocks: Vec<Block>,
     /// Who has it, the largest first.
     pub who: Vec<Who>,
-    /// The banks, where all who hold something told the same of them.
+    /// The banks, where all who hold something on the open device told the same of them.
     pub banks: Option<Banks>,
     /// What is occupied: disjoint, by address.
     pub occupied: Vec<Stretch>,
-    /// Where two processes have the same addresses.
+    /// Where two processes have the same addresses: disjoint, by address.
     pub shared: Vec<(u64, u64)>,
     /// Occupied bytes of a bank; each address counts once.
     pub taken: u64,
@@ -78,6 +78,8 @@ pub struct Space {
     pub largest: Option<(u64, u64)>,
     /// Blocks whose length is not known: what is free may be less.
     pub unmeasured: usize,
+    /// Those of them whose allocator may have fewer banks than the device: a sub-device's.
+    pub of_fewer_banks: usize,
     /// Blocks that lie outside of the bank that was told.
     pub outside: usize,
 }
@@ -86,23 +88,30 @@ impl Space {
     /// What these ledgers tell of it.
     pub fn of(inventory: &Inventory, chip: (u64, u32), memory: Memory) -> Self {
         let mut space = Self::default();
-        let mut told: Vec<Option<Banks>> = Vec::new();
+        // Who has nothing here has no say about it, unless nobody has: then who has it open.
+        let mut told: Vec<((bool, bool), Option<Banks>)> = Vec::new();
         for holder in &inventory.holders {
             let who = space.who.len();
             let before = space.blocks.len();
             for device in holder.devices.iter().filter(|device| (device.chip_id, device.id_is_logical) == chip) {
                 let banks = Banks::of(device, memory);
-                told.push(banks);
                 let of_device = holder.on_device(device.device, memory);
-                space.blocks.extend(of_device.into_iter().map(|allocation| block(allocation, banks, who)));
+                told.push(((!of_device.is_empty(), device.open != 0), banks));
+                let whole = WholeAllocators::of(holder, device.device, memory);
+                for allocation in of_device {
+                    let banks = banks.filter(|_| whole.has(allocation));
+                    space.of_fewer_banks += usize::from(!whole.has(allocation));
+                    space.blocks.push(block(allocation, banks, who));
+                }
             }
             if space.blocks.len() > before {
                 space.who.push(named(holder, &space.blocks[before..]));
             }
         }
-        told.sort_unstable();
+        let weight = told.iter().map(|(weight, _)| *weight).max();
+        told.retain(|(of, _)| Some(*of) == weight);
         told.dedup();
-        space.banks = if let [Some(one)] = told[..] { Some(one) } else { None };
+        space.banks = told.first().and_then(|(_, banks)| *banks).filter(|_| told.len() == 1);
         space.rank();
         // By address already, of each device.
         space.blocks.sort_by_key(|block| (block.begin, block.allocation.event.id));
@@ -134,7 +143,11 @@ impl Space {
             let (from, to) = (block.begin, block.end());
             let last = self.occupied.last();
             if last.is_some_and(|last| last.who != block.who) && from < end {
-                self.shared.push((from, to.min(end)));
+                let until = to.min(end);
+                match self.shared.last_mut() {
+                    Some(last) if from <= last.1 => last.1 = last.1.max(until),
+                    _ => self.shared.push((from, until)),
+                }
             }
             let begin = from.max(end);
             if begin < to {
@@ -180,6 +193,43 @@ impl Space {
         let free = self.free.filter(|free| *free > 0)?;
         let largest = self.largest.map_or(0, |(from, to)| to - from);
         Some((u128::from(free - largest.min(free)) * 100 / u128::from(free)) as u64)
+    }
+}
+
+/// Those of a process's allocators on a device that have all banks of it. A sub-device's hands out L1 of its own cores only, so that a
+/// footprint, which is of all banks of the allocator, tells nothing about one bank; no record tells whose an allocator is.
+enum WholeAllocators {
+    /// There is one only.
+    All,
+    /// By their numbers, in order.
+    Some(Vec<u32>),
+}
+
+impl WholeAllocators {
+    fn of(holder: &Holder, device: u32, memory: Memory) -> Self {
+        let contexts = |memory| {
+            let mut all: Vec<u32> =
+                holder.on_device(device, memory).iter().map(|allocation| allocation.event.context).collect();
+            all.sort_unstable();
+            all.dedup();
+            all
+        };
+        let of_l1 = if memory == Memory::L1 { contexts(memory) } else { Vec::new() };
+        if of_l1.len() < 2 {
+            return Self::All;
+        }
+        // A sub-device has no memory of another kind; where nobody has any, the device's own comes first.
+        let mut whole: Vec<u32> =
+            [Memory::Dram, Memory::L1Small, Memory::Trace].into_iter().flat_map(contexts).collect();
+        whole.sort_unstable();
+        Self::Some(if whole.is_empty() { vec![of_l1[0]] } else { whole })
+    }
+
+    fn has(&self, allocation: &Allocation) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(whole) => whole.binary_search(&allocation.event.context).is_ok(),
+        }
     }
 }
 

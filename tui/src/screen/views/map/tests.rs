@@ -122,6 +122,78 @@ fn an_address_counts_once() {
 }
 
 #[test]
+fn addresses_that_two_have_are_remembered_once_however_many_blocks_lie_there() {
+    let seen = observation(1);
+    // Each of a thousand blocks overlaps the ones beside it, of whichever process they are; then a gap, and one such pair more.
+    let chain = |process: usize| {
+        let mut all: Vec<_> = (0..500).map(|n| dram(n, 1000 + (2 * n + process as u64) * 10, 4000 + n % 7)).collect();
+        all.push(dram(500, 1_000_000 + process as u64 * 8, 16));
+        of(&seen, process, all)
+    };
+    let two = made(&seen, &Inventory { holders: vec![chain(0), chain(1)], ..Inventory::default() });
+    assert_eq!(two.shared.len(), 2, "{:?} ..", &two.shared[..3.min(two.shared.len())]);
+    assert_eq!((two.shared[0].0, two.shared[1]), (1010, (1_000_008, 1_000_016)));
+    assert!((10_000..15_000).contains(&two.shared[0].1), "{:?}", two.shared[0]);
+    // Of a part of it: only what lies there is marked.
+    let marked = |range| Cells::of(&two, range, 10).cells.iter().filter(|cell| cell.shared).count();
+    assert_eq!((marked((2000, 3000)), marked((100_000, 200_000)), marked((1_000_016, 1_000_026))), (10, 0, 0));
+    assert_eq!(marked((1_000_006, 1_000_016)), 8);
+}
+
+#[test]
+fn who_holds_nothing_there_has_no_say_about_the_banks() {
+    let seen = observation(1);
+    let real = of(&seen, 0, vec![dram(1, 100, 1000)]);
+    let other = shm_layout::ledger::Banks { count: 3, first: 0, bytes: 77 };
+    let mut idle = of(&seen, 1, Vec::new());
+    idle.devices[0].banks[0] = other;
+    let both = |second: &crate::inventory::Holder| {
+        made(&seen, &Inventory { holders: vec![real.clone(), second.clone()], ..Inventory::default() })
+    };
+    let expected = Banks { count: 8, first: 64, bytes: BANKS[0].bytes };
+    assert_eq!(both(&idle).banks, Some(expected), "it holds nothing");
+    // A device that is closed: what is left there tells nothing about those that are in use.
+    let mut closed = of(&seen, 1, vec![allocation(1, 0, Memory::Dram, 9000, 300, 1)]);
+    closed.devices[0].banks[0] = other;
+    closed.devices[0].open = 0;
+    let with_closed = both(&closed);
+    assert_eq!((with_closed.banks, with_closed.who.len(), with_closed.taken), (Some(expected), 2, 1100));
+    // Open, with blocks, and it tells something else: each is drawn as its own process told, and that is said.
+    closed.devices[0].open = 1;
+    let differing = both(&closed);
+    assert_eq!((differing.banks, differing.free, differing.taken), (None, None, 1100));
+    let said = super::words::caveats(&differing, Memory::Dram, None, &seen);
+    assert!(said[0].contains("each block is as long as its own process told"), "{said:?}");
+}
+
+#[test]
+fn lengths_of_an_allocator_with_fewer_banks_are_not_derived() {
+    let seen = observation(1);
+    let l1 = |id, context, address| {
+        let mut one = allocation(id, 0, Memory::L1, address, 130 * 64, 1);
+        one.event.context = context;
+        one
+    };
+    let unmeasured = |allocations| {
+        let inventory = Inventory { holders: vec![of(&seen, 0, allocations)], ..Inventory::default() };
+        let chip = &seen.snapshot.chips[0];
+        let space = Space::of(&inventory, (chip.chip_id, chip.id_is_logical), Memory::L1);
+        let said = super::words::caveats(&space, Memory::L1, None, &seen);
+        assert_eq!(said.iter().any(|text| text.contains("sub-device")), space.unmeasured > 0, "{said:?}");
+        let without = space.blocks.iter().filter(|block| block.bytes.is_none());
+        without.map(|block| block.allocation.event.context).collect::<Vec<u32>>()
+    };
+    let none: Vec<u32> = Vec::new();
+    assert_eq!(unmeasured(vec![l1(1, 2, 200_000), l1(2, 2, 300_000)]), none, "one allocator");
+    assert_eq!(unmeasured(vec![l1(1, 1, 200_000), l1(2, 2, 300_000)]), [2], "the device's is used first");
+    // Who has DRAM is no sub-device.
+    let mut dram = dram(3, 64, 8);
+    dram.event.context = 5;
+    assert_eq!(unmeasured(vec![l1(1, 4, 200_000), l1(2, 5, 300_000), dram.clone()]), [4]);
+    assert_eq!(unmeasured(vec![l1(2, 5, 300_000), dram]), none);
+}
+
+#[test]
 fn nothing_is_derived_from_banks_that_nobody_told() {
     let seen = observation(1);
     let mut silent = of(&seen, 0, vec![dram(1, 100, 1000)]);
@@ -219,6 +291,18 @@ fn keys_choose_device_and_memory_and_zoom() {
     assert_eq!(near.1 - near.0, (used.1 - used.0) / 8);
     let cursor = dashboard.views.map.block().unwrap().begin;
     assert!((near.0..near.1).contains(&cursor));
+    // And back; the charts, which are not to be seen here, stay as they are.
+    let window = dashboard.window;
+    dashboard.act(Action::WindowBack);
+    assert_eq!((dashboard.views.map.range(), dashboard.window), (Some(used), window));
+    dashboard.act(Action::WindowBack);
+    assert_eq!(dashboard.views.map.range(), Some(whole));
+    dashboard.act(Action::WindowBack);
+    assert_eq!(
+        (dashboard.views.map.zoom, dashboard.window),
+        (super::ZOOMS - 1, window),
+        "before the first comes the last"
+    );
 }
 
 #[test]

@@ -82,6 +82,11 @@ pub fn caveats(space: &Space, memory: Memory, chip: Option<&Chip>, seen: &Observ
              its length is not known"
                 .to_owned(),
         ),
+        _ if space.banks.is_none() && space.unmeasured < space.blocks.len() => told.push(
+            "the processes told different banks: each block is as long as its own process told; \
+             so free runs and fragmentation are not known"
+                .to_owned(),
+        ),
         _ if space.banks.is_none() => told.push(
             "the processes did not tell one and the same number of banks: where buffers begin is known, not how long they are; \
              so free runs and fragmentation are not known"
@@ -89,9 +94,12 @@ pub fn caveats(space: &Space, memory: Memory, chip: Option<&Chip>, seen: &Observ
         ),
         _ => {}
     }
-    if space.unmeasured > 0 && space.banks.is_some() {
-        let count = space.unmeasured;
-        told.push(format!("{count} blocks of unknown length: what is free may be less"));
+    if space.unmeasured > 0 && (space.banks.is_some() || space.unmeasured < space.blocks.len()) {
+        let why = match space.of_fewer_banks {
+            0 => "",
+            _ => " (a sub-device's allocator has fewer banks, and no record tells how many)",
+        };
+        told.push(format!("{} blocks of unknown length{why}: what is free may be less", space.unmeasured));
     }
     if space.outside > 0 {
         told.push(format!("{} blocks lie outside of the bank that was told", space.outside));
@@ -127,10 +135,10 @@ pub fn block(space: &Space, block: &Block, digits: usize, now_ns: u64) -> (Vec<S
     }
     let all = if block.allocation.has(flags::SIZE_UNKNOWN) { None } else { Some(event.taken()) };
     match (block.bytes, space.banks) {
-        (Some(bytes), Some(banks)) => {
+        (Some(bytes), Some(banks)) if bytes.checked_mul(banks.count) == Some(event.taken()) => {
             first.push(format!("{} × {} = {}", tight(bytes), banks.count, tight(event.taken())));
         }
-        (Some(bytes), None) => first.push(format!("{} a bank, {} in all", tight(bytes), tight(event.taken()))),
+        (Some(bytes), _) => first.push(format!("{} a bank, {} in all", tight(bytes), tight(event.taken()))),
         (None, _) => first.push(format!("{} in all", all.map_or_else(|| "?".to_owned(), tight))),
     }
     first.push(format!("for {}", units::age(block.allocation.age_ns(now_ns))));

@@ -6,7 +6,6 @@ mod rows;
 use crate::inventory::Inventory;
 use crate::screen::keys::Action;
 use crate::screen::viewport::Viewport;
-use crate::source::Observation;
 pub use draw::draw;
 use rows::{Key, Row, Totals};
 use std::sync::Arc;
@@ -33,7 +32,7 @@ pub struct State {
 
 impl State {
     /// Takes in what was read.
-    pub fn see(&mut self, inventory: Option<&Arc<Inventory>>, _seen: &Observation) {
+    pub fn see(&mut self, inventory: Option<&Arc<Inventory>>) {
         let (Some(new), ours) = (inventory, &self.inventory) else { return };
         if ours.as_ref().is_some_and(|ours| Arc::ptr_eq(ours, new)) {
             return;

@@ -4,7 +4,7 @@ use crate::inventory::{Holder, Inventory};
 use crate::ledger::Allocation;
 use shm_layout::event::{Memory, flags};
 use std::cmp::{Ordering, Reverse};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// One program of one process on one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl Key {
 /// What they add up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Programs; the rows of none are not counted.
+    /// Programs, each once on however many devices it is; the rows of none are not counted.
     pub programs: u64,
     /// Circular buffers.
     pub buffers: u64,
@@ -159,8 +159,10 @@ impl Totals {
     /// Of these.
     pub fn of(rows: &[Row]) -> Self {
         let sum = |of: fn(&Row) -> u64| rows.iter().map(of).fold(0, u64::saturating_add);
+        let programs: HashSet<_> =
+            rows.iter().filter(|row| row.program != 0).map(|row| (row.owner(), row.program)).collect();
         Self {
-            programs: sum(|row| u64::from(row.program != 0)),
+            programs: programs.len() as u64,
             buffers: sum(|row| row.buffers),
             registered: sum(|row| row.registered),
             resident: sum(Row::resident_bytes),

@@ -79,6 +79,24 @@ fn what_a_program_holds_is_told_apart() {
         Totals { programs: 2, buffers: 3, registered: 107, resident: 100, application: 10, fabric: 20, dispatch: 40 };
     assert_eq!(Totals::of(&rows), totals);
     assert_eq!(rows[1].newest_ns, crate::sample::NOW_NS - 1_000_000_000);
+    // On two devices, and of another process: it is the program that counts, not the place.
+    let mut more = rows.clone();
+    more.extend(rows.iter().map(|row| rows::Row { device: 1, ..row.clone() }));
+    assert_eq!(Totals::of(&more), Totals { programs: 2, ..doubled(totals) });
+    more.iter_mut().filter(|row| row.device == 1).for_each(|row| row.nonce += 1);
+    assert_eq!(Totals::of(&more).programs, 4);
+}
+
+fn doubled(of: Totals) -> Totals {
+    Totals {
+        programs: of.programs * 2,
+        buffers: of.buffers * 2,
+        registered: of.registered * 2,
+        resident: of.resident * 2,
+        application: of.application * 2,
+        fabric: of.fabric * 2,
+        dispatch: of.dispatch * 2,
+    }
 }
 
 #[test]
