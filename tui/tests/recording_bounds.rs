@@ -123,7 +123,18 @@ fn no_file_takes_more_memory_than_its_bound() {
     (0..3).for_each(|_| more.extend(section(3, numbers(&[7, 7, 7, 0, 0, 0, 0, 3, 40_000, 0, 0, 0, 0, 0, 0, 0, 0]))));
     let mut delta = vec![1];
     delta.extend(section(10, numbers(&[1, 9, 4096, 4096])));
-    for bad in beyond.into_iter().chain([Vec::new()]) {
+    // Very many processes, each with as many accounts as one may have, once with devices as well.
+    let crowd = |devices: u64| {
+        let holder = |to: &mut Vec<u8>, pid: u64| {
+            numbers(&[pid, 7, 7, devices, 0, 0, 0, 0])(to);
+            to.extend(section(2, numbers(&[256, 0, 0])));
+        };
+        let all = (0..2048).flat_map(|pid| section(3, |to| holder(to, pid)));
+        [1].into_iter().chain(all).collect::<Vec<u8>>()
+    };
+    let crowds = [crowd(1), crowd(64)].map(|crowd| (Vec::new(), crowd.clone(), crowd));
+    let beyond = beyond.into_iter().map(|bad| (bad, inventory.clone(), more.clone()));
+    for (bad, inventory, more) in beyond.chain(crowds) {
         let mut bytes = frame::head();
         let frames: [(u16, &[u8]); 7] = [
             (kind::SESSION, &[]),

@@ -17,13 +17,18 @@ use super::wire::{Malformed, Wire, put_number, put_section, put_text};
 use crate::inventory::{Holder, Inventory};
 use crate::ledger::Allocation;
 use shm_layout::event::{Event, Memory};
-use shm_layout::ledger::{Account, Device, MAX_ACCOUNTS, MAX_DEVICES};
+use shm_layout::ledger::{Device, MAX_ACCOUNTS, MAX_DEVICES};
 use shm_layout::stats::MAX_PROCESSES;
 use shm_layout::text;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Allocations of one inventory, at most.
 pub const MOST: usize = 100_000;
+/// Devices of all processes of one inventory, at most.
+const MOST_DEVICES: usize = 8_192;
+/// Accounts of all processes of one inventory, at most; a look has room for 12,288.
+const MOST_ACCOUNTS: usize = 32_768;
 /// Sentences on what is missing, at most.
 const MOST_MISSING: usize = 64;
 /// Names of phases of one process, at most.
@@ -31,10 +36,52 @@ const MOST_TAGS: usize = 256;
 /// Bytes of the name of a process, at most.
 const MOST_NAME: usize = 64;
 
-/// Puts an inventory into the order in which it is written, and leaves out what it says is missing beyond a bound.
+/// Room that is left in one inventory.
+struct Room {
+    allocations: usize,
+    devices: usize,
+    accounts: usize,
+}
+
+impl Room {
+    const fn new() -> Self {
+        Self { allocations: MOST, devices: MOST_DEVICES, accounts: MOST_ACCOUNTS }
+    }
+
+    /// Whether this one has its place in it, and takes it.
+    fn take(&mut self, holder: &Holder) -> bool {
+        let wanted = [holder.allocations.len(), holder.devices.len(), holder.accounts.len()];
+        let room = [&mut self.allocations, &mut self.devices, &mut self.accounts];
+        let fits = room.iter().zip(wanted).all(|(room, wanted)| **room >= wanted);
+        if fits {
+            room.into_iter().zip(wanted).for_each(|(room, wanted)| *room -= wanted);
+        }
+        fits
+    }
+}
+
+/// Names a process: none is in an inventory twice.
+const fn identity(holder: &Holder) -> (u32, u32, u64) {
+    (holder.pid, holder.ring_pid, holder.nonce)
+}
+
+/// Puts an inventory into the order in which it is written, and leaves out what a reader would refuse; it says so.
 pub fn in_order(mut inventory: Inventory) -> Inventory {
     inventory.missing.truncate(MOST_MISSING);
     inventory.holders.truncate(MAX_PROCESSES);
+    let (mut room, mut known, before) = (Room::new(), BTreeSet::new(), inventory.holders.len());
+    inventory.holders.retain_mut(|holder| {
+        let mut numbers = BTreeSet::new();
+        holder.devices.retain(|device| numbers.insert(device.device));
+        holder.devices.truncate(MAX_DEVICES);
+        holder.accounts.truncate(MAX_ACCOUNTS);
+        !known.contains(&identity(holder)) && room.take(holder) && known.insert(identity(holder))
+    });
+    let left_out = before - inventory.holders.len();
+    if left_out > 0 {
+        inventory.missing.truncate(MOST_MISSING - 1);
+        inventory.missing.push(format!("{left_out} processes: more than a recording holds"));
+    }
     for holder in &mut inventory.holders {
         holder.allocations.sort_unstable_by_key(key);
         holder.sorted = false;
@@ -59,8 +106,7 @@ pub fn content(serial: u64, before: Option<&Inventory>, now: &Inventory) -> Vec<
     }
     for holder in &now.holders {
         piece.clear();
-        let same =
-            |other: &&Holder| (other.pid, other.ring_pid, other.nonce) == (holder.pid, holder.ring_pid, holder.nonce);
+        let same = |other: &&Holder| identity(other) == identity(holder);
         let before = before.and_then(|before| before.holders.iter().find(same));
         put_holder(&mut piece, before, holder);
         put_section(&mut content, 3, &piece);
@@ -72,7 +118,7 @@ fn put_holder(to: &mut Vec<u8>, before: Option<&Holder>, holder: &Holder) {
     put_number(to, u64::from(holder.pid));
     put_number(to, u64::from(holder.ring_pid));
     put_number(to, holder.nonce);
-    put_list(to, &[], 0, &holder.devices[..holder.devices.len().min(MAX_DEVICES)]);
+    put_list(to, &[], 0, &holder.devices);
     let mut tags: Vec<&str> = Vec::new();
     for tag in holder.allocations.iter().filter_map(Allocation::tag) {
         if tags.len() < MOST_TAGS && !tags.contains(&tag) {
@@ -123,8 +169,7 @@ fn put_holder(to: &mut Vec<u8>, before: Option<&Holder>, holder: &Holder) {
     put_number(&mut written, holder.began_unix_ns);
     put_section(to, 1, &written);
     written.clear();
-    let accounts = |holder: &Holder| holder.accounts.iter().copied().take(MAX_ACCOUNTS).collect::<Vec<Account>>();
-    put_list(&mut written, &before.map(accounts).unwrap_or_default(), 0, &accounts(holder));
+    put_list(&mut written, before.map_or(&[][..], |before| &before.accounts), 0, &holder.accounts);
     put_section(to, 2, &written);
 }
 
@@ -144,7 +189,7 @@ pub fn take(content: &[u8], before: Option<&Inventory>) -> Result<Inventory, Mal
     let mut wire = Wire::new(content);
     let _serial = wire.number()?;
     let mut inventory = Inventory::default();
-    let mut room = MOST;
+    let (mut room, mut known) = (Room::new(), BTreeSet::new());
     while let Some((number, mut content)) = wire.section()? {
         match number {
             1 => inventory.read_ns = content.number()?,
@@ -153,8 +198,10 @@ pub fn take(content: &[u8], before: Option<&Inventory>) -> Result<Inventory, Mal
                 inventory.missing.push(text::clean(&told[..told.len().min(512)]));
             }
             3 if inventory.holders.len() < MAX_PROCESSES => {
-                let holder = take_holder(&mut content, before, room)?;
-                room -= holder.allocations.len();
+                let holder = take_holder(&mut content, before, &room)?;
+                if !room.take(&holder) || !known.insert(identity(&holder)) {
+                    return Err(Malformed);
+                }
                 inventory.holders.push(holder);
             }
             _ => {}
@@ -163,15 +210,18 @@ pub fn take(content: &[u8], before: Option<&Inventory>) -> Result<Inventory, Mal
     Ok(inventory)
 }
 
-fn take_holder(wire: &mut Wire<'_>, before: Option<&Inventory>, room: usize) -> Result<Holder, Malformed> {
+fn take_holder(wire: &mut Wire<'_>, before: Option<&Inventory>, room: &Room) -> Result<Holder, Malformed> {
     let short = |wire: &mut Wire<'_>| u32::try_from(wire.number()?).map_err(|_| Malformed);
     let (pid, ring_pid, nonce) = (short(wire)?, short(wire)?, wire.number()?);
-    let devices: Vec<Device> = take_list(wire, &[], MAX_DEVICES)?;
+    let devices: Vec<Device> = take_list(wire, &[], MAX_DEVICES.min(room.devices))?;
+    if devices.iter().map(|device| device.device).collect::<BTreeSet<_>>().len() < devices.len() {
+        return Err(Malformed);
+    }
     let mut tags: Vec<Arc<str>> = Vec::new();
     for _ in 0..wire.count(MOST_TAGS)? {
         tags.push(text::clean(wire.text()?).into());
     }
-    let same = |other: &&Holder| (other.pid, other.ring_pid, other.nonce) == (pid, ring_pid, nonce);
+    let same = |other: &&Holder| identity(other) == (pid, ring_pid, nonce);
     let before = before.and_then(|before| before.holders.iter().find(same));
     let mut old = before.map_or(&[][..], |before| &before.allocations);
     let mut allocations = Vec::new();
@@ -181,7 +231,7 @@ fn take_holder(wire: &mut Wire<'_>, before: Option<&Inventory>, room: usize) -> 
         let gone = wire.count(old.len() - kept)?;
         old = &old[kept + gone..];
         let mut last = Event::empty();
-        for _ in 0..wire.count(room.saturating_sub(allocations.len()))? {
+        for _ in 0..wire.count(room.allocations.saturating_sub(allocations.len()))? {
             take_record(wire, &mut last)?;
             let tag = match wire.count(tags.len())? {
                 0 => None,
@@ -191,7 +241,7 @@ fn take_holder(wire: &mut Wire<'_>, before: Option<&Inventory>, room: usize) -> 
             allocations.push(Allocation { event: last, memory, chip_id: None, tag });
         }
     }
-    if allocations.len() > room {
+    if allocations.len() > room.allocations {
         return Err(Malformed);
     }
     for one in &mut allocations {
@@ -210,7 +260,7 @@ fn take_holder(wire: &mut Wire<'_>, before: Option<&Inventory>, room: usize) -> 
             }
             2 => {
                 let before = before.map_or(&[][..], |before| &before.accounts);
-                holder.accounts = take_list(&mut content, before, MAX_ACCOUNTS)?;
+                holder.accounts = take_list(&mut content, before, MAX_ACCOUNTS.min(room.accounts))?;
             }
             _ => {}
         }
@@ -223,6 +273,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
     use super::*;
     use crate::ledger::fixture::alloc;
+    use shm_layout::ledger::Account;
 
     fn inventory(ids: &[u64]) -> Inventory {
         let device = Device { device: 0, chip_id: 0x1c, tensix_cores: 140, open: 1, ..Device::empty() };
@@ -287,5 +338,43 @@ mod tests {
         put_number(&mut holder, MOST as u64 + 1);
         put_section(&mut content, 3, &holder);
         assert_eq!(take(&content, None).unwrap_err(), Malformed);
+    }
+
+    #[test]
+    fn no_process_and_no_device_is_there_twice() {
+        let once = [7, 8, 9, 2, 0, 1, 1, 1, 0, 2, 0, 0];
+        let device_twice = [7, 8, 9, 2, 0, 0, 0, 0];
+        for (holders, is_one) in
+            [(&[&once[..]][..], true), (&[&once[..], &once[..]], false), (&[&device_twice[..]], false)]
+        {
+            let mut content = vec![1];
+            holders.iter().for_each(|holder| put_section(&mut content, 3, holder));
+            assert_eq!(take(&content, None).is_ok(), is_one, "{holders:?}");
+        }
+        let mut doubled = inventory(&[1, 2, 3]);
+        doubled.holders.push(doubled.holders[0].clone());
+        let device = doubled.holders[0].devices[0];
+        doubled.holders[0].devices.push(device);
+        let written = in_order(doubled);
+        assert_eq!((written.holders.len(), written.holders[0].devices.len()), (1, 1));
+        assert_eq!(written.missing, ["much", "1 processes: more than a recording holds"]);
+        assert!(same(&take(&content(1, None, &written), None).unwrap(), &written));
+    }
+
+    #[test]
+    fn what_is_written_is_read_also_of_very_many_accounts() {
+        let crowd = |n: u32| {
+            let accounts = vec![Account::default(); 200];
+            Holder { pid: n, accounts, ..Holder::default() }
+        };
+        let written = in_order(Inventory { holders: (0..200).map(crowd).collect(), ..Inventory::default() });
+        assert_eq!(
+            (written.holders.len(), &written.missing[..]),
+            (163, &["37 processes: more than a recording holds".to_owned()][..])
+        );
+        assert!(same(&take(&content(1, None, &written), None).unwrap(), &written));
+        let mut more = content(1, None, &written);
+        put_section(&mut more, 3, &[0xff, 1, 0, 0, 0, 0, 0, 0, 0, 2, 5, 200, 1, 0, 0, 0]);
+        assert_eq!(take(&more, None).unwrap_err(), Malformed);
     }
 }

@@ -14,7 +14,7 @@
 //!      +------------------------------------------+
 //! ```
 //!
-//! Only ever appended to. A frame that was not written to its end is the last of its session, and is left out; one that is damaged is left out with what
+//! Only ever appended to. A frame that was not written to its end is the last of its session, and is left out, whatever was written behind it; one that is damaged is left out with what
 //! is based on it, up to the next KEY. Frames of kinds, sections of looks and fields of records are numbered; a reader steps over numbers that it
 //! does not know. The file tells nothing about the layout of the segments in /dev/shm, which may change.
 //!
@@ -24,7 +24,7 @@
 //! | [`wire`], [`element`], [`fields`] | numbers and texts; lists of records by their differences; the numbers of the fields |
 //! | [`session`], [`look`], [`history`], [`allocations`] | the contents |
 //! | [`writer`], [`recorder`] | the file while it is written; the thread that looks and writes |
-//! | [`reader`], [`player`] | the file while it is read; where one is in it |
+//! | [`reader`], [`recorded_time`], [`player`] | the file while it is read; how time passes in it; where one is in it |
 
 pub mod allocations;
 pub mod element;
@@ -34,6 +34,7 @@ pub mod history;
 pub mod look;
 pub mod player;
 pub mod reader;
+pub mod recorded_time;
 pub mod recorder;
 pub mod session;
 pub mod wire;

@@ -4,6 +4,7 @@ use super::allocations;
 use super::frame::{Header, VERSION, kind};
 use super::look::Look;
 use super::reader::{Mark, Reader};
+use super::recorded_time::RecordedTime;
 use super::session::Session;
 use super::writer::RecordingError;
 use crate::inventory::Inventory;
@@ -57,6 +58,8 @@ pub struct Player {
     position_ns: u64,
     speed: usize,
     shown: Option<Shown>,
+    /// At the frame that was gone past last.
+    time: RecordedTime,
     /// The key frame that what follows is based on, and how many deltas have followed it.
     key: Option<Mark>,
     number: u64,
@@ -82,6 +85,7 @@ impl Player {
             position_ns: 0,
             speed: AS_RECORDED,
             shown: None,
+            time: RecordedTime::default(),
             key: None,
             number: 0,
             next: 0,
@@ -205,7 +209,9 @@ impl Player {
     }
 
     fn begin_at(&mut self, mark: usize) {
-        self.next = self.reader.looks.get(mark).map_or(u64::MAX, |mark| mark.offset);
+        let mark = self.reader.looks.get(mark);
+        self.next = mark.map_or(u64::MAX, |mark| mark.offset);
+        self.time = mark.map_or_else(RecordedTime::default, |mark| self.reader.time_at(mark));
         (self.shown, self.key, self.number, self.lost) = (None, None, 0, false);
     }
 
@@ -239,22 +245,21 @@ impl Player {
 
     /// The recorded time of a frame that may come next.
     fn at_ns(&self, header: &Header, mark: Option<&Mark>) -> u64 {
-        let since = |key: &Mark| key.at_ns.saturating_add(header.monotonic_ns.saturating_sub(key.header.monotonic_ns));
-        let before = self.shown.as_ref().map_or(0, |shown| shown.at_ns);
-        mark.map_or_else(|| self.key.as_ref().map_or(before, since).max(before), |mark| mark.at_ns)
+        mark.map_or_else(|| self.time.at_ns(header.monotonic_ns), |mark| mark.at_ns)
     }
 
     /// The next frame that may be a look, and its mark if it is a whole one.
     fn peek(&mut self) -> io::Result<Option<(u64, Header, Option<Mark>)>> {
         while let Some((offset, header)) = self.reader.next(self.next)? {
-            if header.end(offset) > self.reader.bytes_in_all() {
-                return Ok(None);
-            }
-            if matches!(header.kind, kind::KEY | kind::DELTA | kind::ABSENCE) && header.version <= VERSION {
+            let is_look = matches!(header.kind, kind::KEY | kind::DELTA | kind::ABSENCE);
+            if is_look && header.version <= VERSION {
                 let looks = &self.reader.looks;
                 let mark = looks.binary_search_by_key(&offset, |mark| mark.offset).ok().map(|at| looks[at]);
                 self.next = offset;
                 return Ok(Some((offset, header, mark)));
+            }
+            if is_look {
+                self.time.pass(header.monotonic_ns);
             }
             self.next = header.end(offset);
         }
@@ -274,10 +279,14 @@ impl Player {
     /// Goes past this frame, and shows it if it can be shown.
     fn take(&mut self, offset: u64, header: Header, mark: Option<Mark>) -> io::Result<bool> {
         self.next = header.end(offset);
+        let at_ns = self.at_ns(&header, mark.as_ref());
+        self.time.pass(header.monotonic_ns);
+        if let Some(mark) = &mark {
+            self.time = self.reader.time_at(mark);
+        }
         if self.lost && mark.is_none() {
             return Ok(false);
         }
-        let at_ns = self.at_ns(&header, mark.as_ref());
         let session = mark.or(self.key).map_or(0, |mark| mark.session);
         let what = self.reader.content(offset, &header)?.and_then(|content| self.look(&content, &header));
         let Some(what) = what else {

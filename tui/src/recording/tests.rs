@@ -21,6 +21,7 @@ use std::time::Duration;
 mod golden;
 mod harm;
 mod past;
+mod torn;
 
 use past::past;
 
@@ -363,4 +364,13 @@ fn a_file_of_something_else_is_neither_written_nor_read() {
     let fresh = folder.path().join("fresh");
     drop(Writer::open(&fresh, Begin::New).unwrap());
     assert_eq!(std::fs::metadata(&fresh).unwrap().permissions().mode() & 0o777, 0o600, "command lines are in it");
+    let theirs = folder.path().join("theirs");
+    std::fs::write(&theirs, "something else").unwrap();
+    let empty = folder.path().join("empty");
+    std::fs::write(&empty, "").unwrap();
+    for (path, mode) in [(&fresh, 0o600), (&empty, 0o600), (&theirs, 0o644)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let _opened = Writer::open(path, Begin::Append);
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, mode, "{}", path.display());
+    }
 }

@@ -2,9 +2,9 @@
 
 use super::frame::{self, HEAD_BYTES};
 use nix::fcntl::{Flock, FlockArg, OFlag};
-use std::fs::File;
+use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Why a recording cannot be made, or read.
@@ -109,17 +109,28 @@ impl Writer {
         let file = Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|_| RecordingError::Busy { path: shown(path) })?;
         let mut writer = Self { file, path: path.to_owned(), bytes: 0 };
-        if writer.file.metadata().map_err(system)?.len() == 0 {
+        let data = writer.file.metadata().map_err(system)?;
+        if data.len() == 0 {
+            writer.close_to_others(&data).map_err(system)?;
             writer.append(&frame::head()).map_err(system)?;
             return Ok(writer);
         }
         let mut head = [0; HEAD_BYTES];
         let read = (&*writer.file).read_exact(&mut head);
         match frame::format(&head).filter(|_| read.is_ok()) {
-            Some(frame::FORMAT) => Ok(writer),
+            Some(frame::FORMAT) => {
+                writer.close_to_others(&data).map_err(system)?;
+                Ok(writer)
+            }
             Some(found) => Err(RecordingError::Format { path: shown(path), found }),
             None => Err(RecordingError::Occupied { path: shown(path) }),
         }
+    }
+
+    /// A file that was there may be open to others: of what is recorded from now on they read nothing anew. Who may not close it does not record into it.
+    fn close_to_others(&self, data: &Metadata) -> io::Result<()> {
+        let mode = data.permissions().mode();
+        if mode & 0o077 == 0 { Ok(()) } else { self.file.set_permissions(Permissions::from_mode(mode & 0o700)) }
     }
 
     /// Bytes written by this one.

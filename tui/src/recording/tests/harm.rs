@@ -41,7 +41,7 @@ fn no_cut_and_no_flipped_byte_does_any_harm() {
 }
 
 /// Contents that pass every checksum.
-fn forged(path: &Path, frames: &[(u16, u64, Vec<u8>)]) {
+pub fn forged(path: &Path, frames: &[(u16, u64, Vec<u8>)]) {
     let mut bytes = frame::head();
     for (kind, moment, content) in frames {
         bytes.extend(frame::frame(*kind, *moment, *moment, content).unwrap());
