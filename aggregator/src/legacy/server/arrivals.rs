@@ -16,7 +16,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// Connections that are let in at once, and the time that it may take: who connects and hangs up in a loop keeps nobody from being read, and
-/// whoever stands behind thousands at the door does not wait for long.
+/// whoever stands behind thousands at the door waits less.
 const AT_ONCE: usize = 256;
 const AT_ONCE_TIME: Duration = Duration::from_millis(5);
 /// So many that have told nothing are asked once more before one of them goes.
