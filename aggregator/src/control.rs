@@ -61,9 +61,8 @@ struct Followed(Vec<(u32, Instant)>);
 impl Followed {
     /// Whether it is this user's turn, in a round in which so many were followed; it is taken then.
     fn take_turn(&mut self, uid: u32, in_this_round: usize, now: Instant) -> bool {
-        let own = nix::unistd::geteuid().as_raw();
         // Of one user, one in a round.
-        let pause = |uid: u32| if uid == 0 || uid == own { Duration::from_nanos(1) } else { PAUSE };
+        let pause = |uid: u32| if is_ours(uid) { Duration::from_nanos(1) } else { PAUSE };
         self.0.retain(|(uid, at)| now.duration_since(*at) < pause(*uid));
         let its_turn = in_this_round < FOLLOWED && !self.0.iter().any(|(other, _)| *other == uid);
         if its_turn {
@@ -71,6 +70,21 @@ impl Followed {
         }
         its_turn
     }
+}
+
+/// Root's or our own: whoever runs this aggregator.
+fn is_ours(uid: u32) -> bool {
+    uid == 0 || uid == nix::unistd::geteuid().as_raw()
+}
+
+/// Whether one more of this user may come in, beside those that are there, of at most so many. A quarter of the places is for root and our
+/// own user alone: however many others crowd at the door, who runs this host is heard.
+fn has_room(uid: u32, there: &[u32], most: usize) -> bool {
+    let of = |who: &dyn Fn(u32) -> bool| there.iter().filter(|uid| who(**uid)).count();
+    if is_ours(uid) {
+        return there.len() < most && of(&is_ours) < most.div_ceil(4).max(MOST_OF_ONE);
+    }
+    of(&|other| other == uid) < MOST_OF_ONE && of(&|other| !is_ours(other)) < most - most.div_ceil(4)
 }
 
 /// The socket, and those who are connected.
@@ -148,8 +162,8 @@ impl Control {
             let Ok((stream, _)) = listener.accept() else { return };
             let Ok(peer) = getsockopt(&stream, PeerCredentials) else { continue };
             let peer = Peer { pid: u32::try_from(peer.pid()).unwrap_or(0), uid: peer.uid() };
-            let of_one = self.connections.iter().filter(|connection| connection.peer.uid == peer.uid).count();
-            if self.connections.len() >= self.most || of_one >= MOST_OF_ONE || stream.set_nonblocking(true).is_err() {
+            let there: Vec<u32> = self.connections.iter().map(|connection| connection.peer.uid).collect();
+            if !has_room(peer.uid, &there, self.most) || stream.set_nonblocking(true).is_err() {
                 continue;
             }
             self.connections.push(Connection { stream, peer, since: Instant::now(), line: Vec::new(), request: None });

@@ -23,18 +23,26 @@ struct Entry {
     /// First address; 0 = the entry is free, 1 = it is taken and guards nothing at the moment.
     start: AtomicUsize,
     len: AtomicUsize,
+    /// How often the entry was given a range. It may get one that it had before, so that start and length alone do not tell
+    /// whether they belong together.
+    turn: AtomicUsize,
     faulted: AtomicBool,
 }
 
 impl Entry {
     const fn free() -> Self {
-        Self { start: AtomicUsize::new(0), len: AtomicUsize::new(0), faulted: AtomicBool::new(false) }
+        let [start, len, turn] = [const { AtomicUsize::new(0) }; 3];
+        Self { start, len, turn, faulted: AtomicBool::new(false) }
     }
 
     fn set(&self, start: usize, len: usize) {
         self.clear();
-        // SYNC(sigbus.len): whoever reads this length finds the entry cleared, or with its new start; pairs with the Acquire in
+        // Relaxed: only the guard's owner changes it, and comes after the owner before (`Guard::over`).
+        let turn = self.turn.load(Relaxed).wrapping_add(1);
+        // SYNC(sigbus.turn): whoever reads this turn finds the entry cleared, or with its new start; pairs with the Acquire in
         // `range`.
+        self.turn.store(turn, Release);
+        // SYNC(sigbus.len): whoever reads this length finds its turn, or a later one; pairs with the Acquire in `range`.
         self.len.store(len, Release);
         // SYNC(sigbus.start): publishes the length; pairs with the Acquire in `range`.
         self.start.store(start, Release);
@@ -42,19 +50,20 @@ impl Entry {
 
     /// Guards nothing, and stays taken.
     fn clear(&self) {
-        // Relaxed: comes before the length that `set` stores, by that one's Release.
+        // Relaxed: comes before the turn that `set` stores, by that one's Release.
         self.start.store(1, Relaxed);
     }
 
-    /// What it guards. The start is read again after the length: that of another mapping, which has the entry by now, would reach
-    /// over what lies behind this one.
+    /// What it guards. Start and length of two turns would reach over what lies behind one of them.
     fn range(&self) -> Option<Range<usize>> {
-        // SYNC(sigbus.start): the length is that of this start, or a later one; pairs with the Release in `set`.
+        // SYNC(sigbus.turn): the start is of this turn or a later one, or none; pairs with the Release in `set`.
+        let turn = self.turn.load(Acquire);
+        // SYNC(sigbus.start): the length is of this start's turn, or of a later one; pairs with the Release in `set`.
         let start = self.start.load(Acquire);
-        // SYNC(sigbus.len): if it is a later one, the start below is not this one any more; pairs with the Release in `set`.
+        // SYNC(sigbus.len): if it is of a later turn, the one below is too; pairs with the Release in `set`.
         let len = self.len.load(Acquire);
         // Relaxed: kept behind the length by its Acquire.
-        (start > 1 && self.start.load(Relaxed) == start).then(|| start..start.saturating_add(len))
+        (start > 1 && self.turn.load(Relaxed) == turn).then(|| start..start.saturating_add(len))
     }
 }
 
@@ -189,7 +198,7 @@ extern "C" fn on_sigbus(_signal: libc::c_int, info: *mut libc::siginfo_t, _conte
         let Some(range) = entry.range().filter(|range| range.contains(&address)) else { continue };
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-        // SAFETY: the range was guarded, whole, at some moment since the fault: start and length belong together (`range`),
+        // SAFETY: the range was guarded, whole, at some moment since the fault: start and length are of one turn (`range`),
         // guards end or pause before their mappings do, and the mapping that this thread touches stays while it is here. So
         // a range with this address in it is that mapping and nothing else, whatever other threads map and unmap
         // meanwhile. Zeros instead of its pages are a change of value, as the file's owner may make it at any time.

@@ -5,7 +5,7 @@ use crate::source::{Connection, Observation, Source};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use shm_layout::control::{Action, Answer, ChipKey, MOST_BYTES, Request, answer_of, socket_name};
 use shm_layout::names::Prefix;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::time::Duration;
@@ -31,6 +31,12 @@ pub enum ControlError {
         name: String,
         /// The system's answer.
         error: std::io::Error,
+    },
+    /// It has turned us away.
+    #[error("the aggregator (process {pid}) has no room for another request now; ask again in a few seconds")]
+    Crowded {
+        /// The aggregator.
+        pid: u32,
     },
     /// Somebody else has the name.
     #[error(
@@ -111,7 +117,15 @@ pub fn ask_one(prefix: &Prefix, aggregator: u32, request: Request) -> Result<Ans
         return Err(ControlError::Impostor { name, pid: peer.pid(), uid: peer.uid(), expected: aggregator });
     }
     let mut line = String::new();
-    stream.write_all(format!("{request}\n").as_bytes()).map_err(unreachable)?;
-    stream.take(MOST_BYTES as u64).read_to_string(&mut line).map_err(unreachable)?;
+    // Who is turned away is told by nothing but the end of the connection.
+    let turned_away = |error: std::io::Error| match error.kind() {
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => ControlError::Crowded { pid: aggregator },
+        _ => unreachable(error),
+    };
+    stream.write_all(format!("{request}\n").as_bytes()).map_err(turned_away)?;
+    stream.take(MOST_BYTES as u64).read_to_string(&mut line).map_err(turned_away)?;
+    if line.is_empty() {
+        return Err(ControlError::Crowded { pid: aggregator });
+    }
     answer_of(&line).ok_or(ControlError::Answer)
 }

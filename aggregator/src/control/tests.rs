@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
-use super::{Control, FOLLOWED, Followed, MOST_OF_ONE, PATIENCE, PAUSE};
+use super::{Control, FOLLOWED, Followed, MOST_OF_ONE, PATIENCE, PAUSE, has_room};
 use shm_layout::control::{answer_of, socket_name};
 use shm_layout::names::Prefix;
 use std::io::{Read, Write};
@@ -24,6 +24,25 @@ fn one_user_has_one_request_followed_in_a_round_and_everybody_a_few() {
     assert!(followed.take_turn(0, 0, now) && !followed.take_turn(0, 1, now));
     assert!(followed.take_turn(0, 0, now + Duration::from_millis(1)));
     assert!(PAUSE * u32::try_from(MOST_OF_ONE).unwrap() < PATIENCE);
+}
+
+#[test]
+fn however_many_crowd_at_the_door_root_has_a_place() {
+    let mut there = Vec::new();
+    for uid in 4_000_001..4_000_100 {
+        while has_room(uid, &there, 32) {
+            there.push(uid);
+        }
+    }
+    assert_eq!(there.len(), 24, "three quarters are for others");
+    for _ in 0..MOST_OF_ONE {
+        assert!(has_room(0, &there, 32));
+        there.push(0);
+    }
+    assert!(!has_room(0, &there, 32) && there.len() == 32);
+    // Nor do root's own take all that there is for others.
+    assert!(has_room(4_000_001, &[0; 8], 32));
+    assert!(has_room(0, &[], 1) && !has_room(4_000_001, &[], 1));
 }
 
 fn ask(prefix: &Prefix) -> UnixStream {

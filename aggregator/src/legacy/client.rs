@@ -2,7 +2,7 @@
 
 use super::ledgers;
 use super::message::Message;
-use super::peer::Living;
+use super::peer::{Living, Sender};
 use super::proxy::{About, Proxy};
 use super::table::{Context, Table, Taken};
 use crate::host::Now;
@@ -87,6 +87,11 @@ impl Client {
     /// Whether this pid is its own, here or in its own namespace.
     pub fn is_called(&self, pid: i32) -> bool {
         self.living.pids.contains(&pid)
+    }
+
+    /// Whether this sender, who has its pid, is it: another user's process that had the pid before is not.
+    pub fn is(&self, sender: Sender) -> bool {
+        sender.uid == self.about.uid || self.living.may_be(sender)
     }
 
     /// Blocks that it holds.

@@ -28,17 +28,26 @@ pub enum Dump {
     Kernels,
 }
 
+/// What is to be printed, and whether in the log as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// What.
+    pub dump: Dump,
+    /// Also in the log.
+    pub logged: bool,
+}
+
 /// Begins the printing thread; it ends when the sender is dropped.
 ///
 /// # Errors
 /// When there can be no further thread.
-pub fn printer(prefix: &Prefix) -> std::io::Result<SyncSender<Dump>> {
-    let (sender, receiver): (_, Receiver<Dump>) = sync_channel(2);
+pub fn printer(prefix: &Prefix) -> std::io::Result<SyncSender<Order>> {
+    let (sender, receiver): (_, Receiver<Order>) = sync_channel(2);
     let prefix = prefix.clone();
     std::thread::Builder::new().name("legacy-print".into()).spawn(move || {
-        for dump in receiver {
+        for Order { dump, logged } in receiver {
             let text = answers::snapshot(&prefix).map_or_else(String::new, |snapshot| print(dump, &snapshot, &prefix));
-            for line in text.lines() {
+            for line in text.lines().filter(|_| logged) {
                 tracing::info!("{line}");
             }
             let mut output = std::io::stdout().lock();

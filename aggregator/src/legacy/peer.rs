@@ -1,6 +1,7 @@
 //! Who speaks: what the kernel says of the sender of each piece, and of the process behind a pid.
 
 pub use crate::boot::ticks_now;
+use core::str::FromStr;
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, UnixCredentials, getsockopt, recvmsg, sockopt};
@@ -70,18 +71,46 @@ impl Living {
         let pidfd = pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)?, PidfdFlags::empty()).ok()?;
         // After the pidfd was opened: it is this one's, or this one is dead.
         let stat = procfs::stat(&pid.to_string()).filter(|stat| stat.state != b'Z')?;
-        let mut poll = [nix::poll::PollFd::new(pidfd.as_fd(), nix::poll::PollFlags::POLLIN)];
-        let dead = nix::poll::poll(&mut poll, nix::poll::PollTimeout::ZERO) != Ok(0);
-        (!dead).then(|| Self { start_ticks: stat.start_ticks, pids: pids_of(pid), pidfd })
+        let living = Self { start_ticks: stat.start_ticks, pids: pids_of(pid), pidfd };
+        (!living.is_dead()).then_some(living)
+    }
+
+    fn is_dead(&self) -> bool {
+        let mut poll = [nix::poll::PollFd::new(self.pidfd.as_fd(), nix::poll::PollFlags::POLLIN)];
+        nix::poll::poll(&mut poll, nix::poll::PollTimeout::ZERO) != Ok(0)
+    }
+
+    /// Whether it may have sent something as this user: it is one of its own, or root's word, who may have become another since.
+    pub fn may_be(&self, sender: Sender) -> bool {
+        // Looked at after the file was read: it is this one's, or this one is dead.
+        sender.uid == 0 || uids_of(sender.pid).contains(&sender.uid) && !self.is_dead()
     }
 }
 
 /// The pids that a process has, here and in its own namespaces.
 pub fn pids_of(pid: u32) -> Vec<i32> {
-    let status = procfs::read_bounded(&format!("/proc/{pid}/status"), 8192).unwrap_or_default();
-    let status = String::from_utf8_lossy(&status);
-    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
-    let mut pids: Vec<i32> = line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let mut pids: Vec<i32> = numbers(pid, "NSpid:");
     pids.extend(i32::try_from(pid));
     pids
+}
+
+/// The users that a process is: real, effective, saved, of files.
+fn uids_of(pid: u32) -> Vec<u32> {
+    numbers(pid, "Uid:")
+}
+
+/// The numbers in this line of a process's status.
+fn numbers<T: FromStr>(pid: u32, line: &str) -> Vec<T> {
+    #[cfg(test)]
+    READ.with(|read| read.set(read.get() + 1));
+    let status = procfs::read_bounded(&format!("/proc/{pid}/status"), 8192).unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let found = status.lines().find_map(|of| of.strip_prefix(line)).unwrap_or_default();
+    found.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How often this thread has read a process's status.
+    pub static READ: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
 }

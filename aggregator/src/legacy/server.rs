@@ -8,7 +8,7 @@ mod questions;
 use super::client::{Client, MOST_BLOCKS};
 use super::connection::{Connection, Heard};
 use super::doorway::Doorway;
-use super::dump::{self, Dump};
+use super::dump::{self, Order};
 use super::message::Message;
 use super::peer::{self, Sender};
 use super::proxy::Proxy;
@@ -18,6 +18,7 @@ use super::waits::Waits;
 use crate::descriptors::USER_SHARE;
 use crate::host::Now;
 use anyhow::Context as _;
+use core::cell::OnceCell;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
 use nix::sys::resource::{Resource, getrlimit};
@@ -27,7 +28,7 @@ use shm_layout::stats::{Severity, Snapshot};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Connections and processes at most; fewer where few files may be open.
 const MOST_CONNECTIONS: usize = 4096;
@@ -65,8 +66,9 @@ pub struct Server {
     ended: Vec<Ended>,
     ended_looked_ns: u64,
     tally: Tally,
-    printer: SyncSender<Dump>,
-    dumped_ns: u64,
+    printer: SyncSender<Order>,
+    /// When was printed last: for whom we trust, and for others.
+    dumped_ns: [u64; 2],
     snapshot: Option<Read>,
     waits: Waits,
     piece: Vec<u8>,
@@ -131,7 +133,7 @@ impl Server {
             ended_looked_ns: 0,
             tally,
             printer: dump::printer(prefix).context("the printing thread")?,
-            dumped_ns: 0,
+            dumped_ns: [0; 2],
             snapshot: None,
             waits: Waits::default(),
             piece: vec![0; PIECE],
@@ -178,7 +180,8 @@ impl Server {
         let mut ready: Vec<(u32, u64)> =
             numbers.filter_map(|number| Some((self.connections.get(&number)?.peer.uid, number))).collect();
         let mut turns = core::mem::take(&mut self.turns);
-        turns.take(&mut ready, |number, most| self.listen_to(number, most, now));
+        let begin = Instant::now();
+        turns.take(&mut ready, || begin.elapsed(), |number, most| self.listen_to(number, most, now));
         self.turns = turns;
     }
 
@@ -223,9 +226,11 @@ impl Server {
         let Some(connection) = self.connections.get_mut(&number) else { return };
         let sender = connection.sender;
         let (clients, messages) = (&self.clients, &mut self.messages);
+        // Asked for at every place where a message may begin: read once, and only if it is asked for.
+        let pids = OnceCell::new();
         let is_sender = |pid: i32| match clients.get(&sender.pid) {
             Some(client) => client.is_called(pid),
-            None => peer::pids_of(sender.pid).contains(&pid),
+            None => pids.get_or_init(|| peer::pids_of(sender.pid)).contains(&pid),
         };
         let before = connection.frames.skipped;
         connection.frames.take(&self.piece[..bytes], is_sender, |message| messages.push(message));
@@ -233,7 +238,7 @@ impl Server {
         self.tally.counts.skipped_bytes += skipped;
         self.take_messages(number, sender, now);
         if skipped > 0 {
-            self.count_invalid(sender.pid, now);
+            self.count_invalid(sender, now);
         }
         self.look_whether_deaf(number, now);
     }
@@ -251,8 +256,9 @@ impl Server {
         self.tally.tell(now.monotonic_ns, Severity::Warning, pid, text);
     }
 
-    fn count_invalid(&mut self, pid: u32, now: Now) {
-        if let Some(client) = self.clients.get_mut(&pid) {
+    fn count_invalid(&mut self, sender: Sender, now: Now) {
+        // Not if another user's process had this pid when it was sent.
+        if let Some(client) = self.clients.get_mut(&sender.pid).filter(|client| client.about.uid == sender.uid) {
             client.count_invalid(now.monotonic_ns);
         }
     }

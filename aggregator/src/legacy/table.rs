@@ -6,7 +6,7 @@
 //! | ALLOC | same size: one more view of it. Another size: the address was used again, and its free is still to come: the newer size (by the sender's clock) is what is there | a new block |
 //! | FREE | one view less; the last one ends it | counted; on another connection, its ALLOC may still come (a debt) |
 //! | `CB_ALLOC` | one more circular buffer | the same |
-//! | `CB_FREE` | the oldest of the size that it tells, or the oldest: its size counts for nothing else | counted |
+//! | `CB_FREE` | the oldest of the size that it tells, or the oldest: its size counts for nothing else; only the 64 oldest are looked at | counted |
 //! | `KERNEL_LOAD` | told twice; another size replaces it | a new block |
 //! | `KERNEL_UNLOAD` | ends it, whatever size it tells | counted |
 
@@ -15,8 +15,8 @@ mod doubts;
 use super::message::{Kind as Said, Message};
 use doubts::Doubt;
 use shm_layout::event::{Event, Kind, Memory, flags};
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 
 /// A size above this is none.
 const MOST_SIZE: u64 = 1 << 48;
@@ -25,6 +25,9 @@ const DEBT_NS: u64 = 5_000_000_000;
 /// Debts at a time, and of one address: each is paid by a record, all of them perhaps at once.
 const MOST_DEBTS: usize = 4096;
 const MOST_DEBTS_OF_ONE: u32 = 64;
+
+/// Circular buffers of one address that are looked at for the one that a free's size names: a message's work is bounded, however many there are.
+const MOST_LOOKED_AT: usize = 64;
 
 /// Device and address (or number).
 type Key = (u32, u64);
@@ -81,7 +84,10 @@ pub enum Taken {
 /// The table.
 #[derive(Debug, Default)]
 pub struct Table {
+    /// Buffers and kernels: of each kind one at most.
     blocks: HashMap<Key, Vec<Block>, foldhash::fast::RandomState>,
+    /// Circular buffers, of which any number may have one address; the oldest first.
+    circular: HashMap<Key, VecDeque<Block>, foldhash::fast::RandomState>,
     debts: HashMap<Key, Debt, foldhash::fast::RandomState>,
     /// Their counts, summed up.
     owed: usize,
@@ -90,6 +96,9 @@ pub struct Table {
     doubtful: HashMap<(u32, Memory), u32, foldhash::fast::RandomState>,
     live: usize,
     last: u64,
+    /// Circular buffers that frees have looked at.
+    #[cfg(test)]
+    looked_at: usize,
 }
 
 impl Table {
@@ -102,8 +111,7 @@ impl Table {
             let Some(memory) = Memory::from_u8(event.memory) else { continue };
             let block =
                 Block { memory, size: event.size, number: event.id, flags: event.flags, views: 1, told: 0, by: 0 };
-            table.blocks.entry((event.device, event.address)).or_default().push(block);
-            table.live += 1;
+            table.keep((event.device, event.address), block);
             table.last = table.last.max(event.id);
         }
         table
@@ -117,7 +125,8 @@ impl Table {
     /// The records of everything that is live, and of what is not known of it, for a ring that begins anew.
     pub fn again(&self, monotonic_ns: u64) -> impl Iterator<Item = Event> + '_ {
         let blocks = self.blocks.iter().flat_map(|(key, blocks)| blocks.iter().map(move |block| (*key, block)));
-        let records = blocks.map(|(key, block)| record(Kind::Alloc, key, block));
+        let circular = self.circular.iter().flat_map(|(key, blocks)| blocks.iter().map(move |block| (*key, block)));
+        let records = blocks.chain(circular).map(|(key, block)| record(Kind::Alloc, key, block));
         self.marks().chain(records).map(move |event| Event { time: monotonic_ns, ..event })
     }
 
@@ -153,7 +162,7 @@ impl Table {
             }
             Said::Free => self.free(key, context, each),
             Said::CbAlloc => self.add(key, Memory::Cb, 0, message, context, each),
-            Said::CbFree => self.end_one(key, Memory::Cb, message.size, each),
+            Said::CbFree => self.end_circular(key, message.size, each),
             Said::KernelLoad => {
                 let of_kind = match message.what {
                     0 => 0,
@@ -163,12 +172,13 @@ impl Table {
                 };
                 self.load(key, of_kind, message, context, each);
             }
-            Said::KernelUnload => self.end_one(key, Memory::Kernel, 0, each),
+            Said::KernelUnload => self.unload(key, each),
             Said::Query | Said::DumpRemaining | Said::DeviceInfoQuery | Said::DumpKernels => return Taken::Meaningless,
         }
         Taken::In
     }
 
+    /// Buffers and kernels of this address.
     fn of(&self, key: Key) -> &[Block] {
         self.blocks.get(&key).map_or(&[], Vec::as_slice)
     }
@@ -197,11 +207,18 @@ impl Table {
 
     fn put(&mut self, key: Key, block: Block, each: &mut dyn FnMut(Event)) {
         each(record(Kind::Alloc, key, &block));
-        self.blocks.entry(key).or_default().push(block);
+        self.keep(key, block);
+    }
+
+    fn keep(&mut self, key: Key, block: Block) {
+        match block.memory {
+            Memory::Cb => self.circular.entry(key).or_default().push_back(block),
+            _ => self.blocks.entry(key).or_default().push(block),
+        }
         self.live += 1;
     }
 
-    /// Ends the block at this place.
+    /// Ends the buffer or kernel at this place.
     fn end(&mut self, key: Key, at: usize, each: &mut dyn FnMut(Event)) -> Option<Block> {
         let Entry::Occupied(mut entry) = self.blocks.entry(key) else { return None };
         if at >= entry.get().len() {
@@ -281,13 +298,32 @@ impl Table {
         self.add(key, Memory::Kernel, of_kind, message, context, each);
     }
 
-    /// Ends one block of this kind: the oldest of this size, or the oldest.
-    fn end_one(&mut self, key: Key, memory: Memory, size: u64, each: &mut dyn FnMut(Event)) {
-        let of = || self.of(key).iter().enumerate().filter(|(_, block)| block.memory == memory);
-        let oldest = of().min_by_key(|(_, block)| (block.size != size, block.number)).map(|(at, _)| at);
-        match oldest {
+    fn unload(&mut self, key: Key, each: &mut dyn FnMut(Event)) {
+        match self.of(key).iter().position(|block| block.memory == Memory::Kernel) {
             Some(at) => drop(self.end(key, at, each)),
-            None => each(unknown(key, memory)),
+            None => each(unknown(key, Memory::Kernel)),
+        }
+    }
+
+    /// Ends one circular buffer: the oldest of this size, or the oldest.
+    fn end_circular(&mut self, key: Key, size: u64, each: &mut dyn FnMut(Event)) {
+        let Entry::Occupied(mut entry) = self.circular.entry(key) else { return each(unknown(key, Memory::Cb)) };
+        let blocks = entry.get_mut();
+        let mut looked_at = blocks.iter().take(MOST_LOOKED_AT);
+        let at = looked_at.position(|block| block.size == size).unwrap_or(0);
+        #[cfg(test)]
+        {
+            self.looked_at += blocks.len().min(MOST_LOOKED_AT) - looked_at.len();
+        }
+        if let Some(block) = blocks.remove(at) {
+            self.live -= 1;
+            each(record(Kind::Free, key, &block));
+        }
+        if blocks.is_empty() {
+            entry.remove();
+        } else if blocks.capacity() > 4 * blocks.len().max(MOST_LOOKED_AT) {
+            // Not kept for whoever had many at many addresses, one after the other.
+            blocks.shrink_to(2 * blocks.len());
         }
     }
 

@@ -1,8 +1,10 @@
 // tt-metal's AllocationClient over the C API of tt-alloc, for C++17.
 //
 // A tt-metal tree that calls tt_metal/impl/allocator/allocation_client.hpp compiles with this file in its place, without the .cpp that
-// came with it, and links with tt_alloc. Nothing here throws or waits for a reader; what is printed at most, and for which other thread one
+// came with it, and links with tt_alloc. Nothing here throws or waits for a reader; what is printed at most, and for which other threads one
 // waits at most 100 ms, stands at the top of tt_alloc.h, and at its functions what each report means where it leaves something open.
+//
+// Not for signal handlers: the reports name blocks by address, for which malloc is used, as the original did. See tt_alloc.h.
 
 #pragma once
 

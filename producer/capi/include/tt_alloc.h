@@ -1,9 +1,14 @@
 // tt-alloc: tells the allocations of this process, for Tenstorrent accelerators.
 //
 // Made from producer/capi/src by tests/header.rs: do not edit. Every function may be called by any thread at any time, also in a forked
-// child. None waits for a reader, ends the process or changes errno; for another thread of this process one waits at most 100 ms, where that
-// makes the ring or room in it, and at a device's close. At most one line is ever printed: where tracking cannot begin, or there are too
-// many tags. What cannot be told is counted.
+// child, but not in a signal handler: see below. None waits for a reader, ends the process or changes errno; for other threads of this process
+// one waits at most 100 ms, where one makes the ring or room in it, where many report at the same addresses at once, and at a device's close.
+// At most one line is ever printed: where tracking cannot begin, or there are too many tags. What cannot be told is counted.
+//
+// Signal handlers: the functions that name blocks by address (tt_alloc_alloc_address, tt_alloc_free_address, tt_alloc_free_address_in,
+// tt_alloc_cb_alloc, tt_alloc_cb_free, tt_alloc_kernel_load, tt_alloc_kernel_unload) and tt_alloc_device_close use malloc and free, and must
+// not be called there: a handler that interrupts malloc would wait for ever. tt_alloc_alloc and tt_alloc_free, which are told the block, may
+// be, once the process (after a fork, the child) and the thread have told something outside of a handler: the first event uses malloc.
 
 
 #ifndef TT_ALLOC_H

@@ -111,50 +111,38 @@ pub(crate) fn at_exit() {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may unwrap")]
+#[path = "../../tests/support/fault.rs"]
+mod fault;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may unwrap")]
 mod tests {
     use super::*;
     use shm_layout::event::{Event, Kind, Memory};
-    use shm_layout::ring::RingHeader;
-    use shm_layout::segment::{Access, Expect, open};
-    use std::process::Command;
-    use std::sync::atomic::AtomicU64;
 
-    /// The child of the test below: the program panics before, between and after two panics of ours. Ends with the count of what was not told.
+    /// The child of the test below: the program panics before, between and after two panics of ours.
     #[test]
     fn faulty() {
-        if std::env::var_os("TEST_FAULTY").is_none() {
-            return;
-        }
-        set_hook(Box::new(|panic| eprintln!("the program's: {}", panic.payload().downcast_ref::<&str>().unwrap())));
-        let program = |what: &'static str| assert!(catch_unwind(|| std::panic::panic_any(what)).is_err());
-        program("first");
-        note(|| panic!("a\tfault"));
-        tell(|| producer::process::record(Event { size: 1, ..Event::new(Kind::Alloc, Memory::Dram, 0) }));
-        program("second");
-        tell(|| panic!("another"));
-        program("third");
-        let name = producer::process::ring_name().unwrap();
-        let ring = open(name, Access::Read, Expect { owners: &[], least: 1, most: u64::MAX }).unwrap();
-        let lost = ring.mapping.one::<RingHeader<AtomicU64>>(0).unwrap().lost_controls.load(Relaxed);
-        producer::process::close();
-        std::process::exit(i32::try_from(lost).unwrap());
+        fault::ends_with_what_was_lost(|| {
+            set_hook(Box::new(|panic| eprintln!("the program's: {}", panic.payload().downcast_ref::<&str>().unwrap())));
+            let program = |what: &'static str| assert!(catch_unwind(|| std::panic::panic_any(what)).is_err());
+            program("first");
+            note(|| panic!("a\tfault"));
+            tell(|| producer::process::record(Event { size: 1, ..Event::new(Kind::Alloc, Memory::Dram, 0) }));
+            program("second");
+            tell(|| panic!("another"));
+            program("third");
+        });
     }
 
     #[test]
     fn a_panic_of_ours_is_one_line_and_counted_and_those_of_the_program_are_its_own() {
-        let mut child = Command::new(std::env::current_exe().unwrap());
-        let prefix = format!("test_capi_fault_{}", std::process::id());
-        child.args(["--exact", "guard::tests::faulty", "--nocapture"]);
-        child.envs([("TEST_FAULTY", "1"), ("TT_ALLOC_TRACKING_ENABLED", "1"), ("TT_ALLOC_PREFIX", &prefix)]);
-        let output = child.output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        let lines: Vec<_> = said.lines().collect();
-        assert_eq!([lines[0], lines[2], lines[3]], ["first", "second", "third"].map(|n| format!("the program's: {n}")));
-        assert!(
-            lines[1].starts_with("tt-alloc: a fault of tt-alloc at ") && lines[1].contains(" (a?fault): "),
-            "{said}"
+        let (lost, lines) = fault::child("test_capi_fault");
+        assert_eq!((lost, lines.len()), (Some(2), 4), "{lines:?}");
+        assert_eq!(
+            [&*lines[0], &lines[2], &lines[3]],
+            ["first", "second", "third"].map(|n| format!("the program's: {n}"))
         );
-        assert_eq!(lines.len(), 4, "{said}");
+        assert!(fault::is_of_ours(&lines[1]), "{lines:?}");
     }
 }

@@ -7,7 +7,7 @@
 //! | `live` | what is live by address: for callers who free without saying what |
 //! | `shard` | a part of it: one lock, one table, wiped in a forked child |
 //! | `table` | what is live at each address of a shard |
-//! | `gate` | the lock, for which nobody waits |
+//! | `gate` | the lock, for which one seldom waits |
 //! | `guard` | what every function stands behind |
 //!
 //! `include/allocation_client.hpp` is tt-metal's `AllocationClient` over these functions.

@@ -16,16 +16,13 @@
 //! The order at an address is the order in the ring: both are written inside the shard. Who is inside may write for another thread; its
 //! thread and tag are told all the same.
 
-use crate::gate::{Inside, Turn};
+use crate::gate::{Inside, PATIENCE, Turn, give_way};
 use crate::shard::{self, Shard};
 use crate::table::{Key, Told, Which};
 use core::sync::atomic::Ordering::Relaxed;
 use producer::process::{self, Author};
 use shm_layout::event::{Event, Kind, MAX_DEVICE, Memory};
 use std::time::{Duration, Instant};
-
-/// How long a close waits for threads that are inside. Then it leaves word.
-const PATIENCE: Duration = Duration::from_millis(100);
 
 fn event(kind: Kind, key: Key, told: Told) -> Event {
     let Told { id, size, memory, flags, .. } = told;
@@ -114,7 +111,7 @@ impl Shard {
 #[inline(always)]
 fn report(key: Key, report: Report) {
     let shard = &shard::all()[shard::number(key.device, key.address)];
-    let passed = Turn::begin().is_some_and(|_turn| shard.gate.pass(report, |report| shard.apply(report)));
+    let passed = Turn::begin().is_some_and(|_turn| shard.gate.pass(report, PATIENCE, |report| shard.apply(report)));
     if !passed {
         process::lose();
     }
@@ -155,18 +152,26 @@ pub(crate) fn closed(device: u32) {
     // Where somebody stays inside: what is certainly told by now. Before the close is told.
     let told = shard::all().each_ref().map(Shard::told);
     process::record(Event::new(Kind::DeviceClose, Memory::Dram, device));
-    for ((shard, inside), from) in shard::all().iter().zip(inside).zip(told) {
-        if let Some(inside) = inside {
-            // SAFETY: inside; the only borrow.
-            if let Some(table) = unsafe { shard.table() } {
-                table.forget(device, |_, _| {});
-            }
-            inside.leave(|report| shard.apply(report));
+    // All are opened first: what the others left meanwhile is done while they go on.
+    let mut opened = [false; shard::SHARDS];
+    for ((shard, inside), opened) in shard::all().iter().zip(inside).zip(&mut opened) {
+        let Some(_inside) = inside else { continue };
+        // SAFETY: inside; the only borrow.
+        if let Some(table) = unsafe { shard.table() } {
+            table.forget(device, |_, _| {});
+        }
+        *opened = true;
+    }
+    for ((shard, opened), from) in shard::all().iter().zip(opened).zip(told) {
+        if opened {
+            shard.gate.work_off(|report| shard.apply(report));
             continue;
         }
         // A free that was left there before may be told after the close: then it is of what is not live.
         process::lose();
-        if !shard.gate.pass(Report::Close { device, from, by: process::author() }, |report| shard.apply(report)) {
+        let close = Report::Close { device, from, by: process::author() };
+        // It has waited.
+        if !shard.gate.pass(close, Duration::ZERO, |report| shard.apply(report)) {
             process::lose();
         }
     }
@@ -182,9 +187,7 @@ fn enter(shard: &Shard, deadline: Instant) -> Option<Inside<'_, Report>> {
         if Instant::now() > deadline {
             return None;
         }
-        // Not libc's: there, a thread may be cancelled.
-        // SAFETY: sched_yield has no arguments and cannot fail.
-        unsafe { libc::syscall(libc::SYS_sched_yield) };
+        give_way();
     }
 }
 

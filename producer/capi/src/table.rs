@@ -22,7 +22,8 @@ pub(crate) struct Told {
     pub(crate) ended: bool,
 }
 
-/// What is live at one address; nearly always one block, but a kernel's id may collect them without end: nothing looks at all of them.
+/// What is live at one address; nearly always one block, but a kernel's id may collect them without end: a report that means the oldest
+/// or the newest does not look through them. A free does that means a kind or a size which lies among many others (a million: some 10 ms).
 #[derive(Debug)]
 struct Blocks {
     oldest: Told,

@@ -74,47 +74,32 @@ pub(crate) fn kernel_flags() -> u16 {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may unwrap")]
+#[path = "../../tests/support/fault.rs"]
+mod fault;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may unwrap")]
 mod tests {
     use super::*;
     use shm_layout::event::{Event, Kind, Memory};
-    use shm_layout::ring::RingHeader;
-    use shm_layout::segment::{Access, Expect, open};
-    use std::process::Command;
-    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-    /// The child of the test below: what stands behind a hook panics twice in it. Ends with the count of what was not told.
+    /// The child of the test below: what stands behind a hook panics twice in it.
     #[test]
     fn faulty() {
-        if std::env::var_os("TEST_FAULTY").is_none() {
-            return;
-        }
-        // As the first call of a hook does.
-        assert!(crate::next::find(c"tt_alloc_no_such_function").is_null());
-        producer::process::record(Event { size: 1, ..Event::new(Kind::Alloc, Memory::Dram, 0) });
-        aside(|| panic!("a\tfault"));
-        aside(|| panic!("another"));
-        let name = producer::process::ring_name().unwrap();
-        let ring = open(name, Access::Read, Expect { owners: &[], least: 1, most: u64::MAX }).unwrap();
-        let lost = ring.mapping.one::<RingHeader<AtomicU64>>(0).unwrap().lost_controls.load(Relaxed);
-        producer::process::close();
-        std::process::exit(i32::try_from(lost).unwrap());
+        fault::ends_with_what_was_lost(|| {
+            // As the first call of a hook does.
+            assert!(crate::next::find(c"tt_alloc_no_such_function").is_null());
+            producer::process::record(Event { size: 1, ..Event::new(Kind::Alloc, Memory::Dram, 0) });
+            aside(|| panic!("a\tfault"));
+            aside(|| panic!("another"));
+        });
     }
 
     #[test]
     fn a_panic_of_ours_says_one_line_and_is_counted() {
-        let mut child = Command::new(std::env::current_exe().unwrap());
-        let prefix = format!("test_fault_{}", std::process::id());
-        child.args(["--exact", "guard::tests::faulty", "--nocapture"]);
-        child.envs([("TEST_FAULTY", "1"), ("TT_ALLOC_TRACKING_ENABLED", "1"), ("TT_ALLOC_PREFIX", &prefix)]);
-        let output = child.output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(
-            said.starts_with("tt-alloc: a fault of tt-alloc at ")
-                && said.contains(" (a?fault): ")
-                && said.lines().count() == 1,
-            "{said}"
-        );
+        let (lost, lines) = fault::child("test_fault");
+        assert_eq!((lost, lines.len()), (Some(2), 1), "{lines:?}");
+        assert!(fault::is_of_ours(&lines[0]), "{lines:?}");
     }
 
     #[test]

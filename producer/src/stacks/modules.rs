@@ -194,7 +194,7 @@ mod tests {
         for end in 0..all.len() {
             assert_eq!(id_of_notes(&all[..end]), None, "{end}");
         }
-        assert_eq!(id_of_notes(&note(b"XXX\0", 3, &[7; 20])), None);
+        assert_eq!(id_of_notes(&note(b"ABC\0", 3, &[7; 20])), None);
         assert_eq!(id_of_notes(&[0xff; 64]), None);
     }
 }

@@ -7,22 +7,33 @@ use super::{Server, share, token_of_connection};
 use crate::host::Now;
 use crate::legacy::connection::Connection;
 use crate::legacy::peer::{self, Sender};
-use crate::legacy::turns::PIECE;
+use crate::legacy::turns::LEAST;
 use core::cmp::Reverse;
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 use shm_layout::stats::Severity;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
-/// Connections that are let in at once: who connects and hangs up in a loop keeps nobody from being read.
-const AT_ONCE: usize = 16;
+/// Connections that are let in at once, and the time that it may take: who connects and hangs up in a loop keeps nobody from being read, and
+/// whoever stands behind thousands at the door waits less.
+const AT_ONCE: usize = 256;
+const AT_ONCE_TIME: Duration = Duration::from_millis(5);
 /// So many that have told nothing are asked once more before one of them goes.
 const ASKED: usize = 4;
 
 impl Server {
     /// Lets in who is at the door, so many at once. Whether nobody is left there.
     pub(super) fn welcome(&mut self, now: Now) -> bool {
+        let begin = Instant::now();
+        self.welcome_by(now, || begin.elapsed())
+    }
+
+    fn welcome_by(&mut self, now: Now, clock: impl Fn() -> Duration) -> bool {
         for _ in 0..AT_ONCE {
+            if clock() >= AT_ONCE_TIME {
+                break;
+            }
             match self.doorway.accept() {
                 Ok(socket) => {
                     if let Ok(peer) = peer::peer(&socket) {
@@ -79,7 +90,7 @@ impl Server {
             let first = of.min_by_key(|(number, one)| (Reverse(self.of_user(one.peer.uid)), **number));
             let Some((number, peer)) = first.map(|(number, one)| (*number, one.peer)) else { return false };
             // It may have spoken just now.
-            self.listen_to(number, PIECE, now);
+            self.listen_to(number, LEAST, now);
             if self.connections.get(&number).is_some_and(|one| !one.sound) {
                 self.hang_up(number, now);
                 self.tally.counts.turned_away += 1;
@@ -104,7 +115,7 @@ impl Server {
         let rest = connection.frames.rest();
         if rest > 0 {
             self.tally.counts.skipped_bytes += rest as u64;
-            self.count_invalid(connection.sender.pid, now);
+            self.count_invalid(connection.sender, now);
         }
         if let Some(client) = connection.client.and_then(|pid| self.clients.get_mut(&pid)) {
             client.disconnected();
@@ -117,7 +128,10 @@ mod tests {
     use super::super::Ended;
     use super::*;
     use crate::legacy::doorway::Doorway;
+    use crate::legacy::dump::{Dump, Order};
+    use crate::legacy::message::Message;
     use crate::legacy::proxy::{About, Proxy};
+    use crate::legacy::turns::PIECE;
     use nix::sys::eventfd::EventFd;
     use shm_layout::names::Prefix;
     use std::os::unix::net::UnixStream;
@@ -137,12 +151,15 @@ mod tests {
     fn so_many_are_let_in_at_once_and_nobody_is_counted_for_ever() {
         let (mut server, path) = server("welcome");
         let now = Now::read();
-        let come: Vec<_> = (0..3 * AT_ONCE).map(|_| UnixStream::connect(&path).expect("the door is open")).collect();
-        for round in 1..=3 {
-            assert!(!server.welcome(now));
-            assert_eq!(server.connections.len(), round * AT_ONCE, "others are read in between");
-        }
-        assert!(server.welcome(now));
+        let come: Vec<_> = (0..2 * AT_ONCE).map(|_| UnixStream::connect(&path).expect("the door is open")).collect();
+        assert!(!server.welcome_by(now, || Duration::ZERO));
+        assert_eq!(server.connections.len(), AT_ONCE, "others are read in between");
+        // Where each takes a millisecond, fewer.
+        let time = core::cell::Cell::new(0);
+        let slow = || Duration::from_millis(time.replace(time.get() + 1));
+        assert!(!server.welcome_by(now, slow));
+        assert_eq!(server.connections.len(), AT_ONCE + 5);
+        while !server.welcome(now) {}
         let uid = nix::unistd::geteuid().as_raw();
         assert_eq!(server.of_user(uid), come.len());
         drop(come);
@@ -172,6 +189,75 @@ mod tests {
         // As if another process with this pid, which is dead, had made it.
         server.connections.values_mut().for_each(|one| one.since_ticks = 0);
         assert_eq!(told(&mut server), (1, 1), "also of a process that is known");
+    }
+
+    #[test]
+    fn what_another_users_process_sent_that_had_the_pid_before_is_not_its_successors() {
+        use std::os::unix::process::CommandExt;
+        let (mut server, path) = server("uids");
+        let now = Now::read();
+        let _stream = UnixStream::connect(&path).expect("the door is open");
+        assert!(server.welcome(now));
+        let number = server.last_connection;
+        let uid = nix::unistd::geteuid().as_raw();
+        let (own, foreign) =
+            (Sender { pid: std::process::id(), uid }, Sender { pid: std::process::id(), uid: uid + 1 });
+        assert!(!server.know(number, foreign, now) && server.clients.is_empty(), "of a process that is not known yet");
+        assert!(server.know(number, own, now));
+        assert!(!server.know(number, foreign, now) && server.know(number, own, now), "of one that is");
+        if uid != 0 {
+            return;
+        }
+        // One that was root at first, and is another now, is itself.
+        let mut child = std::process::Command::new("sleep").arg("1000").uid(4321).spawn().expect("a child");
+        let known = [0, 4321, 4322].map(|uid| server.know(number, Sender { pid: child.id(), uid }, now));
+        child.kill().and_then(|()| child.wait()).expect("its end");
+        assert_eq!(known, [true, true, false]);
+        assert!(!server.know(number, Sender { pid: child.id(), uid: 4321 }, now), "dead, it is nobody but whom it was");
+    }
+
+    #[test]
+    fn who_is_not_known_is_looked_up_once_a_piece_however_many_places_may_be_a_message() {
+        use crate::legacy::peer::READ;
+        use std::io::Write;
+        let (mut server, path) = server("places_of_messages");
+        let now = Now::read();
+        let mut stream = UnixStream::connect(&path).expect("the door is open");
+        assert!(server.welcome(now));
+        let mut garbage = vec![0xFF; 72];
+        for _ in 0..500 {
+            let mut bytes = [0; 72];
+            (bytes[0], bytes[8], bytes[20]) = (1, 1, 1);
+            garbage.extend(bytes);
+        }
+        stream.write_all(&garbage).expect("room");
+        READ.set(0);
+        assert_eq!(server.listen_to(server.last_connection, PIECE, now), garbage.len());
+        assert!(server.tally.counts.skipped_bytes > 30_000, "{:?}", server.tally.counts);
+        assert_eq!(READ.get(), 1);
+    }
+
+    #[test]
+    fn others_have_less_printed_than_root_and_ourselves_and_nothing_of_it_in_the_log() {
+        let (mut server, _path) = server("prints");
+        let (sender, orders) = sync_channel(1000);
+        server.printer = sender;
+        let mut bytes = [0; 144];
+        bytes[0] = 5;
+        bytes[4..8].fill(0xFF);
+        let dump = Message::read(&bytes).expect("a question");
+        let own = nix::unistd::geteuid().as_raw();
+        let begin = Now::read();
+        for tenth in 0..=200 {
+            let now = Now { monotonic_ns: begin.monotonic_ns + tenth * 100_000_000, ..begin };
+            for uid in [own + 1, own + 2, own] {
+                server.take_question(1, Sender { pid: 1, uid }, dump, now);
+            }
+        }
+        let orders: Vec<Order> = orders.try_iter().collect();
+        let ours = orders.iter().filter(|order| order.logged).count();
+        assert_eq!((orders.len() - ours, ours), (3, 41));
+        assert!(orders.iter().all(|order| order.dump == Dump::Remaining));
     }
 
     #[test]

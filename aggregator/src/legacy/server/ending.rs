@@ -20,7 +20,7 @@ impl Server {
         self.connections.values().for_each(super::Connection::refuse);
         let mut speaking: Vec<u64> = self.connections.keys().copied().collect();
         while !speaking.is_empty() && begin.elapsed() < LONGEST {
-            speaking.retain(|number| !self.hear(*number, super::PIECE, now).1);
+            speaking.retain(|number| begin.elapsed() >= LONGEST || !self.hear(*number, super::PIECE, now).1);
             self.tend_clients(false, now);
         }
         self.hear_silence(0, now);

@@ -48,7 +48,7 @@ impl Server {
         let mut messages = core::mem::take(&mut self.messages);
         for message in messages.drain(..) {
             if message.kind.asks() {
-                self.take_question(number, message, now);
+                self.take_question(number, sender, message, now);
             } else {
                 self.take_event(number, sender, &message, now);
             }
@@ -85,12 +85,16 @@ impl Server {
     }
 
     /// Whether the sender is a process that is written for; meets it if it is new.
-    fn know(&mut self, number: u64, sender: Sender, now: Now) -> bool {
+    pub(super) fn know(&mut self, number: u64, sender: Sender, now: Now) -> bool {
         if !self.clients.contains_key(&sender.pid) && !self.meet(sender, now) {
             return false;
         }
         let Some(client) = self.clients.get(&sender.pid) else { return false };
         let Some(connection) = self.connections.get_mut(&number) else { return false };
+        // What somebody of another user sent who is dead is not of whoever has the pid now.
+        if !client.is(sender) {
+            return false;
+        }
         // One that started after the connection was made has not made it: what it is told of was its predecessor's with this pid.
         if sender.pid == connection.peer.pid && client.about.start_ticks > connection.since_ticks {
             return false;
@@ -119,6 +123,9 @@ impl Server {
         }
         // Pid 0 is a process that cannot be seen from here.
         let Some(living) = Living::find(sender.pid).filter(|_| sender.pid != 0) else { return false };
+        if !living.may_be(sender) {
+            return false;
+        }
         let about = About { pid: sender.pid, uid: sender.uid, start_ticks: living.start_ticks };
         let client = Client::new(about, living);
         let event = EpollEvent::new(EpollFlags::EPOLLIN, token_of_client(sender.pid));
@@ -138,7 +145,7 @@ impl Server {
 
     fn lied(&mut self, number: u64, sender: Sender, claimed: i32, now: Now) {
         self.tally.counts.lies += 1;
-        self.count_invalid(sender.pid, now);
+        self.count_invalid(sender, now);
         let Some(connection) = self.connections.get_mut(&number) else { return };
         if !core::mem::replace(&mut connection.told.0, true) {
             let text = format_args!("PID {} (user {}) claims to be process {claimed}: refused", sender.pid, sender.uid);

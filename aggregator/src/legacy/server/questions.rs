@@ -5,8 +5,9 @@ use crate::host::Now;
 use crate::legacy::answers;
 use crate::legacy::client::Client;
 use crate::legacy::connection::{Connection, Question};
-use crate::legacy::dump::Dump;
+use crate::legacy::dump::{Dump, Order};
 use crate::legacy::message::{Kind, Message};
+use crate::legacy::peer::Sender;
 use crate::legacy::waits::ANSWER_NS;
 use shm_layout::stats::Snapshot;
 use std::collections::HashSet;
@@ -15,11 +16,11 @@ use std::sync::mpsc::TrySendError;
 /// A snapshot is as good as new for so long, ns, and for so many times as reading it took.
 const FRESH_NS: u64 = 1_000_000;
 const FRESH_TIMES: u64 = 4;
-/// Printing is asked for no more often than this, ns.
-const DUMP_NS: u64 = 500_000_000;
+/// What root or our own user asks for is printed no more often than this, ns, and what all others do.
+const DUMP_NS: [u64; 2] = [500_000_000, 10_000_000_000];
 
 impl Server {
-    pub(super) fn take_question(&mut self, number: u64, message: Message, now: Now) {
+    pub(super) fn take_question(&mut self, number: u64, sender: Sender, message: Message, now: Now) {
         let dump = match message.kind {
             Kind::DumpRemaining => Dump::Remaining,
             Kind::DumpKernels => Dump::Kernels,
@@ -32,11 +33,15 @@ impl Server {
                 return;
             }
         };
-        let soon = now.monotonic_ns.saturating_sub(self.dumped_ns) < DUMP_NS;
-        if soon || matches!(self.printer.try_send(dump), Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) {
+        // Whoever fills our output and our log fills our disk.
+        let logged = sender.uid == 0 || sender.uid == nix::unistd::geteuid().as_raw();
+        let rank = usize::from(!logged);
+        let soon = now.monotonic_ns.saturating_sub(self.dumped_ns[rank]) < DUMP_NS[rank];
+        let order = Order { dump, logged };
+        if soon || matches!(self.printer.try_send(order), Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) {
             self.tally.counts.unanswered += 1;
         } else {
-            self.dumped_ns = now.monotonic_ns;
+            self.dumped_ns[rank] = now.monotonic_ns;
         }
     }
 

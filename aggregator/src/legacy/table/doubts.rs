@@ -77,8 +77,14 @@ impl Table {
         if let Some(at) = there.filter(|_| doubt.freed.memory != memory) {
             // The other one was guessed, and it was this one.
             self.end(key, at, each);
-            self.last += 1;
-            self.put(key, Block { number: self.last, views: 1, ..doubt.freed }, each);
+            let blocks = self.blocks.get_mut(&key);
+            if let Some(block) = blocks.and_then(|all| all.iter_mut().find(|one| one.memory == doubt.freed.memory)) {
+                // Told again meanwhile, as an older one: of each kind there is one.
+                block.views = block.views.saturating_add(1);
+            } else {
+                self.last += 1;
+                self.put(key, Block { number: self.last, views: 1, ..doubt.freed }, each);
+            }
         }
         self.settle(key, each);
     }

@@ -200,3 +200,49 @@ fn what_is_not_known_is_told_again_in_a_new_ring() {
     let expected = [(alloc, 0, 70, 7), (alloc, 0, 1000, 7), (doubt, 0, 1, 7), (doubt, 1, 1, 7)];
     assert_eq!(told, expected);
 }
+
+#[test]
+fn however_many_circular_buffers_have_one_address_a_message_costs_the_same() {
+    const MANY: u64 = 20_000;
+    let (mut table, mut books) = (Table::default(), Books::default());
+    for n in 0..MANY {
+        let size = if n == 10 { 7 } else { 64 };
+        table.take(&message(Said::CbAlloc, 0, size, 5, n), true, context(1, n), |event| books.hear(event));
+    }
+    for kind in [Said::Alloc, Said::Free, Said::KernelLoad, Said::KernelUnload] {
+        table.take(&message(kind, 0, 9, 5, MANY), true, context(1, MANY), |event| books.hear(event));
+    }
+    assert_eq!((table.len() as u64, table.of((0, 5)).len()), (MANY, 0), "they are in no other message's way");
+    // The one of this size is among the oldest; then there is none.
+    for n in 1..MANY {
+        table.take(&message(Said::CbFree, 0, 7, 5, 0), true, context(1, n), |event| books.hear(event));
+        let kept = table.circular.values().map(VecDeque::capacity).sum::<usize>();
+        assert!(kept <= (4 * table.len()).max(4 * MOST_LOOKED_AT), "{kept} for {}", table.len());
+        assert!(n > 1 || !books.sizes().contains(&7), "found by its size");
+    }
+    assert_eq!((books.0.len(), table.len(), books.1), (1, 1, 0));
+    assert!(books.0.contains_key(&MANY), "the oldest went first");
+    assert!(table.looked_at <= MOST_LOOKED_AT * MANY as usize, "{} looks", table.looked_at);
+}
+
+#[test]
+fn of_each_kind_of_buffer_an_address_has_one_whatever_is_told() {
+    let (mut table, mut books) = (Table::default(), Books::default());
+    let mut take = |table: &mut Table, message, connection, now| {
+        table.take(&message, true, context(connection, now), |event| books.hear(event));
+    };
+    for round in 0..100 {
+        let now = 1000 * (round + 1);
+        take(&mut table, message(Said::Alloc, 0, 1, 5, now), 1, now);
+        take(&mut table, message(Said::Alloc, 1, 2, 5, now), 1, now);
+        for _ in 0..3 {
+            take(&mut table, message(Said::Free, 0, 0, 5, 0), 1, now + 10);
+            // An older one of the kind that was guessed comes late, and then the guess is told to be wrong.
+            take(&mut table, message(Said::Alloc, 1, 2, 5, now + 1), 2, now + 11);
+            take(&mut table, message(Said::Alloc, 0, 1, 5, now + 20), 1, now + 20);
+        }
+        let kinds: Vec<Memory> = table.of((0, 5)).iter().map(|block| block.memory).collect();
+        assert!(kinds.len() <= 2, "round {round}: {kinds:?}");
+    }
+    assert_eq!(books.0.len(), table.len());
+}
