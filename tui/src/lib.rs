@@ -8,6 +8,7 @@
 //! | [`source`] | the stats segment: found, checked, read, found again when the aggregator is replaced |
 //! | [`ledger`], [`holdings`] | the ledgers: every live allocation of every process; the largest ones of one process |
 //! | [`inventory`] | every allocation of every process, read beside the screen |
+//! | [`space`] | one address space: what lies where, what is free |
 //! | [`configuration`] | what the dashboard begins with, kept in a file |
 //! | [`filter`] | which processes and events are meant |
 //! | [`baseline`] | what has come since a baseline, as text |
@@ -65,6 +66,7 @@ mod sample;
 pub mod screen;
 pub mod selection;
 pub mod source;
+pub mod space;
 pub mod stacks;
 pub mod table;
 pub mod telemetry;

@@ -120,6 +120,11 @@ pub fn bytes(bytes: u64) -> String {
     counted(bytes).map_or_else(|| format!("{bytes:>BYTES_WIDTH$}"), |(digits, unit, _)| format!("{digits} {unit}"))
 }
 
+/// The same without the blanks that make it as wide as others.
+pub fn tight(count: u64) -> String {
+    bytes(count).split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Bytes in five columns: `1.50G`, ` 210M`. To the byte they may take more.
 pub fn short_bytes(bytes: u64) -> String {
     let exact = || format!("{bytes:>SHORT_BYTES_WIDTH$}");

@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod gc;
 mod leaks;
+mod map;
 mod reset;
 mod run;
 mod stacks;
@@ -32,6 +33,7 @@ enum Command {
     Stats(stats::Stats),
     Buffers(buffers::Buffers),
     Leaks(leaks::Leaks),
+    Map(map::Map),
     Stacks(stacks::Stacks),
     Baseline(baseline::Baseline),
     Reset(reset::Reset),
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Stats(command) => command.run(),
         Command::Buffers(command) => command.run(),
         Command::Leaks(command) => command.run(),
+        Command::Map(command) => command.run(),
         Command::Stacks(command) => command.run(),
         Command::Baseline(command) => command.run(),
         Command::Reset(command) => command.run(),

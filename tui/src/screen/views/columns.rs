@@ -2,6 +2,7 @@
 
 use crate::screen::canvas::{fitted, span};
 use crate::screen::theme::Theme;
+pub use crate::units::tight;
 use ratatui::style::Style;
 use ratatui::text::Line;
 
@@ -52,11 +53,6 @@ pub fn fitting<K: Copy + PartialEq>(
         columns[*at].width += (spare / 2).min(14);
     }
     columns
-}
-
-/// Bytes without the blanks that make them as wide as others.
-pub fn tight(bytes: u64) -> String {
-    crate::units::bytes(bytes).split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// One line of cells, each with its style.

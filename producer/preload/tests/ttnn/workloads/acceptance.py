@@ -36,5 +36,6 @@ for number in range(0, 200, 2):
     ttnn.deallocate(held[number])
     if number % 20 == 18:
         truth.check(f"{number // 2 + 1} freed")
+        truth.check_map(f"{number // 2 + 1} freed")
 truth.finish()
 truth.close(device)

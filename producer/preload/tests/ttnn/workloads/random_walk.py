@@ -58,6 +58,7 @@ for step in range(24):
             dice.shuffle(held)
             del held[: len(held) // 2]
     truth.check(f"seed {seed}, step {step}")
+    truth.check_map(f"seed {seed}, step {step}")
 truth.close(device)
 truth.check("closed")
 truth.finish()

@@ -188,6 +188,35 @@ class Truth:
             time.sleep(0.01)
         self.samples += 1
 
+    def expected_map(self):
+        """[[chip id, kind, banks, bytes of a bank, taken, free, largest free run]] by the allocators of all open devices."""
+        rows = []
+        for device in self.devices:
+            for kind in KINDS:
+                view = ttnn.get_memory_view(device, getattr(ttnn.BufferType, kind))
+                figures = [view.num_banks, view.total_bytes_per_bank, view.total_bytes_allocated_per_bank,
+                           view.total_bytes_free_per_bank, view.largest_contiguous_bytes_free_per_bank]
+                if view.total_bytes_per_bank:
+                    rows += [[self.chips[number], kind, *figures] for number in device.get_device_ids()]
+        return sorted(rows)
+
+    def check_map(self, label):
+        """What is free in each bank, and the largest free run, are the allocators' own figures: where nobody else holds anything."""
+        if "TT_ALLOC" not in os.environ:
+            return
+        expected, keys = self.expected_map(), ("banks", "bank_bytes", "taken_bytes_per_bank", "free_bytes_per_bank", "largest_free_bytes_per_bank")
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            told = tt_alloc("map") or {"spaces": []}
+            spaces = [one for one in told["spaces"] if one["memory"] in KINDS and one["bank_bytes"]]
+            shown = sorted([one["chip_id"], one["memory"], *(one[key] for key in keys)] for one in spaces)
+            if shown == expected and all(one["exact"] for one in spaces):
+                break
+            if time.monotonic() > deadline:
+                raise Disagreement(f"at {label!r}: the map's figures {keys}\nof the allocators {expected}\nof tt-alloc    {shown}\n{told}")
+            time.sleep(0.01)
+        self.samples += 1
+
     @staticmethod
     def difference(label, expected, shown, faults):
         lines = [f"at {label!r} tt-alloc and the allocator disagree", f"{'chip':>18} {'memory':9} {'allocator':>26} {'tt-alloc':>26}"]

@@ -1,6 +1,6 @@
 //! A stretch of the address space as cells, each for as many addresses as any other.
 
-use super::space::Space;
+use crate::space::Space;
 
 /// Addresses in each of so many cells: a little more than needed where that makes a rounder number of it.
 pub fn each((first, end): (u64, u64), count: usize) -> u64 {

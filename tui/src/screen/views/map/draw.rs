@@ -2,7 +2,6 @@
 
 use super::State;
 use super::cells::{Cell, Cells, each};
-use super::space::Space;
 use super::words;
 use crate::screen::canvas::{frame, joined, put, put_right, span};
 use crate::screen::dashboard::Dashboard;
@@ -12,6 +11,8 @@ use crate::screen::theme::Theme;
 use crate::screen::views::columns::tight;
 use crate::screen::views::ledgers;
 use crate::source::Observation;
+use crate::space::Space;
+use crate::space::caveats::caveats;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
@@ -73,7 +74,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
         return;
     };
     let chip = place.and_then(|at| seen.snapshot.chips.get(at));
-    let mut caveats = words::caveats(space, memory, chip, seen);
+    let mut caveats = caveats(space, memory, chip, seen);
     caveats.extend(ledgers::missing(dashboard));
     body(buffer, inside, dashboard, space, &caveats, seen.now_ns);
 }

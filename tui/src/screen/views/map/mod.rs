@@ -2,25 +2,21 @@
 //!
 //! | module | what lies there |
 //! |---|---|
-//! | [`banks`] | what is known of the banks |
-//! | [`space`] | one address space: blocks, what is free |
 //! | [`cells`] | a part of it as cells |
 //! | `draw`, `words` | how it is drawn; what is said of it |
 
-pub mod banks;
 pub mod cells;
 mod draw;
-pub mod space;
 mod words;
 
 use crate::inventory::Inventory;
 use crate::screen::keys::Action;
 use crate::screen::view::Subject;
 use crate::source::Observation;
+use crate::space::{Block, Space};
 use cells::Cells;
 pub use draw::draw;
 use shm_layout::event::Memory;
-use space::{Block, Space};
 use std::cell::{Ref, RefCell};
 use std::sync::Arc;
 

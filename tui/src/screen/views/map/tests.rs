@@ -3,9 +3,7 @@
 use super::super::ledger_fixture::{
     BANKS, allocation, at_every_size, device, frame, holder, host, observation, picture, shown,
 };
-use super::banks::Banks;
 use super::cells::Cells;
-use super::space::Space;
 use crate::inventory::Inventory;
 use crate::ledger::Allocation;
 use crate::screen::dashboard::Dashboard;
@@ -13,6 +11,8 @@ use crate::screen::keys::Action;
 use crate::screen::theme::Theme;
 use crate::screen::view::{Subject, View};
 use crate::source::Observation;
+use crate::space::Space;
+use crate::space::banks::Banks;
 use ratatui::style::Modifier;
 use shm_layout::event::{Memory, flags};
 
@@ -162,7 +162,7 @@ fn who_holds_nothing_there_has_no_say_about_the_banks() {
     closed.devices[0].open = 1;
     let differing = both(&closed);
     assert_eq!((differing.banks, differing.free, differing.taken), (None, None, 1100));
-    let said = super::words::caveats(&differing, Memory::Dram, None, &seen);
+    let said = crate::space::caveats::caveats(&differing, Memory::Dram, None, &seen);
     assert!(said[0].contains("each block is as long as its own process told"), "{said:?}");
 }
 
@@ -178,7 +178,7 @@ fn lengths_of_an_allocator_with_fewer_banks_are_not_derived() {
         let inventory = Inventory { holders: vec![of(&seen, 0, allocations)], ..Inventory::default() };
         let chip = &seen.snapshot.chips[0];
         let space = Space::of(&inventory, (chip.chip_id, chip.id_is_logical), Memory::L1);
-        let said = super::words::caveats(&space, Memory::L1, None, &seen);
+        let said = crate::space::caveats::caveats(&space, Memory::L1, None, &seen);
         assert_eq!(said.iter().any(|text| text.contains("sub-device")), space.unmeasured > 0, "{said:?}");
         let without = space.blocks.iter().filter(|block| block.bytes.is_none());
         without.map(|block| block.allocation.event.context).collect::<Vec<u32>>()

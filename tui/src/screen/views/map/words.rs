@@ -1,11 +1,9 @@
 //! What is said of a space and of the block under the cursor.
 
-use super::space::{Block, Space};
 use crate::screen::views::columns::tight;
-use crate::source::Observation;
+use crate::space::{Block, Space};
 use crate::units;
 use shm_layout::event::{Memory, flags};
-use shm_layout::stats::{Chip, UNKNOWN};
 
 /// An address, as wide as the largest one needs it.
 pub fn address(address: u64, digits: usize) -> String {
@@ -25,7 +23,7 @@ pub fn figures(space: &Space) -> Vec<String> {
     let taken = units::bytes(space.taken);
     match (space.banks, space.free) {
         (Some(banks), Some(free)) => {
-            let at_most = if is_exact(space) { "" } else { "at most " };
+            let at_most = if space.is_exact() { "" } else { "at most " };
             let largest = space.largest.map_or(0, |(from, to)| to - from);
             pieces.push(format!("{taken} of {} taken", tight(banks.bytes)));
             pieces.push(format!("{at_most}{} free", tight(free)));
@@ -55,11 +53,6 @@ pub fn short_figures(space: &Space) -> String {
     }
 }
 
-/// Whether every block's length is known.
-pub const fn is_exact(space: &Space) -> bool {
-    space.unmeasured == 0 && space.outside == 0
-}
-
 /// What the addresses are of.
 pub fn banks(space: &Space, memory: Memory) -> String {
     match (space.banks, memory) {
@@ -68,58 +61,6 @@ pub fn banks(space: &Space, memory: Memory) -> String {
         (None, Memory::Cb) => "per core".to_owned(),
         (None, _) => "per bank".to_owned(),
     }
-}
-
-/// What the map does not tell, each in one sentence.
-pub fn caveats(space: &Space, memory: Memory, chip: Option<&Chip>, seen: &Observation) -> Vec<String> {
-    let mut told = Vec::new();
-    let figures = chip.map(|chip| &chip.memory[memory as usize]);
-    match memory {
-        _ if space.blocks.is_empty() => {}
-        Memory::SystemMemory => told.push("host memory: only where each buffer begins is known".to_owned()),
-        Memory::Cb => told.push(
-            "a record tells where a circular buffer begins on its cores, and its bytes on all of them, not how many cores: \
-             its length is not known"
-                .to_owned(),
-        ),
-        _ if space.banks.is_none() && space.unmeasured < space.blocks.len() => told.push(
-            "the processes told different banks: each block is as long as its own process told; \
-             so free runs and fragmentation are not known"
-                .to_owned(),
-        ),
-        _ if space.banks.is_none() => told.push(
-            "the processes did not tell one and the same number of banks: where buffers begin is known, not how long they are; \
-             so free runs and fragmentation are not known"
-                .to_owned(),
-        ),
-        _ => {}
-    }
-    if space.unmeasured > 0 && (space.banks.is_some() || space.unmeasured < space.blocks.len()) {
-        let why = match space.of_fewer_banks {
-            0 => "",
-            _ => " (a sub-device's allocator has fewer banks, and no record tells how many)",
-        };
-        told.push(format!("{} blocks of unknown length{why}: what is free may be less", space.unmeasured));
-    }
-    if space.outside > 0 {
-        told.push(format!("{} blocks lie outside of the bank that was told", space.outside));
-    }
-    if !space.shared.is_empty() {
-        told.push("two processes hold the same addresses of this device".to_owned());
-    }
-    if figures.is_some_and(|figures| figures.detail_incomplete != 0) {
-        told.push("detail incomplete: blocks are missing here, what is free may be less".to_owned());
-    }
-    let untracked = |at: usize| {
-        let at = u32::try_from(at).ok();
-        let here = seen.snapshot.rows.iter().filter(|row| Some(row.chip) == at && row.memory == memory as u32);
-        here.filter(|row| row.figures.blocks == UNKNOWN).filter_map(|row| row.figures.held_bytes()).sum::<u64>()
-    };
-    let at = chip.and_then(|chip| seen.snapshot.chips.iter().position(|one| std::ptr::eq(one, chip)));
-    if let Some(bytes) = at.map(untracked).filter(|bytes| *bytes > 0) {
-        told.push(format!("{} of processes that are not tracked are not on the map", tight(bytes)));
-    }
-    told
 }
 
 /// The block under the cursor: whose it is and where; then what else is known of it.

@@ -2,10 +2,20 @@
 //!
 //! tt-metal's allocator takes the same stretch in every bank for a buffer, so one bank's address space is that of them all. A record
 //! tells where a buffer begins in its bank, and what it takes of all banks together: without their number its length is not known.
+//!
+//! | module | what lies there |
+//! |---|---|
+//! | [`banks`] | what is known of the banks |
+//! | [`caveats`] | what a space does not tell |
+//! | [`report`] | the spaces of a host as figures: a table, JSON |
 
-use super::banks::Banks;
+pub mod banks;
+pub mod caveats;
+pub mod report;
+
 use crate::inventory::{Holder, Inventory};
 use crate::ledger::Allocation;
+use banks::Banks;
 use shm_layout::event::{Memory, flags};
 use std::cmp::Reverse;
 
@@ -175,6 +185,11 @@ impl Space {
             at = at.max(stretch.end.clamp(first, last));
         }
         self.free = Some(free);
+    }
+
+    /// Whether every block's length is known.
+    pub const fn is_exact(&self) -> bool {
+        self.unmeasured == 0 && self.outside == 0
     }
 
     /// The first address and the first beyond that are worth drawing: of the bank, else of what is known to lie in it.
