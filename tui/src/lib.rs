@@ -22,6 +22,7 @@
 //! | [`stacks`] | call stacks of allocations, and their names |
 //! | [`screen`] | the dashboard: its state, and how it is drawn |
 //! | [`demo`] | a recorded workload, replayed by real producer processes |
+//! | [`keyboard`] | what is typed |
 //! | [`terminal`] | raw mode, and the way back from it |
 //! | [`top`] | the dashboard's run loop |
 //! | [`embedded`] | an aggregator in this process |
@@ -42,6 +43,7 @@ pub mod embedded;
 pub mod exit;
 pub mod holdings;
 pub mod json;
+pub mod keyboard;
 pub mod leaks;
 pub mod ledger;
 pub mod once;
