@@ -28,6 +28,7 @@
 //! | [`recording`] | what was seen, kept in a file, and seen again |
 //! | [`screen`] | the dashboard: its state, and how it is drawn |
 //! | [`demo`] | a recorded workload, replayed by real producer processes |
+//! | [`keyboard`] | what is typed |
 //! | [`terminal`] | raw mode, and the way back from it |
 //! | [`top`] | the dashboard's run loop |
 //! | [`embedded`] | an aggregator in this process |
@@ -54,6 +55,7 @@ pub mod history;
 pub mod holdings;
 pub mod inventory;
 pub mod json;
+pub mod keyboard;
 pub mod leaks;
 pub mod ledger;
 pub mod lineage;

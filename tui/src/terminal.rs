@@ -1,24 +1,21 @@
 //! The terminal: raw mode and the alternate screen, and the way back from them however the program ends.
 
+use crate::keyboard::Keyboard;
 use crossterm::cursor::{Hide, Show};
-use crossterm::event::{DisableMouseCapture, EnableMouseCapture, Event, poll, read};
+use crossterm::event::{DisableMouseCapture, EnableMouseCapture, Event};
 use crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
     enable_raw_mode,
 };
 use crossterm::{execute, queue};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll as wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::io::{self, BufWriter, Stdout, Write};
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -64,8 +61,7 @@ pub struct Screen {
     // One write a frame: standard output alone would write line by line. Never dropped: ratatui would show the cursor again, which
     // `give_back` does, and panic where the terminal has hung up and its complaint has nowhere to go either.
     terminal: ManuallyDrop<Terminal<CrosstermBackend<BufWriter<Stdout>>>>,
-    // What keys come from: the terminal on standard input, or the controlling one.
-    keyboard: OwnedFd,
+    keyboard: Keyboard,
 }
 
 impl Screen {
@@ -85,7 +81,7 @@ impl Screen {
         Self::take()?;
         let terminal = Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(1 << 16, io::stdout())));
         terminal
-            .and_then(|terminal| Ok(Self { terminal: ManuallyDrop::new(terminal), keyboard: keyboard()? }))
+            .and_then(|terminal| Ok(Self { terminal: ManuallyDrop::new(terminal), keyboard: Keyboard::open()? }))
             .inspect_err(|_| give_back())
     }
 
@@ -111,7 +107,7 @@ impl Screen {
     /// # Errors
     /// When the terminal cannot be written.
     pub fn redraw(&mut self) -> io::Result<()> {
-        // Not `clear`, which asks the terminal where its cursor is, and fails where there is no answer in time.
+        // Not `clear`, which asks the terminal where its cursor is, and would wait for the answer in what is typed.
         let area = self.terminal.size()?;
         self.terminal.resize(Rect::new(0, 0, area.width, area.height))
     }
@@ -140,57 +136,13 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal cannot be read.
-    pub fn typed(&self, within: Duration) -> io::Result<Vec<Event>> {
-        // crossterm 0.29 reads a terminal that has hung up for ever, inside one call: it is only asked while there is one.
-        let mut keyboard = [PollFd::new(self.keyboard.as_fd(), PollFlags::POLLIN)];
-        match wait_for(&mut keyboard, whole_ms(within)) {
-            // A resize comes as a signal.
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        let hung_up = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
-        if keyboard[0].revents().is_some_and(|events| events.intersects(hung_up)) {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the terminal has hung up"));
-        }
-        let mut events = Vec::new();
-        while poll(Duration::ZERO)? {
-            events.push(read()?);
-        }
-        Ok(events)
-    }
-}
-
-/// poll counts in ms. Rounded up: rounded down, the rest of the wait would be spent asking again and again.
-fn whole_ms(wait: Duration) -> PollTimeout {
-    i32::try_from(wait.as_nanos().div_ceil(1_000_000))
-        .ok()
-        .and_then(|ms| PollTimeout::try_from(ms).ok())
-        .unwrap_or(PollTimeout::MAX)
-}
-
-fn keyboard() -> io::Result<OwnedFd> {
-    if io::stdin().is_terminal() {
-        io::stdin().as_fd().try_clone_to_owned()
-    } else {
-        Ok(File::open("/dev/tty")?.into())
+    pub fn typed(&mut self, within: Duration) -> io::Result<Vec<Event>> {
+        self.keyboard.typed(within)
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
         give_back();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_wait_is_shorter_than_asked_for() {
-        for (ns, ms) in [(0, 0), (1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2), (99_400_000, 100)] {
-            assert_eq!(whole_ms(Duration::from_nanos(ns)).as_millis(), Some(ms), "{ns}");
-        }
-        assert_eq!(whole_ms(Duration::MAX), PollTimeout::MAX);
     }
 }

@@ -1,0 +1,277 @@
+//! What is typed.
+//!
+//! Read with our own hands. crossterm 0.29 waits for edges: a key that arrives together with a change of size is not read until the
+//! next one comes; it reads a terminal that has hung up for ever; and half of an escape sequence holds it, and the screen, until the
+//! rest comes. Here the terminal is asked whether there is something, and only that is read.
+
+use crossterm::event::Event;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::read;
+use signal_hook::consts::SIGWINCH;
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// The rest of an escape sequence follows within this time, also over slow lines; without it, the first byte was the key.
+const SEQUENCE: Duration = Duration::from_millis(25);
+/// Bytes that are read at one time: what is pasted beyond them is for the next one.
+const MOST: usize = 4096;
+/// No sequence is longer.
+const LONGEST: usize = 256;
+const ESC: u8 = 0x1b;
+
+/// The keyboard and the mouse of a terminal.
+#[derive(Debug)]
+pub struct Keyboard {
+    /// The terminal on standard input, or the controlling one.
+    terminal: OwnedFd,
+    /// The beginning of a sequence, and when it came.
+    begun: Vec<u8>,
+    begun_at: Instant,
+    resized: Arc<AtomicBool>,
+    registered: signal_hook::SigId,
+}
+
+impl Keyboard {
+    /// Of the terminal on standard input; where that is none, of the controlling one.
+    ///
+    /// # Errors
+    /// When there is neither, or no signal can be watched.
+    pub fn open() -> io::Result<Self> {
+        let terminal = if io::stdin().is_terminal() {
+            io::stdin().as_fd().try_clone_to_owned()?
+        } else {
+            File::open("/dev/tty")?.into()
+        };
+        Self::of(terminal)
+    }
+
+    fn of(terminal: OwnedFd) -> io::Result<Self> {
+        let resized = Arc::<AtomicBool>::default();
+        let registered = signal_hook::flag::register(SIGWINCH, Arc::clone(&resized))?;
+        Ok(Self { terminal, begun: Vec::new(), begun_at: Instant::now(), resized, registered })
+    }
+
+    /// Everything that was typed within this time; returns at the first of it. A change of size is among it.
+    ///
+    /// # Errors
+    /// When the terminal cannot be read, or has hung up.
+    pub fn typed(&mut self, within: Duration) -> io::Result<Vec<Event>> {
+        let mut events = Vec::new();
+        let wait = if self.begun.is_empty() { within } else { within.min(SEQUENCE) };
+        if self.has_something(wait)? {
+            let mut bytes = [0; MOST];
+            match read(&self.terminal, &mut bytes) {
+                Ok(0) => return Err(hung_up()),
+                Ok(count) => self.take(&bytes[..count], &mut events),
+                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        } else if !self.begun.is_empty() && self.begun_at.elapsed() >= SEQUENCE {
+            self.give_up(&mut events);
+        }
+        // Relaxed: the size is asked for afterwards, and a signal that comes later is found the next time.
+        if self.resized.swap(false, Ordering::Relaxed) {
+            let (columns, rows) = crossterm::terminal::size()?;
+            events.push(Event::Resize(columns, rows));
+        }
+        Ok(events)
+    }
+
+    fn has_something(&self, within: Duration) -> io::Result<bool> {
+        let mut terminal = [PollFd::new(self.terminal.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut terminal, whole_ms(within)) {
+            // A change of size comes as a signal.
+            Ok(0) | Err(Errno::EINTR) => return Ok(false),
+            Ok(_) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let events = terminal[0].revents().unwrap_or(PollFlags::empty());
+        if events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL) {
+            return Err(hung_up());
+        }
+        Ok(events.contains(PollFlags::POLLIN))
+    }
+
+    /// The events in these bytes; the beginning of another one is kept.
+    fn take(&mut self, bytes: &[u8], events: &mut Vec<Event>) {
+        for byte in bytes {
+            self.begun.push(*byte);
+            // A key of its own, or the beginning of others: what follows decides.
+            if self.begun == [ESC] {
+                continue;
+            }
+            match terminput::Event::parse_from(&self.begun) {
+                Ok(Some(event)) => {
+                    events.extend(known(event));
+                    self.begun.clear();
+                }
+                Ok(None) if self.begun.len() < LONGEST => {}
+                // Nothing that anybody knows.
+                Ok(None) | Err(_) => self.begun.clear(),
+            }
+        }
+        self.begun_at = Instant::now();
+    }
+
+    /// No more of it comes: an ESC alone was that key, anything else nothing.
+    fn give_up(&mut self, events: &mut Vec<Event>) {
+        if self.begun == [ESC] {
+            events.extend(terminput::Event::parse_from(&[ESC]).ok().flatten().and_then(known));
+        }
+        self.begun.clear();
+    }
+}
+
+impl Drop for Keyboard {
+    fn drop(&mut self) {
+        signal_hook::low_level::unregister(self.registered);
+    }
+}
+
+fn known(event: terminput::Event) -> Option<Event> {
+    terminput_crossterm::to_crossterm(event).ok()
+}
+
+fn hung_up() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the terminal has hung up")
+}
+
+/// poll counts in ms. Rounded up: rounded down, the rest of the wait would be spent asking again and again.
+fn whole_ms(wait: Duration) -> PollTimeout {
+    i32::try_from(wait.as_nanos().div_ceil(1_000_000))
+        .ok()
+        .and_then(|ms| PollTimeout::try_from(ms).ok())
+        .unwrap_or(PollTimeout::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    use super::*;
+    use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+    use nix::pty::openpty;
+    use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
+    use nix::unistd::write;
+
+    /// A raw terminal with nothing typed, and where typing is done.
+    fn terminal() -> (Keyboard, OwnedFd) {
+        let pty = openpty(None, None).unwrap();
+        let mut raw = tcgetattr(&pty.slave).unwrap();
+        cfmakeraw(&mut raw);
+        tcsetattr(&pty.slave, SetArg::TCSANOW, &raw).unwrap();
+        (Keyboard::of(pty.slave).unwrap(), pty.master)
+    }
+
+    /// What comes until so many events are there.
+    fn typed(keyboard: &mut Keyboard, count: usize) -> Vec<Event> {
+        let (mut events, until) = (Vec::new(), Instant::now() + Duration::from_secs(20));
+        while events.len() < count {
+            assert!(Instant::now() < until, "only {events:?}");
+            // Other tests' changes of size are signals to all of us.
+            events.extend(keyboard.typed(Duration::from_millis(20)).unwrap().into_iter().filter(|one| !is_resize(one)));
+        }
+        events
+    }
+
+    const fn is_resize(event: &Event) -> bool {
+        matches!(event, Event::Resize(..))
+    }
+
+    fn key(code: KeyCode) -> Event {
+        Event::Key(KeyEvent::new(code, KeyModifiers::NONE))
+    }
+
+    #[test]
+    fn keys_and_sequences_are_told_apart() {
+        let (mut keyboard, typing) = terminal();
+        write(&typing, b"q\x1b[A\x1bOB\x1b[5~\xc3\xa4\x03").unwrap();
+        let expected = [KeyCode::Char('q'), KeyCode::Up, KeyCode::Down, KeyCode::PageUp, KeyCode::Char('ä')].map(key);
+        let events = typed(&mut keyboard, 6);
+        assert_eq!(events[..5], expected);
+        assert_eq!(events[5], Event::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)));
+    }
+
+    #[test]
+    fn a_sequence_in_pieces_is_one_key_and_escape_alone_is_one_too() {
+        let (mut keyboard, typing) = terminal();
+        for piece in [&b"\x1b"[..], b"[", b"A"] {
+            write(&typing, piece).unwrap();
+            // However late the machine looks: what has come is looked at before it is given up.
+            assert!(keyboard.has_something(Duration::from_secs(20)).unwrap());
+            keyboard.begun_at = Instant::now();
+            let events = keyboard.typed(Duration::ZERO).unwrap();
+            let events: Vec<Event> = events.into_iter().filter(|one| !is_resize(one)).collect();
+            assert_eq!(events, if piece == b"A" { vec![key(KeyCode::Up)] } else { Vec::new() });
+        }
+        write(&typing, b"\x1b").unwrap();
+        assert_eq!(typed(&mut keyboard, 1), [key(KeyCode::Esc)]);
+    }
+
+    #[test]
+    fn half_a_sequence_holds_nothing_up() {
+        let (mut keyboard, typing) = terminal();
+        write(&typing, b"\x1b[1;").unwrap();
+        while keyboard.begun.is_empty() {
+            assert!(keyboard.typed(Duration::from_millis(20)).unwrap().iter().all(is_resize));
+        }
+        while !keyboard.begun.is_empty() {
+            assert!(keyboard.typed(Duration::from_millis(20)).unwrap().iter().all(is_resize));
+        }
+        write(&typing, b"q").unwrap();
+        assert_eq!(typed(&mut keyboard, 1), [key(KeyCode::Char('q'))]);
+    }
+
+    #[test]
+    fn a_key_beside_a_change_of_size_is_not_left_lying() {
+        let (mut keyboard, typing) = terminal();
+        for _ in 0..50 {
+            write(&typing, b"q").unwrap();
+            nix::sys::signal::raise(nix::sys::signal::Signal::SIGWINCH).unwrap();
+            assert_eq!(typed(&mut keyboard, 1), [key(KeyCode::Char('q'))]);
+        }
+    }
+
+    #[test]
+    fn what_is_pasted_comes_in_portions_and_garbage_is_dropped() {
+        let (mut keyboard, typing) = terminal();
+        // More would not fit into the terminal at once.
+        for _ in 0..3 {
+            write(&typing, &[b'x'; 3000]).unwrap();
+            assert_eq!(typed(&mut keyboard, 3000).len(), 3000);
+        }
+        write(&typing, b"\x1b[<0;0;0M").unwrap();
+        assert!(typed(&mut keyboard, 1).iter().all(|event| matches!(event, Event::Mouse(_))));
+        write(&typing, b"\x1b[<").unwrap();
+        write(&typing, &[b'9'; 2 * LONGEST]).unwrap();
+        write(&typing, b"\x1b[B").unwrap();
+        let last = typed(&mut keyboard, 1);
+        assert!(keyboard.begun.len() <= LONGEST && last.len() < 2 * LONGEST, "{last:?}");
+    }
+
+    #[test]
+    fn a_terminal_that_has_hung_up_is_an_end() {
+        let (mut keyboard, typing) = terminal();
+        drop(typing);
+        let until = Instant::now() + Duration::from_secs(20);
+        let error = loop {
+            match keyboard.typed(Duration::from_millis(20)) {
+                Ok(_) => assert!(Instant::now() < until, "nothing is said"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn no_wait_is_shorter_than_asked_for() {
+        for (ns, ms) in [(0, 0), (1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2), (99_400_000, 100)] {
+            assert_eq!(whole_ms(Duration::from_nanos(ns)).as_millis(), Some(ms), "{ns}");
+        }
+        assert_eq!(whole_ms(Duration::MAX), PollTimeout::MAX);
+    }
+}
