@@ -258,13 +258,14 @@ pub(crate) unsafe fn announce(device: *const c_void, number: u32) {
     // SAFETY: null or the allocator of a live Device.
     unsafe {
         // What a chip has is more than what its allocator hands out: of that the banks tell.
-        capacity(number, Memory::L1, l1, &banks(allocator, Memory::L1));
+        let tensix = banks(allocator, Memory::L1);
+        capacity(number, Memory::L1, l1, &tensix);
         capacity(number, Memory::Cb, l1, &Banks { count: cores, ..Banks::default() });
         let dram = banks(allocator, Memory::Dram);
         capacity(number, Memory::Dram, channels * channel_bytes(&dram, low), &dram);
-        for memory in [Memory::L1Small, Memory::Trace] {
+        for (memory, below) in [(Memory::L1Small, tensix), (Memory::Trace, dram)] {
             let banks = banks(allocator, memory);
-            capacity(number, memory, banks.count * banks.bytes, &Banks { first: None, ..banks });
+            capacity(number, memory, banks.count * banks.bytes, &Banks { first: below.end(), ..banks });
         }
     }
 }
@@ -289,6 +290,13 @@ struct Banks {
     bytes: u64,
     /// The first address of these.
     first: Option<u64>,
+}
+
+impl Banks {
+    /// Where tt-metal's allocator puts the region behind this one: L1_SMALL behind L1, TRACE behind DRAM.
+    fn end(&self) -> Option<u64> {
+        self.first.filter(|_| self.bytes > 0).and_then(|first| first.checked_add(self.bytes))
+    }
 }
 
 fn capacity(number: u32, memory: Memory, bytes: u64, banks: &Banks) {

@@ -29,6 +29,7 @@ for columns in (1, 4):
     memory = sharded(HEIGHT, ttnn.BufferType.L1_SMALL, (32, 32), cores(columns, 1))
     held.append(tensor(device, (1, 1, 32 * columns, 32), memory=memory))
     truth.check(f"L1_SMALL on {columns} cores")
+    truth.check_map(f"L1_SMALL on {columns} cores")
 held.append(tensor(device, (1, 1, 128, 32), memory=sharded(HEIGHT, ttnn.BufferType.DRAM, (32, 32), cores(4, 1))))
 truth.check("DRAM in shards")
 

@@ -21,6 +21,7 @@ assert truth.expected()[truth.chips[0]]["TRACE"]["bytes"] > 0, "a trace takes no
 region = ttnn.MemoryConfig(ttnn.TensorMemoryLayout.INTERLEAVED, ttnn.BufferType.TRACE)
 held = [tensor(device, (1, 1, 32, 32 * (n + 1)), memory=region) for n in range(3)]
 truth.check("tensors in the region")
+truth.check_map("tensors in the region")
 for trace in traces[::2]:
     ttnn.release_trace(device, trace)
     truth.check("a trace released")
@@ -28,6 +29,7 @@ del held
 for trace in traces[1::2]:
     ttnn.release_trace(device, trace)
 truth.check("all gone")
+truth.check_map("all gone")
 truth.close(device)
 truth.check("closed")
 truth.finish()
