@@ -1,26 +1,27 @@
 //! The terminal: raw mode and the alternate screen, and the way back from them however the program ends.
 
+mod keyboard;
+
 use crossterm::cursor::{Hide, Show};
-use crossterm::event::{DisableMouseCapture, EnableMouseCapture, Event, poll, read};
+use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event};
 use crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
     enable_raw_mode,
 };
 use crossterm::{execute, queue};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll as wait_for};
+use keyboard::Keyboard;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::io::{self, BufWriter, Stdout, Write};
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Once;
+use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 /// Whether the terminal is ours; the panic hook has to know.
@@ -28,6 +29,10 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Whether it tells of the mouse.
 static MOUSE: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
+/// Whose screen it is. A panic in another thread takes it from nobody.
+static OWNER: Mutex<Option<ThreadId>> = Mutex::new(None);
+/// What became of such threads: told once the terminal is a shell's again.
+static BESIDE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
@@ -35,9 +40,23 @@ fn give_back() {
         if MOUSE.load(Ordering::SeqCst) {
             let _ = execute!(io::stdout(), DisableMouseCapture);
         }
-        let _ = execute!(io::stdout(), EndSynchronizedUpdate, LeaveAlternateScreen, Show);
+        let _ = execute!(io::stdout(), EndSynchronizedUpdate, DisableBracketedPaste, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
+        for told in std::mem::take(&mut *BESIDE.lock().unwrap_or_else(PoisonError::into_inner)) {
+            crate::output::complain(told);
+        }
     }
+}
+
+/// The screen goes on, if it is not its own thread that panics: what that one did is missing, and is told at the end.
+fn goes_on(panic: &PanicHookInfo<'_>) -> bool {
+    let owner = *OWNER.lock().unwrap_or_else(PoisonError::into_inner);
+    let goes_on = TAKEN.load(Ordering::SeqCst) && owner != Some(std::thread::current().id());
+    if goes_on {
+        let told = shm_layout::text::clean(panic.to_string().replace('\n', " ").as_bytes());
+        BESIDE.lock().unwrap_or_else(PoisonError::into_inner).push(format!("a thread beside the screen ended: {told}"));
+    }
+    goes_on
 }
 
 /// Draws one frame and writes it: only what changed, between the marks of a synchronized update. Where it goes is the
@@ -64,8 +83,7 @@ pub struct Screen {
     // One write a frame: standard output alone would write line by line. Never dropped: ratatui would show the cursor again, which
     // `give_back` does, and panic where the terminal has hung up and its complaint has nowhere to go either.
     terminal: ManuallyDrop<Terminal<CrosstermBackend<BufWriter<Stdout>>>>,
-    // What keys come from: the terminal on standard input, or the controlling one.
-    keyboard: OwnedFd,
+    keyboard: Keyboard,
 }
 
 impl Screen {
@@ -78,20 +96,23 @@ impl Screen {
         HOOK.call_once(|| {
             let before = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {
-                give_back();
-                before(panic);
+                if !goes_on(panic) {
+                    give_back();
+                    before(panic);
+                }
             }));
         });
+        *OWNER.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current().id());
         Self::take()?;
         let terminal = Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(1 << 16, io::stdout())));
         terminal
-            .and_then(|terminal| Ok(Self { terminal: ManuallyDrop::new(terminal), keyboard: keyboard()? }))
+            .and_then(|terminal| Ok(Self { terminal: ManuallyDrop::new(terminal), keyboard: Keyboard::listen()? }))
             .inspect_err(|_| give_back())
     }
 
     fn take() -> io::Result<()> {
         TAKEN.store(true, Ordering::SeqCst);
-        let taken = enable_raw_mode().and_then(|()| execute!(io::stdout(), EnterAlternateScreen, Hide));
+        let taken = enable_raw_mode().and_then(|()| execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, Hide));
         let taken = taken.and_then(|()| {
             if MOUSE.load(Ordering::SeqCst) { execute!(io::stdout(), EnableMouseCapture) } else { Ok(()) }
         });
@@ -132,65 +153,25 @@ impl Screen {
     /// # Errors
     /// When it cannot be taken.
     pub fn resume(&mut self) -> io::Result<()> {
+        // Who was stopped by SIGSTOP did not give it back: the shell has made it its own meanwhile, and crossterm takes it for raw.
+        if TAKEN.load(Ordering::SeqCst) {
+            disable_raw_mode()?;
+        }
         Self::take()?;
         self.redraw()
     }
 
-    /// Everything that was typed within this time; returns at the first of it.
+    /// What was typed within this time, some hundred keys at most; returns at the first of it.
     ///
     /// # Errors
-    /// When the terminal cannot be read.
+    /// When the terminal has hung up, or cannot be read.
     pub fn typed(&self, within: Duration) -> io::Result<Vec<Event>> {
-        // crossterm 0.29 reads a terminal that has hung up for ever, inside one call: it is only asked while there is one.
-        let mut keyboard = [PollFd::new(self.keyboard.as_fd(), PollFlags::POLLIN)];
-        match wait_for(&mut keyboard, whole_ms(within)) {
-            // A resize comes as a signal.
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        let hung_up = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
-        if keyboard[0].revents().is_some_and(|events| events.intersects(hung_up)) {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the terminal has hung up"));
-        }
-        let mut events = Vec::new();
-        while poll(Duration::ZERO)? {
-            events.push(read()?);
-        }
-        Ok(events)
-    }
-}
-
-/// poll counts in ms. Rounded up: rounded down, the rest of the wait would be spent asking again and again.
-fn whole_ms(wait: Duration) -> PollTimeout {
-    i32::try_from(wait.as_nanos().div_ceil(1_000_000))
-        .ok()
-        .and_then(|ms| PollTimeout::try_from(ms).ok())
-        .unwrap_or(PollTimeout::MAX)
-}
-
-fn keyboard() -> io::Result<OwnedFd> {
-    if io::stdin().is_terminal() {
-        io::stdin().as_fd().try_clone_to_owned()
-    } else {
-        Ok(File::open("/dev/tty")?.into())
+        self.keyboard.typed(within)
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
         give_back();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_wait_is_shorter_than_asked_for() {
-        for (ns, ms) in [(0, 0), (1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2), (99_400_000, 100)] {
-            assert_eq!(whole_ms(Duration::from_nanos(ns)).as_millis(), Some(ms), "{ns}");
-        }
-        assert_eq!(whole_ms(Duration::MAX), PollTimeout::MAX);
     }
 }

@@ -19,6 +19,8 @@ use std::time::Duration;
 const SPEEDS: [u64; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 /// The speed at which it was recorded.
 const AS_RECORDED: usize = 2;
+/// Looks by their differences behind one whole look, at most: twice what is written at the shortest interval. Each is made of the one before it.
+const MOST_DELTAS: u64 = 2400;
 /// A jump, ns.
 const JUMP_NS: u64 = 60_000_000_000;
 
@@ -233,6 +235,12 @@ impl Player {
     fn go_on_to(&mut self, to_ns: u64) -> io::Result<bool> {
         let to_ns = to_ns.min(self.reader.length_ns);
         let mut changed = false;
+        // What lies before the last whole look on the way is not shown.
+        let looks = &self.reader.looks;
+        let behind = looks.partition_point(|mark| mark.at_ns <= to_ns);
+        if let Some(mark) = behind.checked_sub(1).map(|at| looks[at]).filter(|mark| mark.offset > self.next) {
+            (self.next, self.lost) = (mark.offset, true);
+        }
         while let Some((offset, header, mark)) = self.peek()? {
             if self.at_ns(&header, mark.as_ref()) > to_ns {
                 break;
@@ -288,7 +296,9 @@ impl Player {
             return Ok(false);
         }
         let session = mark.or(self.key).map_or(0, |mark| mark.session);
-        let what = self.reader.content(offset, &header)?.and_then(|content| self.look(&content, &header));
+        let may_follow = mark.is_some() || self.number < MOST_DELTAS;
+        let content = if may_follow { self.reader.content(offset, &header)? } else { None };
+        let what = content.and_then(|content| self.look(&content, &header));
         let Some(what) = what else {
             self.lost = true;
             // Played twice it is no second one.
