@@ -112,7 +112,8 @@ impl Screen {
 
     fn take() -> io::Result<()> {
         TAKEN.store(true, Ordering::SeqCst);
-        let taken = enable_raw_mode().and_then(|()| execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, Hide));
+        let taken =
+            enable_raw_mode().and_then(|()| execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, Hide));
         let taken = taken.and_then(|()| {
             if MOUSE.load(Ordering::SeqCst) { execute!(io::stdout(), EnableMouseCapture) } else { Ok(()) }
         });

@@ -38,8 +38,7 @@ fn key(dashboard: &mut Dashboard, c: char) {
 /// A dashboard that has seen the one job of this ground, and has it selected.
 fn dashboard(ground: &Ground) -> Dashboard {
     let mut source = Source::new(&ground.0);
-    let mut dashboard =
-        Dashboard::new("box".into(), Zone::utc(), Theme::new(false, true), Selection::default(), 250);
+    let mut dashboard = Dashboard::new("box".into(), Zone::utc(), Theme::new(false, true), Selection::default(), 250);
     wait_for("the job", || {
         dashboard.look(&mut source);
         (dashboard.rows.len() == 1).then_some(())

@@ -222,12 +222,7 @@ fn state(value: &str) -> Result<State, String> {
 
 impl Asked {
     /// `None`: not known.
-    fn of_process<'a>(
-        &self,
-        p: &ProcessTotals,
-        labels: &[String],
-        folded: &impl Fn() -> &'a Folded,
-    ) -> Option<bool> {
+    fn of_process<'a>(&self, p: &ProcessTotals, labels: &[String], folded: &impl Fn() -> &'a Folded) -> Option<bool> {
         match self {
             Self::Anywhere(part) => {
                 let Folded { user, name, command_line } = folded();

@@ -112,8 +112,11 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
             return put(buffer, area, 0, &Line::from(question));
         }
     };
-    let mut spans =
-        vec![span(" filter ", theme.title()), span(clean(text.as_bytes()), theme.strong()), span(" ", theme.selected())];
+    let mut spans = vec![
+        span(" filter ", theme.title()),
+        span(clean(text.as_bytes()), theme.strong()),
+        span(" ", theme.selected()),
+    ];
     spans.push(match wrong {
         Some(wrong) => span(format!("  {wrong}"), theme.error()),
         None => span("  Enter keeps it, Esc clears it".to_owned(), theme.dim()),

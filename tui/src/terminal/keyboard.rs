@@ -34,9 +34,9 @@ impl Keyboard {
         let (tell, events) = sync_channel(AHEAD);
         let listens = std::sync::Arc::new(());
         let (of_thread, wanted) = (terminal.try_clone()?, std::sync::Arc::downgrade(&listens));
-        std::thread::Builder::new().name("keyboard".into()).spawn(move || {
-            while wanted.strong_count() > 0 && hear(&of_thread, &tell).is_some() {}
-        })?;
+        std::thread::Builder::new()
+            .name("keyboard".into())
+            .spawn(move || while wanted.strong_count() > 0 && hear(&of_thread, &tell).is_some() {})?;
         Ok(Self { terminal, events, _listens: listens })
     }
 
