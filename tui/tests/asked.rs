@@ -6,6 +6,10 @@ mod jobs;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jobs::{Ground, Job};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket};
+use shm_layout::control::{Action as Asked, Request};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 use tui::clock::Zone;
 use tui::screen::dashboard::Dashboard;
@@ -79,4 +83,24 @@ fn a_yes_is_about_whom_the_question_was() {
     wait_for("another aggregator", || source.poll().seen.map(|_| ()));
     key(&mut held, 'y');
     assert_eq!(answer(&mut held), "nothing was asked: another aggregator has taken over since the question");
+}
+
+#[test]
+fn whoever_has_the_name_and_lets_nobody_in_is_not_waited_for() {
+    let ground = Ground::new();
+    let name = UnixAddr::new_abstract(shm_layout::control::socket_name(&ground.0).as_bytes()).unwrap();
+    let stream = |flags| -> OwnedFd { socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap() };
+    let squatter = stream(SockFlag::SOCK_CLOEXEC);
+    bind(squatter.as_raw_fd(), &name).unwrap();
+    listen(&squatter, Backlog::new(0).unwrap()).unwrap();
+    let crowd: Vec<OwnedFd> = (0..8).map(|_| stream(SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)).collect();
+    assert!(crowd.iter().any(|one| connect(one.as_raw_fd(), &name).is_err()), "there is room for everybody");
+    let (tell, told) = channel();
+    let prefix = ground.0.clone();
+    std::thread::spawn(move || {
+        let request = Request { action: Asked::Reset, pid: None, chip: None };
+        let _left = tell.send(tui::control::ask_one(&prefix, 1, request).map_err(|error| error.to_string()));
+    });
+    let answer = told.recv_timeout(Duration::from_secs(60)).expect("it waits for ever").unwrap_err();
+    assert!(answer.contains("does not answer"), "{answer}");
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 const SPEEDS: [u64; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 /// The speed at which it was recorded.
 const AS_RECORDED: usize = 2;
-/// Looks by their differences behind one whole look, at most: twice what is written at the shortest interval. Each is made of the one before it.
+/// Looks by their differences behind one whole look, at most: twice what is written at the shortest interval.
 const MOST_DELTAS: u64 = 2400;
 /// A jump, ns.
 const JUMP_NS: u64 = 60_000_000_000;
@@ -122,8 +122,7 @@ impl Player {
 
     /// Who recorded what is shown.
     pub fn session(&self) -> Option<&Session> {
-        let at = self.shown.as_ref().map_or(1, |shown| shown.session);
-        self.reader.sessions.get(at.checked_sub(1)?)
+        self.reader.sessions.get(self.shown.as_ref().map_or(1, |shown| shown.session).checked_sub(1)?)
     }
 
     /// What is wrong with the file, in words.
@@ -236,10 +235,10 @@ impl Player {
         let to_ns = to_ns.min(self.reader.length_ns);
         let mut changed = false;
         // What lies before the last whole look on the way is not shown.
-        let looks = &self.reader.looks;
-        let behind = looks.partition_point(|mark| mark.at_ns <= to_ns);
-        if let Some(mark) = behind.checked_sub(1).map(|at| looks[at]).filter(|mark| mark.offset > self.next) {
-            (self.next, self.lost) = (mark.offset, true);
+        let behind = self.reader.looks.partition_point(|mark| mark.at_ns <= to_ns);
+        let last = behind.checked_sub(1).map_or(0, |at| self.reader.looks[at].offset);
+        if last > self.next {
+            (self.next, self.lost) = (last, true);
         }
         while let Some((offset, header, mark)) = self.peek()? {
             if self.at_ns(&header, mark.as_ref()) > to_ns {
@@ -296,8 +295,7 @@ impl Player {
             return Ok(false);
         }
         let session = mark.or(self.key).map_or(0, |mark| mark.session);
-        let may_follow = mark.is_some() || self.number < MOST_DELTAS;
-        let content = if may_follow { self.reader.content(offset, &header)? } else { None };
+        let content = self.reader.content(offset, &header)?.filter(|_| mark.is_some() || self.number < MOST_DELTAS);
         let what = content.and_then(|content| self.look(&content, &header));
         let Some(what) = what else {
             self.lost = true;
@@ -306,11 +304,7 @@ impl Player {
             return Ok(false);
         };
         self.lost = false;
-        if mark.is_some() {
-            (self.key, self.number) = (mark, 0);
-        } else {
-            self.number += 1;
-        }
+        (self.key, self.number) = if mark.is_some() { (mark, 0) } else { (self.key, self.number + 1) };
         self.shown = Some(Shown { offset, at_ns, header, session, what });
         Ok(true)
     }
@@ -332,14 +326,8 @@ impl Player {
     pub fn feed(&self) -> Feed {
         match self.shown.as_ref().map(|shown| &shown.what) {
             Some(Ok(look)) => Feed { connection: look.connection(), seen: Some(look.seen.clone()) },
-            Some(Err(why)) => {
-                let why = format!("when this was recorded: {why}");
-                Feed { connection: Connection::Unavailable(SourceError::Recorded { why }), seen: None }
-            }
-            None => {
-                let why = "nothing of this recording is whole".to_owned();
-                Feed { connection: Connection::Unavailable(SourceError::Recorded { why }), seen: None }
-            }
+            Some(Err(why)) => nothing(format!("when this was recorded: {why}")),
+            None => nothing("nothing of this recording is whole".to_owned()),
         }
     }
 
@@ -350,10 +338,7 @@ impl Player {
 
     /// Names of the users whose processes are shown.
     pub fn names(&self) -> &[(u32, String)] {
-        match self.shown.as_ref().map(|shown| &shown.what) {
-            Some(Ok(look)) => &look.names,
-            _ => &[],
-        }
+        self.shown.as_ref().and_then(|shown| shown.what.as_ref().ok()).map_or(&[], |look| &look.names)
     }
 
     /// The single allocations that were recorded last before the moment that is shown; none of another session.
@@ -398,9 +383,13 @@ impl Player {
             }
             self.full = allocations::take(&full, None).ok().map(|full| (serial, Arc::new(full)));
         }
-        let full = self.full.as_ref().map(|(_, full)| full.as_ref());
+        let full = self.full.as_ref().map(|(_, full)| full);
         Ok(full.and_then(|full| allocations::take(&content, Some(full)).ok()).map(Arc::new))
     }
+}
+
+fn nothing(why: String) -> Feed {
+    Feed { connection: Connection::Unavailable(SourceError::Recorded { why }), seen: None }
 }
 
 fn unreadable() -> Inventory {
