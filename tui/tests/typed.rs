@@ -98,7 +98,10 @@ fn panics_beside_the_screen() {
     assert!(beside.join().is_err());
     let until = Instant::now() + Duration::from_secs(30);
     while screen.typed(Duration::from_millis(50)).unwrap().is_empty() && Instant::now() < until {
-        screen.draw(|buffer, _| drop(buffer.set_string(0, 0, "it goes on", ratatui::style::Style::new()))).unwrap();
+        let words = |buffer: &mut ratatui::buffer::Buffer, _| {
+            buffer.set_string(0, 0, "it goes on", ratatui::style::Style::new());
+        };
+        screen.draw(words).unwrap();
     }
     drop(screen);
     std::process::exit(0);
