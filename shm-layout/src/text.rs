@@ -3,11 +3,16 @@
 //! Process names and command lines come from other users' processes. Whatever could move a cursor, change a colour or
 //! turn the reading direction never gets further than this file.
 
-/// Whether this character may reach a terminal: no control characters, no bidirectional overrides, no invisible
-/// separators, no replacement noise.
+/// Whether this character may reach a terminal: no control characters, no bidirectional overrides, nothing that is not to be seen (separators,
+/// fillers, tags), no replacement noise.
 fn harmless(c: char) -> bool {
     !c.is_control()
-        && !matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+        && !matches!(
+            c,
+            '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'
+                ..='\u{180f}' | '\u{3164}' | '\u{ffa0}'
+        )
+        && !matches!(c, '\u{e0000}'..='\u{e0fff}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
 /// The text with every harmful character replaced by `?`, invalid UTF-8 by U+FFFD.
@@ -44,6 +49,13 @@ mod tests {
     fn escapes_and_overrides_do_not_survive() {
         let nasty = "py\x1b[31mthon\u{202e}\u{9b}2J\u{200b}";
         assert_eq!(load(&store::<32>(nasty.as_bytes())), "py?[31mthon??2J?");
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_seen_is_shown_as_such() {
+        for unseen in ['\u{ad}', '\u{115f}', '\u{180e}', '\u{200d}', '\u{3164}', '\u{ffa0}', '\u{e0041}'] {
+            assert_eq!(clean(unseen.to_string().repeat(2).as_bytes()), "??", "{unseen:?}");
+        }
     }
 
     #[test]

@@ -2,12 +2,16 @@
 
 use crate::selection::Selection;
 use crate::source::{Connection, Observation, Source};
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, setsockopt, socket, sockopt::PeerCredentials,
+    sockopt::SendTimeout,
+};
+use nix::sys::time::{TimeVal, TimeValLike};
 use shm_layout::control::{Action, Answer, ChipKey, MOST_BYTES, Request, answer_of, socket_name};
 use shm_layout::names::Prefix;
 use std::io::{ErrorKind, Read, Write};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// How long an aggregator may take to answer.
@@ -105,14 +109,13 @@ pub fn ask(
 pub fn ask_one(prefix: &Prefix, aggregator: u32, request: Request) -> Result<Answer, ControlError> {
     let name = socket_name(prefix);
     let unreachable = |error| ControlError::Unreachable { pid: aggregator, name: name.clone(), error };
-    let connect = || {
-        let stream = UnixStream::connect_addr(&SocketAddr::from_abstract_name(&name)?)?;
+    let connected = || {
+        let stream = reach(&name)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
         let peer = getsockopt(&stream, PeerCredentials)?;
         Ok::<_, std::io::Error>((stream, peer))
     };
-    let (mut stream, peer) = connect().map_err(unreachable)?;
+    let (mut stream, peer) = connected().map_err(unreachable)?;
     if u32::try_from(peer.pid()) != Ok(aggregator) {
         return Err(ControlError::Impostor { name, pid: peer.pid(), uid: peer.uid(), expected: aggregator });
     }
@@ -128,4 +131,15 @@ pub fn ask_one(prefix: &Prefix, aggregator: u32, request: Request) -> Result<Ans
         return Err(ControlError::Crowded { pid: aggregator });
     }
     answer_of(&line).ok_or(ControlError::Answer)
+}
+
+/// Connects, and writes, within [`PATIENCE`]: whoever has the name may let nobody in.
+fn reach(name: &str) -> std::io::Result<UnixStream> {
+    let stream = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    // Before it connects: that waits as long, too.
+    setsockopt(&stream, SendTimeout, &TimeVal::seconds(PATIENCE.as_secs().cast_signed()))?;
+    match connect(stream.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes())?) {
+        Err(nix::errno::Errno::EAGAIN) => Err(ErrorKind::TimedOut.into()),
+        connected => connected.map(|()| stream.into()).map_err(Into::into),
+    }
 }

@@ -164,7 +164,7 @@ fn lag(seen: &Observation) -> Finding {
 
 fn hidden(seen: &Observation) -> Option<Finding> {
     let health = &seen.snapshot.health;
-    (health.hidden_processes + health.hidden_rows > 0).then(|| {
+    (health.hidden_processes > 0 || health.hidden_rows > 0).then(|| {
         let text = format!(
             "{} processes and {} rows do not fit into a snapshot; what chips hold in all is complete",
             count(health.hidden_processes),

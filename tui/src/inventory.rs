@@ -16,6 +16,8 @@ use study::{Study, Watcher};
 
 /// Read again after this time, ns.
 const EVERY_NS: u64 = 1_000_000_000;
+/// Nor before so many times the time that the last reading took: with a million allocations the thread would never rest.
+const REST: u64 = 8;
 /// Allocations that are kept of all processes together; of more, whole processes are left out, and said to be.
 pub const MOST: usize = 2_000_000;
 
@@ -194,13 +196,18 @@ fn holder(held: Held, ring_pid: u32) -> Holder {
 pub struct Inventories {
     newest: Option<Arc<Inventory>>,
     asked_ns: Option<u64>,
-    thread: Option<(Sender<Prefix>, Receiver<Arc<Inventory>>)>,
+    /// What the newest took, ns.
+    took_ns: u64,
+    thread: Option<(Sender<Prefix>, Receiver<Read>)>,
 }
+
+/// What was read, and the time that it took, ns.
+type Read = (Arc<Inventory>, u64);
 
 impl Inventories {
     /// With one that never changes: of a recording, or of a test.
     pub fn fixed(inventory: Inventory) -> Self {
-        Self { newest: Some(Arc::new(inventory)), asked_ns: Some(u64::MAX), thread: None }
+        Self { newest: Some(Arc::new(inventory)), asked_ns: Some(u64::MAX), took_ns: 0, thread: None }
     }
 
     /// The newest one; none before the first is read.
@@ -212,10 +219,11 @@ impl Inventories {
     pub fn look(&mut self, prefix: &Prefix, now_ns: u64) -> bool {
         let arrived = self.thread.as_ref().and_then(|(_, answers)| answers.try_iter().last());
         let is_new = arrived.is_some();
-        if let Some(arrived) = arrived {
-            self.newest = Some(arrived);
+        if let Some((arrived, took_ns)) = arrived {
+            (self.newest, self.took_ns) = (Some(arrived), took_ns);
         }
-        if self.asked_ns.is_none_or(|asked| now_ns.saturating_sub(asked) >= EVERY_NS && self.has_answered(asked)) {
+        let every_ns = EVERY_NS.max(self.took_ns.saturating_mul(REST));
+        if self.asked_ns.is_none_or(|asked| now_ns.saturating_sub(asked) >= every_ns && self.has_answered(asked)) {
             let (asks, _) = self.thread.get_or_insert_with(start);
             // A thread that is gone is not asked again: what was read last stays, with its age.
             let _gone = asks.send(prefix.clone());
@@ -230,14 +238,16 @@ impl Inventories {
     }
 }
 
-fn start() -> (Sender<Prefix>, Receiver<Arc<Inventory>>) {
+fn start() -> (Sender<Prefix>, Receiver<Read>) {
     let (asks, questions) = channel::<Prefix>();
     let (answers, inventories) = channel();
     let read = move || {
         let (mut watcher, zone) = (Watcher::default(), crate::clock::Zone::system());
         for prefix in questions {
             let study = |look: &Look| Some(watcher.see(look, crate::clock::unix_ns(), &zone));
-            if answers.send(Arc::new(Inventory::read_and(&prefix, &trusted_owners(), MOST, study))).is_err() {
+            let before_ns = crate::clock::monotonic_ns();
+            let read = Arc::new(Inventory::read_and(&prefix, &trusted_owners(), MOST, study));
+            if answers.send((read, crate::clock::monotonic_ns().saturating_sub(before_ns))).is_err() {
                 return;
             }
         }
@@ -286,6 +296,21 @@ mod tests {
         let less = read(1);
         assert_eq!((less.holders.len(), less.missing.len()), (0, 1));
         assert!(less.missing[0].contains("more than the 1 that there is room for"), "{}", less.missing[0]);
+    }
+
+    #[test]
+    fn what_takes_long_to_read_is_read_seldom() {
+        let prefix = Prefix::new("tt_test_tui_nobody").unwrap();
+        let newest = Some(Arc::new(Inventory { read_ns: 100, ..Inventory::default() }));
+        let second = 1_000_000_000;
+        for (took_ns, waits, asks) in [(0, second - 1, second), (2 * second, 16 * second - 1, 16 * second)] {
+            let mut inventories =
+                Inventories { newest: newest.clone(), asked_ns: Some(100), took_ns, ..Inventories::default() };
+            inventories.look(&prefix, 100 + waits);
+            assert_eq!(inventories.asked_ns, Some(100), "{took_ns}");
+            inventories.look(&prefix, 100 + asks);
+            assert_eq!(inventories.asked_ns, Some(100 + asks), "{took_ns}");
+        }
     }
 
     #[test]

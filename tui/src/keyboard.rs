@@ -22,6 +22,12 @@ const SEQUENCE: Duration = Duration::from_millis(25);
 const MOST: usize = 4096;
 /// No sequence is longer.
 const LONGEST: usize = 256;
+/// Bytes that are kept of what is pasted at one time.
+const LONGEST_PASTE: usize = 4096;
+/// What is pasted goes on within this time, or its end is lost.
+const PASTE: Duration = Duration::from_secs(1);
+const PASTE_BEGINS: &[u8] = b"\x1b[200~";
+const PASTE_ENDS: &[u8] = b"\x1b[201~";
 const ESC: u8 = 0x1b;
 
 /// The keyboard and the mouse of a terminal.
@@ -29,8 +35,9 @@ const ESC: u8 = 0x1b;
 pub struct Keyboard {
     /// The terminal on standard input, or the controlling one.
     terminal: OwnedFd,
-    /// The beginning of a sequence, and when it came.
+    /// The beginning of a sequence; what is being pasted; when the last of it came.
     begun: Vec<u8>,
+    pasted: Option<Vec<u8>>,
     begun_at: Instant,
     resized: Arc<AtomicBool>,
     registered: signal_hook::SigId,
@@ -53,7 +60,7 @@ impl Keyboard {
     fn of(terminal: OwnedFd) -> io::Result<Self> {
         let resized = Arc::<AtomicBool>::default();
         let registered = signal_hook::flag::register(SIGWINCH, Arc::clone(&resized))?;
-        Ok(Self { terminal, begun: Vec::new(), begun_at: Instant::now(), resized, registered })
+        Ok(Self { terminal, begun: Vec::new(), pasted: None, begun_at: Instant::now(), resized, registered })
     }
 
     /// Everything that was typed within this time; returns at the first of it. A change of size is among it.
@@ -62,7 +69,9 @@ impl Keyboard {
     /// When the terminal cannot be read, or has hung up.
     pub fn typed(&mut self, within: Duration) -> io::Result<Vec<Event>> {
         let mut events = Vec::new();
-        let wait = if self.begun.is_empty() { within } else { within.min(SEQUENCE) };
+        let patience = if self.pasted.is_some() { PASTE } else { SEQUENCE };
+        let is_whole = self.begun.is_empty() && self.pasted.is_none();
+        let wait = if is_whole { within } else { within.min(patience) };
         if self.has_something(wait)? {
             let mut bytes = [0; MOST];
             match read(&self.terminal, &mut bytes) {
@@ -71,7 +80,7 @@ impl Keyboard {
                 Err(Errno::EINTR | Errno::EAGAIN) => {}
                 Err(errno) => return Err(errno.into()),
             }
-        } else if !self.begun.is_empty() && self.begun_at.elapsed() >= SEQUENCE {
+        } else if !is_whole && self.begun_at.elapsed() >= patience {
             self.give_up(&mut events);
         }
         // Relaxed: the size is asked for afterwards, and a signal that comes later is found the next time.
@@ -100,9 +109,18 @@ impl Keyboard {
     /// The events in these bytes; the beginning of another one is kept.
     fn take(&mut self, bytes: &[u8], events: &mut Vec<Event>) {
         for byte in bytes {
+            if self.pasted.is_some() {
+                self.paste(*byte, events);
+                continue;
+            }
             self.begun.push(*byte);
             // A key of its own, or the beginning of others: what follows decides.
             if self.begun == [ESC] {
+                continue;
+            }
+            if self.begun == PASTE_BEGINS {
+                self.begun.clear();
+                self.pasted = Some(Vec::new());
                 continue;
             }
             match terminput::Event::parse_from(&self.begun) {
@@ -118,8 +136,24 @@ impl Keyboard {
         self.begun_at = Instant::now();
     }
 
-    /// No more of it comes: an ESC alone was that key, anything else nothing.
+    fn paste(&mut self, byte: u8, events: &mut Vec<Event>) {
+        let Some(pasted) = &mut self.pasted else { return };
+        pasted.push(byte);
+        if pasted.ends_with(PASTE_ENDS) {
+            pasted.truncate(pasted.len() - PASTE_ENDS.len());
+            events.push(Event::Paste(String::from_utf8_lossy(pasted).into_owned()));
+            self.pasted = None;
+        } else if pasted.len() > LONGEST_PASTE + PASTE_ENDS.len() {
+            // Too much of it: but its end is to be seen.
+            pasted.remove(LONGEST_PASTE);
+        }
+    }
+
+    /// No more of it comes: an ESC alone was that key, what was pasted is all there is, anything else is nothing.
     fn give_up(&mut self, events: &mut Vec<Event>) {
+        if let Some(pasted) = self.pasted.take() {
+            events.push(Event::Paste(String::from_utf8_lossy(&pasted).into_owned()));
+        }
         if self.begun == [ESC] {
             events.extend(terminput::Event::parse_from(&[ESC]).ok().flatten().and_then(known));
         }
@@ -251,6 +285,30 @@ mod tests {
         write(&typing, b"\x1b[B").unwrap();
         let last = typed(&mut keyboard, 1);
         assert!(keyboard.begun.len() <= LONGEST && last.len() < 2 * LONGEST, "{last:?}");
+    }
+
+    #[test]
+    fn a_paste_is_text_and_no_keys_however_long_and_also_without_its_end() {
+        let (mut keyboard, typing) = terminal();
+        let paste = |text: &str| Event::Paste(text.to_owned());
+        write(&typing, b"\x1b[200~q\x1b[A\x1b[201~q").unwrap();
+        assert_eq!(typed(&mut keyboard, 2), [paste("q\x1b[A"), key(KeyCode::Char('q'))]);
+        write(&typing, b"\x1b[200~lost").unwrap();
+        assert_eq!(typed(&mut keyboard, 1), [paste("lost")]);
+        let long = [&b"\x1b[200~"[..], &[b'x'; 2 * LONGEST_PASTE], b"\x1b[201~q"].concat();
+        // More than the terminal takes at once.
+        let typist = std::thread::spawn(move || {
+            let mut rest = &long[..];
+            while !rest.is_empty() {
+                rest = &rest[write(&typing, rest).unwrap()..];
+            }
+            typing
+        });
+        let events = typed(&mut keyboard, 2);
+        let Event::Paste(text) = &events[0] else { panic!("{events:?}") };
+        assert!((1000..=LONGEST_PASTE).contains(&text.len()), "{}", text.len());
+        assert_eq!(events[1], key(KeyCode::Char('q')));
+        let _open = typist.join().unwrap();
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::keyboard::Keyboard;
 use crossterm::cursor::{Hide, Show};
-use crossterm::event::{DisableMouseCapture, EnableMouseCapture, Event};
+use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event};
 use crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
     enable_raw_mode,
@@ -16,8 +16,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use std::io::{self, BufWriter, Stdout, Write};
 use std::mem::ManuallyDrop;
-use std::sync::Once;
+use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 /// Whether the terminal is ours; the panic hook has to know.
@@ -25,6 +27,10 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Whether it tells of the mouse.
 static MOUSE: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
+/// Whose screen it is. A panic in another thread takes it from nobody.
+static OWNER: Mutex<Option<ThreadId>> = Mutex::new(None);
+/// What became of such threads: told once the terminal is a shell's again.
+static BESIDE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
@@ -32,9 +38,23 @@ fn give_back() {
         if MOUSE.load(Ordering::SeqCst) {
             let _ = execute!(io::stdout(), DisableMouseCapture);
         }
-        let _ = execute!(io::stdout(), EndSynchronizedUpdate, LeaveAlternateScreen, Show);
+        let _ = execute!(io::stdout(), EndSynchronizedUpdate, DisableBracketedPaste, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
+        for told in std::mem::take(&mut *BESIDE.lock().unwrap_or_else(PoisonError::into_inner)) {
+            crate::output::complain(told);
+        }
     }
+}
+
+/// The screen goes on, if it is not its own thread that panics: what that one did is missing, and is told at the end.
+fn goes_on(panic: &PanicHookInfo<'_>) -> bool {
+    let owner = *OWNER.lock().unwrap_or_else(PoisonError::into_inner);
+    let goes_on = TAKEN.load(Ordering::SeqCst) && owner != Some(std::thread::current().id());
+    if goes_on {
+        let told = shm_layout::text::clean(panic.to_string().replace('\n', " ").as_bytes());
+        BESIDE.lock().unwrap_or_else(PoisonError::into_inner).push(format!("a thread beside the screen ended: {told}"));
+    }
+    goes_on
 }
 
 /// Draws one frame and writes it: only what changed, between the marks of a synchronized update. Where it goes is the
@@ -74,10 +94,13 @@ impl Screen {
         HOOK.call_once(|| {
             let before = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {
-                give_back();
-                before(panic);
+                if !goes_on(panic) {
+                    give_back();
+                    before(panic);
+                }
             }));
         });
+        *OWNER.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current().id());
         Self::take()?;
         let terminal = Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(1 << 16, io::stdout())));
         terminal
@@ -87,7 +110,8 @@ impl Screen {
 
     fn take() -> io::Result<()> {
         TAKEN.store(true, Ordering::SeqCst);
-        let taken = enable_raw_mode().and_then(|()| execute!(io::stdout(), EnterAlternateScreen, Hide));
+        let taken =
+            enable_raw_mode().and_then(|()| execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, Hide));
         let taken = taken.and_then(|()| {
             if MOUSE.load(Ordering::SeqCst) { execute!(io::stdout(), EnableMouseCapture) } else { Ok(()) }
         });
@@ -128,14 +152,18 @@ impl Screen {
     /// # Errors
     /// When it cannot be taken.
     pub fn resume(&mut self) -> io::Result<()> {
+        // Who was stopped by SIGSTOP did not give it back: the shell has made it its own meanwhile, and crossterm takes it for raw.
+        if TAKEN.load(Ordering::SeqCst) {
+            disable_raw_mode()?;
+        }
         Self::take()?;
         self.redraw()
     }
 
-    /// Everything that was typed within this time; returns at the first of it.
+    /// What was typed within this time, some hundred keys at most; returns at the first of it.
     ///
     /// # Errors
-    /// When the terminal cannot be read.
+    /// When the terminal has hung up, or cannot be read.
     pub fn typed(&mut self, within: Duration) -> io::Result<Vec<Event>> {
         self.keyboard.typed(within)
     }

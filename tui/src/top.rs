@@ -278,6 +278,11 @@ fn watch(dashboard: &mut Dashboard, origin: &mut Origin<'_>, stop: &AtomicBool, 
                     changed |= dashboard.mouse(event);
                     continue;
                 }
+                Event::Paste(text) => {
+                    dashboard.paste(&text);
+                    changed = true;
+                    continue;
+                }
                 _ => {
                     changed = true;
                     continue;

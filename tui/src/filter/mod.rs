@@ -29,7 +29,11 @@ mod words;
 
 use crate::totals::ProcessTotals;
 use shm_layout::stats::Line;
-use term::Term;
+use std::cell::OnceCell;
+use term::{Folded, Term};
+
+/// Words of a filter, at most: each is asked of every process at every look.
+const MOST_WORDS: usize = 64;
 
 /// What has to be true of what is shown. Empty: everything is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,7 +49,11 @@ impl Filter {
     /// Which word is not understood, and what would be.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let terms = words::words(text).iter().map(Term::new).collect::<Result<_, _>>()?;
+        let words = words::words(text);
+        if words.len() > MOST_WORDS {
+            return Err(format!("{} words are more than the {MOST_WORDS} that a filter may have", words.len()));
+        }
+        let terms = words.iter().map(Term::new).collect::<Result<_, _>>()?;
         Ok(Self { text: text.to_owned(), terms })
     }
 
@@ -61,12 +69,16 @@ impl Filter {
 
     /// Whether this process is meant. `labels`: of the chips of its snapshot.
     pub fn has(&self, process: &ProcessTotals, labels: &[String]) -> bool {
-        self.terms.iter().all(|term| term.has(process, labels))
+        let folded = OnceCell::new();
+        let folded = || folded.get_or_init(|| Folded::of(process));
+        self.terms.iter().all(|term| term.has(process, labels, &folded))
     }
 
     /// Whether this event line is meant by what it tells itself.
     pub fn has_line(&self, line: &Line) -> bool {
-        self.terms.iter().all(|term| term.has_line(line))
+        let folded = OnceCell::new();
+        let folded = || folded.get_or_init(|| crate::table::line_text(line).to_lowercase()).as_str();
+        self.terms.iter().all(|term| term.has_line(line, &folded))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::words::Word;
 use crate::amounts;
-use crate::table::line_text;
 use crate::totals::ProcessTotals;
 use shm_layout::stats::Line;
 use shm_layout::text::clean;
@@ -52,6 +51,26 @@ enum Field {
     User,
     Name,
     Command,
+}
+
+/// What a process is called, in lower case: made once for all words, and only where one of them looks at it.
+#[derive(Debug)]
+pub struct Folded {
+    user: String,
+    name: String,
+    command_line: String,
+}
+
+impl Folded {
+    /// Of this process.
+    pub fn of(process: &ProcessTotals) -> Self {
+        let who = &process.who;
+        Self {
+            user: who.user.to_lowercase(),
+            name: who.name.to_lowercase(),
+            command_line: who.command_line.to_lowercase(),
+        }
+    }
 }
 
 /// A state.
@@ -104,13 +123,13 @@ impl Term {
     }
 
     /// Whether the process is as asked. What is not known of it is not as asked, whichever way round.
-    pub fn has(&self, process: &ProcessTotals, labels: &[String]) -> bool {
-        self.asked.of_process(process, labels).is_some_and(|is| is != self.negated)
+    pub fn has<'a>(&self, process: &ProcessTotals, labels: &[String], folded: &impl Fn() -> &'a Folded) -> bool {
+        self.asked.of_process(process, labels, folded).is_some_and(|is| is != self.negated)
     }
 
     /// Whether the event line is as asked by itself. What a line does not tell is not as asked, whichever way round.
-    pub fn has_line(&self, line: &Line) -> bool {
-        self.asked.of_line(line).is_some_and(|is| is != self.negated)
+    pub fn has_line<'a>(&self, line: &Line, folded: &impl Fn() -> &'a str) -> bool {
+        self.asked.of_line(line, folded).is_some_and(|is| is != self.negated)
     }
 }
 
@@ -201,26 +220,23 @@ fn state(value: &str) -> Result<State, String> {
     }
 }
 
-fn contains(text: &str, part: &str) -> bool {
-    text.to_lowercase().contains(part)
-}
-
 impl Asked {
     /// `None`: not known.
-    fn of_process(&self, p: &ProcessTotals, labels: &[String]) -> Option<bool> {
+    fn of_process<'a>(&self, p: &ProcessTotals, labels: &[String], folded: &impl Fn() -> &'a Folded) -> Option<bool> {
         match self {
             Self::Anywhere(part) => {
-                let texts = [&p.who.name, &p.who.user, &p.who.command_line];
-                Some(texts.iter().any(|text| contains(text, part)) || p.pid.to_string() == *part)
+                let Folded { user, name, command_line } = folded();
+                Some([name, user, command_line].iter().any(|text| text.contains(part)) || p.pid.to_string() == *part)
             }
             Self::Compared(figure, by, asked) => figure.of(p).map(|amount| by.holds(amount, i128::from(*asked))),
             Self::Told(field, part, whole) => {
+                let Folded { user, name, command_line } = folded();
                 let text = match field {
-                    Field::User => &p.who.user,
-                    Field::Name => &p.who.name,
-                    Field::Command => &p.who.command_line,
+                    Field::User => user,
+                    Field::Name => name,
+                    Field::Command => command_line,
                 };
-                Some(if *whole { text.to_lowercase() == *part } else { contains(text, part) })
+                Some(if *whole { text == part } else { text.contains(part) })
             }
             Self::Device(ranges, wanted) => {
                 let has = |label: &str| wanted.iter().any(|asked| asked == label) || is_numbered(label, ranges);
@@ -238,15 +254,15 @@ impl Asked {
     }
 
     /// `None`: a line does not tell.
-    fn of_line(&self, line: &Line) -> Option<bool> {
+    fn of_line<'a>(&self, line: &Line, folded: &impl Fn() -> &'a str) -> Option<bool> {
         match self {
-            Self::Anywhere(part) => Some(contains(&line_text(line), part) || line.pid.to_string() == *part),
+            Self::Anywhere(part) => Some(folded().contains(part) || line.pid.to_string() == *part),
             Self::Compared(Figure::Pid, by, asked) if line.pid != 0 => {
                 Some(by.holds(line.pid.into(), i128::from(*asked)))
             }
             // Lines tell names in brackets.
-            Self::Told(Field::Name, part, false) => Some(contains(&line_text(line), part)),
-            Self::Told(Field::Name, part, true) => Some(contains(&line_text(line), &format!("({part})"))),
+            Self::Told(Field::Name, part, false) => Some(folded().contains(part)),
+            Self::Told(Field::Name, part, true) => Some(folded().contains(&format!("({part})"))),
             Self::Is(State::Severity(severity)) => Some(line.severity.min(2) == *severity),
             _ => None,
         }

@@ -137,3 +137,10 @@ fn errors_name_the_word_and_what_would_do() {
     assert_eq!(Filter::parse("  mem>1G  ").unwrap().text(), "mem>1G");
     assert_eq!(meant("\"mom>1G\""), [0; 0], "quoted: to be looked for as it is");
 }
+
+#[test]
+fn a_filter_has_so_many_words_and_no_more() {
+    let words = |count: usize| Filter::parse(&"a ".repeat(count));
+    assert!(words(64).is_ok());
+    assert_eq!(words(65).unwrap_err(), "65 words are more than the 64 that a filter may have");
+}

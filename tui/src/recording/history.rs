@@ -22,6 +22,9 @@ const MOST_SAMPLES: usize = 4096;
 /// Spans of one memory kind of one chip that are read, at most.
 const MOST_SPANS: usize = HISTORY_SPANS;
 
+/// Number of a sample, at most: at one a second nobody comes this far, and there is room to reckon with it.
+const MOST_HEAD: u64 = 1 << 62;
+
 const ALL: u64 = 0;
 const NEW: u64 = 1;
 
@@ -95,7 +98,7 @@ pub fn put_new(to: &mut Vec<u8>, before: Samples<'_>, now: Samples<'_>) {
 /// When its numbers contradict each other.
 pub fn take(wire: &mut Wire<'_>, before: &[Rc<History>]) -> Result<(Vec<Rc<History>>, u64), Malformed> {
     let form = wire.number()?;
-    let head = wire.number()?;
+    let head = Some(wire.number()?).filter(|head| *head <= MOST_HEAD).ok_or(Malformed)?;
     match form {
         ALL => {
             let chips = wire.count(MAX_CHIPS)?;

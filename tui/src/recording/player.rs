@@ -19,6 +19,8 @@ use std::time::Duration;
 const SPEEDS: [u64; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 /// The speed at which it was recorded.
 const AS_RECORDED: usize = 2;
+/// Looks by their differences behind one whole look, at most: twice what is written at the shortest interval.
+const MOST_DELTAS: u64 = 2400;
 /// A jump, ns.
 const JUMP_NS: u64 = 60_000_000_000;
 
@@ -120,8 +122,7 @@ impl Player {
 
     /// Who recorded what is shown.
     pub fn session(&self) -> Option<&Session> {
-        let at = self.shown.as_ref().map_or(1, |shown| shown.session);
-        self.reader.sessions.get(at.checked_sub(1)?)
+        self.reader.sessions.get(self.shown.as_ref().map_or(1, |shown| shown.session).checked_sub(1)?)
     }
 
     /// What is wrong with the file, in words.
@@ -233,6 +234,12 @@ impl Player {
     fn go_on_to(&mut self, to_ns: u64) -> io::Result<bool> {
         let to_ns = to_ns.min(self.reader.length_ns);
         let mut changed = false;
+        // What lies before the last whole look on the way is not shown.
+        let behind = self.reader.looks.partition_point(|mark| mark.at_ns <= to_ns);
+        let last = behind.checked_sub(1).map_or(0, |at| self.reader.looks[at].offset);
+        if last > self.next {
+            (self.next, self.lost) = (last, true);
+        }
         while let Some((offset, header, mark)) = self.peek()? {
             if self.at_ns(&header, mark.as_ref()) > to_ns {
                 break;
@@ -288,7 +295,8 @@ impl Player {
             return Ok(false);
         }
         let session = mark.or(self.key).map_or(0, |mark| mark.session);
-        let what = self.reader.content(offset, &header)?.and_then(|content| self.look(&content, &header));
+        let content = self.reader.content(offset, &header)?.filter(|_| mark.is_some() || self.number < MOST_DELTAS);
+        let what = content.and_then(|content| self.look(&content, &header));
         let Some(what) = what else {
             self.lost = true;
             // Played twice it is no second one.
@@ -296,11 +304,7 @@ impl Player {
             return Ok(false);
         };
         self.lost = false;
-        if mark.is_some() {
-            (self.key, self.number) = (mark, 0);
-        } else {
-            self.number += 1;
-        }
+        (self.key, self.number) = if mark.is_some() { (mark, 0) } else { (self.key, self.number + 1) };
         self.shown = Some(Shown { offset, at_ns, header, session, what });
         Ok(true)
     }
@@ -322,14 +326,8 @@ impl Player {
     pub fn feed(&self) -> Feed {
         match self.shown.as_ref().map(|shown| &shown.what) {
             Some(Ok(look)) => Feed { connection: look.connection(), seen: Some(look.seen.clone()) },
-            Some(Err(why)) => {
-                let why = format!("when this was recorded: {why}");
-                Feed { connection: Connection::Unavailable(SourceError::Recorded { why }), seen: None }
-            }
-            None => {
-                let why = "nothing of this recording is whole".to_owned();
-                Feed { connection: Connection::Unavailable(SourceError::Recorded { why }), seen: None }
-            }
+            Some(Err(why)) => nothing(format!("when this was recorded: {why}")),
+            None => nothing("nothing of this recording is whole".to_owned()),
         }
     }
 
@@ -340,10 +338,7 @@ impl Player {
 
     /// Names of the users whose processes are shown.
     pub fn names(&self) -> &[(u32, String)] {
-        match self.shown.as_ref().map(|shown| &shown.what) {
-            Some(Ok(look)) => &look.names,
-            _ => &[],
-        }
+        self.shown.as_ref().and_then(|shown| shown.what.as_ref().ok()).map_or(&[], |look| &look.names)
     }
 
     /// The single allocations that were recorded last before the moment that is shown; none of another session.
@@ -388,9 +383,13 @@ impl Player {
             }
             self.full = allocations::take(&full, None).ok().map(|full| (serial, Arc::new(full)));
         }
-        let full = self.full.as_ref().map(|(_, full)| full.as_ref());
+        let full = self.full.as_ref().map(|(_, full)| full);
         Ok(full.and_then(|full| allocations::take(&content, Some(full)).ok()).map(Arc::new))
     }
+}
+
+fn nothing(why: String) -> Feed {
+    Feed { connection: Connection::Unavailable(SourceError::Recorded { why }), seen: None }
 }
 
 fn unreadable() -> Inventory {

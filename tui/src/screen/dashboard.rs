@@ -13,12 +13,13 @@ use super::keys::{self, Action};
 use super::mouse::Drawn;
 use super::order::SortColumn;
 use super::prompt::{Outcome, Prompt};
+use super::request::About;
 use super::settings::{Kept, Message};
 use super::theme::Theme;
 use super::view::{Subject, View};
 use super::viewport::Viewport;
 use super::views::States;
-use crate::clock::Zone;
+use crate::clock::{self, Zone};
 use crate::filter::Filter;
 use crate::history::Window;
 use crate::holdings::Holdings;
@@ -134,6 +135,8 @@ pub struct Dashboard {
     pub drawn: Drawn,
     /// What the aggregator will have answered.
     pub(super) asked: Option<Receiver<(String, bool)>>,
+    /// Whom the question on the screen is about.
+    pub(super) about: Option<About>,
     /// Processes that are there, whether they are meant by the filter or not.
     pub processes: usize,
     /// What is being typed.
@@ -195,6 +198,7 @@ impl Dashboard {
             filter: Filter::default(),
             drawn: Drawn::default(),
             asked: None,
+            about: None,
             processes: 0,
             prompt: None,
             units: Units::default(),
@@ -215,10 +219,16 @@ impl Dashboard {
     /// Takes in what was seen.
     pub fn update(&mut self, feed: Feed) {
         let Some(mut seen) = feed.seen else {
-            // A copy that never came out whole says nothing about the aggregator: the last figures stay.
-            if !matches!(feed.connection, Connection::Unavailable(SourceError::Busy { .. })) {
-                self.forget();
-                self.connection = feed.connection;
+            match &mut self.seen {
+                // A copy that never came out whole says nothing about the aggregator: the last figures stay, and grow old.
+                Some(seen) if matches!(feed.connection, Connection::Unavailable(SourceError::Busy { .. })) => {
+                    (seen.now_ns, seen.unix_ns) = (clock::monotonic_ns(), clock::unix_ns());
+                    self.connection = seen.connection();
+                }
+                _ => {
+                    self.forget();
+                    self.connection = feed.connection;
+                }
             }
             return;
         };
@@ -325,7 +335,7 @@ impl Dashboard {
         Request::None
     }
 
-    fn typed(&mut self, outcome: Outcome) {
+    pub(super) fn typed(&mut self, outcome: Outcome) {
         let done = matches!(outcome, Outcome::Done(_));
         let (Outcome::Filter(text) | Outcome::Done(text)) = outcome else { return };
         match Filter::parse(&text) {

@@ -7,6 +7,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 use shm_layout::control::{Action, Request};
+use shm_layout::text::clean;
 
 /// Characters of a filter, at most.
 const MOST: usize = 200;
@@ -63,6 +64,24 @@ impl Prompt {
         }
         Outcome::Filter(text.clone())
     }
+
+    /// Takes what was pasted: as text, where text is typed, and never as an answer.
+    fn paste(&mut self, pasted: &str) -> Outcome {
+        let Self::Filter(text, _) = self else { return Outcome::Typing };
+        let room = MOST.saturating_sub(text.chars().count());
+        text.extend(pasted.chars().map(|c| if c.is_control() { ' ' } else { c }).take(room));
+        Outcome::Filter(text.clone())
+    }
+}
+
+impl Dashboard {
+    /// Takes what was pasted: no key of it is one that somebody has pressed.
+    pub fn paste(&mut self, pasted: &str) {
+        match self.prompt.as_mut().map(|prompt| prompt.paste(pasted)) {
+            Some(outcome @ Outcome::Filter(_)) => self.typed(outcome),
+            _ => self.say("pasted text presses no keys: it can be pasted behind /", true),
+        }
+    }
 }
 
 /// Only a clear yes does anything: Ctrl-C is none, nor is any other key with Ctrl or Alt.
@@ -93,8 +112,11 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
             return put(buffer, area, 0, &Line::from(question));
         }
     };
-    let mut spans =
-        vec![span(" filter ", theme.title()), span(text.clone(), theme.strong()), span(" ", theme.selected())];
+    let mut spans = vec![
+        span(" filter ", theme.title()),
+        span(clean(text.as_bytes()), theme.strong()),
+        span(" ", theme.selected()),
+    ];
     spans.push(match wrong {
         Some(wrong) => span(format!("  {wrong}"), theme.error()),
         None => span("  Enter keeps it, Esc clears it".to_owned(), theme.dim()),

@@ -3,11 +3,36 @@
 use super::dashboard::Dashboard;
 use super::prompt::Prompt;
 use super::view::{Subject, View};
-use crate::control::ask_one;
+use crate::control::{ask_one, observe};
+use crate::roster::ProcessKey;
 use crate::source::Connection;
 use shm_layout::control::{Action, Request};
+use shm_layout::names::Prefix;
+use shm_layout::stats::Identity;
 use shm_layout::text;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{TryRecvError, channel};
+
+/// Whom a question is about, beyond what a request tells: a pid may be another process's before somebody answers.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    aggregator: Identity,
+    process: Option<ProcessKey>,
+}
+
+impl About {
+    /// Whether that is still there, as far as somebody publishes now.
+    fn look(&self, prefix: &Prefix) -> Result<(), &'static str> {
+        let Ok(now) = observe(prefix) else { return Ok(()) };
+        if now.identity != self.aggregator {
+            return Err("nothing was asked: another aggregator has taken over since the question");
+        }
+        let is_there = |key: ProcessKey| now.snapshot.processes.iter().any(|process| key == process.into());
+        match self.process {
+            Some(key) if !is_there(key) => Err("nothing was asked: that process is not there any more"),
+            _ => Ok(()),
+        }
+    }
+}
 
 impl Dashboard {
     /// Asks whether this is meant: of the selected process, of what details are shown of, or of everything that one may act on.
@@ -46,19 +71,24 @@ impl Dashboard {
             }
             None => (everything, "all processes that you may act on, on all devices".to_owned()),
         };
+        let process = if let Some(Subject::Process(key)) = subject { Some(key) } else { None };
+        self.about = self.seen.as_ref().map(|seen| About { aggregator: seen.identity, process });
         self.prompt = Some(Prompt::Confirm(request, whom));
     }
 
     /// Asks the aggregator, beside the screen.
     pub fn ask(&mut self, request: Request) {
         let Some(seen) = &self.seen else { return };
-        let (prefix, aggregator) = (seen.prefix.clone(), seen.identity.pid);
+        let prefix = seen.prefix.clone();
+        let Some(about) = self.about.take() else { return };
         let (tell, answer) = channel();
         let ask = move || {
-            let words = match ask_one(&prefix, aggregator, request) {
-                Ok(Ok(done)) => (done, false),
-                Ok(Err(refused)) => (format!("refused: {refused}"), true),
-                Err(error) => (error.to_string(), true),
+            let asked = about.look(&prefix).map(|()| ask_one(&prefix, about.aggregator.pid, request));
+            let words = match asked {
+                Ok(Ok(Ok(done))) => (done, false),
+                Ok(Ok(Err(refused))) => (format!("refused: {refused}"), true),
+                Ok(Err(error)) => (error.to_string(), true),
+                Err(gone) => (gone.to_owned(), true),
             };
             // Nobody waits any more: the screen has been left.
             let _left = tell.send(words);
@@ -72,7 +102,12 @@ impl Dashboard {
     /// Takes the answer, if it has come, and lets old words go; also while the figures are held. True: the last line is another one.
     pub fn hear(&mut self) -> bool {
         let gone = self.drop_old_message();
-        let Some((words, failed)) = self.asked.as_ref().and_then(|answer| answer.try_recv().ok()) else { return gone };
+        let answer = self.asked.as_ref().map(std::sync::mpsc::Receiver::try_recv);
+        let (words, failed) = match answer {
+            Some(Ok(words)) => words,
+            Some(Err(TryRecvError::Disconnected)) => ("no answer came".to_owned(), true),
+            Some(Err(TryRecvError::Empty)) | None => return gone,
+        };
         self.asked = None;
         self.say(&words, failed);
         true

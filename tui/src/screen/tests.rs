@@ -19,6 +19,7 @@ use shm_layout::text;
 
 mod asking;
 mod charts;
+mod forged;
 mod lists;
 mod settings;
 mod views;

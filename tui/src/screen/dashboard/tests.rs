@@ -208,8 +208,18 @@ fn the_rate_is_of_one_aggregator() {
 fn a_busy_segment_keeps_the_last_figures_an_absent_one_does_not() {
     let mut dashboard = dashboard();
     let without = |error| Feed { connection: Connection::Unavailable(error), seen: None };
-    dashboard.update(without(SourceError::Busy { name: "x".into() }));
-    assert!(dashboard.seen.is_some() && matches!(dashboard.connection, Connection::Live));
+    let mut busy_after = |ns| {
+        dashboard.seen.as_mut().unwrap().heartbeat_ns = clock::monotonic_ns() - ns;
+        dashboard.update(without(SourceError::Busy { name: "x".into() }));
+        (dashboard.seen.is_some(), matches!(dashboard.connection, Connection::Live))
+    };
+    assert_eq!(busy_after(0), (true, true));
+    // Busy for ever: these figures are no longer those of now.
+    assert_eq!(busy_after(60_000_000_000), (true, false));
+    assert!(dashboard.is_old());
+    let mut first = Dashboard::new("box".into(), Zone::utc(), Theme::new(true, false), Selection::default(), 250);
+    first.update(without(SourceError::Busy { name: "x".into() }));
+    assert!(matches!(first.connection, Connection::Unavailable(SourceError::Busy { .. })), "it is not absent");
     dashboard.update(without(SourceError::NoAggregator { name: "x".into() }));
     assert!(dashboard.seen.is_none() && dashboard.rows.is_empty());
 }

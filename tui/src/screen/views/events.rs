@@ -79,7 +79,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
     let inside = if area.height >= FRAMED_FROM {
         let mut title = vec![span(" Events ", theme.title()), span(format!("{} ", meant.len()), theme.text())];
         if !dashboard.filter.is_empty() {
-            title.push(span(format!("of {}: {} ", state.kept.len(), dashboard.filter.text()), theme.warning()));
+            let filter = shm_layout::text::clean(dashboard.filter.text().as_bytes());
+            title.push(span(format!("of {}: {filter} ", state.kept.len()), theme.warning()));
         }
         let right = Line::from(span(" newest below ", theme.dim()));
         let inside = frame(buffer, area, theme, true, Line::from(title), right);
