@@ -140,7 +140,7 @@ impl Keyboard {
         let Some(pasted) = &mut self.pasted else { return };
         pasted.push(byte);
         if pasted.ends_with(PASTE_ENDS) {
-            pasted.truncate(pasted.len() - PASTE_ENDS.len());
+            pasted.truncate((pasted.len() - PASTE_ENDS.len()).min(LONGEST_PASTE));
             events.push(Event::Paste(String::from_utf8_lossy(pasted).into_owned()));
             self.pasted = None;
         } else if pasted.len() > LONGEST_PASTE + PASTE_ENDS.len() {
