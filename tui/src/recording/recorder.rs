@@ -115,6 +115,25 @@ impl Recorder {
         failed.map_or_else(|| Ok(format!("recorded {looks} in {age}, {bytes}, into {}", shown(&self.path))), Err)
     }
 
+    /// The same, and waits at most so long: a disk that does not answer keeps nobody.
+    ///
+    /// # Errors
+    /// Why it ended before, or that it has not ended.
+    pub fn end_within(mut self, patience: Duration) -> Result<String, String> {
+        self.stop();
+        let until = Instant::now() + patience;
+        while !self.has_ended() {
+            if Instant::now() >= until {
+                // Nobody waits for this thread any more.
+                self.thread = None;
+                let path = shown(&self.path);
+                return Err(format!("the recording {path} may lack its end: its disk does not answer"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.end()
+    }
+
     fn join(&mut self) {
         // Gone already where the disk was full.
         let _asked = self.stop.send(());

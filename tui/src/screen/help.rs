@@ -15,9 +15,12 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     let mut lines: Vec<Line<'static>> = BINDINGS
         .iter()
         .map(|binding| {
+            // What does nothing in the view that is shown is there, too, and dim.
+            let heeded = binding.action.is_of(dashboard.view);
+            let (key, text) = if heeded { (theme.key(), theme.text()) } else { (theme.dim(), theme.dim()) };
             Line::from(vec![
-                span(format!("{:>8}  ", binding.label), theme.key()),
-                span(binding.help(dashboard.replay.is_some()), theme.text()),
+                span(format!("{:>8}  ", binding.label), key),
+                span(binding.help(dashboard.replay.is_some()), text),
             ])
         })
         .collect();

@@ -69,9 +69,9 @@ impl Dashboard {
         }
     }
 
-    /// Takes the answer, if it has come, and lets old words go; also while the figures are held. True: the last line is another one.
+    /// Takes what was done beside the screen, if it is there, and lets old words go; also while the figures are held. True: the last line is another one.
     pub fn hear(&mut self) -> bool {
-        let gone = self.drop_old_message();
+        let gone = self.drop_old_message() | self.views.hear() | self.hear_of_disks();
         let Some((words, failed)) = self.asked.as_ref().and_then(|answer| answer.try_recv().ok()) else { return gone };
         self.asked = None;
         self.say(&words, failed);

@@ -3,7 +3,6 @@
 use crate::diagnosis::{Finding, Verdict, findings};
 use crate::screen::canvas::{frame, put, put_right, span};
 use crate::screen::dashboard::Dashboard;
-use crate::screen::keys::Action;
 use crate::screen::notice::wrap;
 use crate::screen::theme::Theme;
 use crate::source::Observation;
@@ -36,11 +35,6 @@ pub struct State {
 }
 
 impl State {
-    /// No key of its own.
-    pub const fn act(&mut self, _action: Action) -> bool {
-        false
-    }
-
     /// Asks what this process has used so far.
     pub fn look(&mut self) {
         let amount = |number: i64| u64::try_from(number).unwrap_or(0);

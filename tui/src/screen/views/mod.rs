@@ -13,9 +13,11 @@
 pub mod columns;
 pub mod events;
 pub mod health;
+#[cfg(test)]
+mod large;
 pub mod leaks;
 #[cfg(test)]
-mod ledger_fixture;
+pub(super) mod ledger_fixture;
 pub mod ledgers;
 pub mod map;
 pub mod processes;
@@ -31,11 +33,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use std::sync::Arc;
 
-/// What the keys changed in each of them.
+/// What is kept for those of them that keep anything. What is selected in the processes is selected in the overview as well.
 #[derive(Debug, Default)]
 pub struct States {
-    /// Of the processes.
-    pub processes: processes::State,
     /// Of the map.
     pub map: map::State,
     /// Of the programs.
@@ -61,22 +61,25 @@ impl States {
         }
     }
 
+    /// Takes what was made beside the screen for any of them. True: something else is shown.
+    pub fn hear(&mut self) -> bool {
+        self.map.hear() | self.programs.hear()
+    }
+
     /// What was seen has not led to what comes: a recording was wound, or there is another aggregator.
     pub fn forget(&mut self) {
         self.events.forget();
         self.leaks.forget();
     }
 
-    /// Does what a key asks for in this view; false: it is not a key of it.
+    /// Does what a key asks for in this view; false: it is not a key of its own.
     pub fn act(&mut self, view: View, action: Action) -> bool {
         match view {
-            View::Processes => self.processes.act(action),
             View::Map => self.map.act(action),
             View::Programs => self.programs.act(action),
             View::Leaks => self.leaks.act(action),
             View::Events => self.events.act(action),
-            View::Health => self.health.act(action),
-            View::Overview | View::Charts | View::Detail => false,
+            View::Overview | View::Charts | View::Detail | View::Processes | View::Health => false,
         }
     }
 }

@@ -3,7 +3,6 @@
 use crate::screen::canvas::{fitted, frame, put, put_right, span};
 use crate::screen::dashboard::Dashboard;
 use crate::screen::devices::short_name;
-use crate::screen::keys::Action;
 use crate::screen::processes::{Wanted, boxed, table};
 use crate::source::Observation;
 use crate::table::{shown_memories, used};
@@ -20,17 +19,6 @@ const SPLIT_FROM: u16 = 17;
 /// Columns of a device's label, and of one figure.
 const LABEL: usize = 8;
 const FIGURE: usize = 10;
-
-/// Nothing is kept: what is selected is selected in the overview as well.
-#[derive(Debug, Default)]
-pub struct State {}
-
-impl State {
-    /// No key of its own: those of the table of processes.
-    pub const fn act(&mut self, _action: Action) -> bool {
-        false
-    }
-}
 
 /// Draws both.
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observation) {

@@ -9,7 +9,7 @@ use crate::screen::dashboard::Dashboard;
 use crate::screen::devices::short_name;
 use crate::screen::notice::wrap;
 use crate::screen::theme::Theme;
-use crate::screen::views::columns::{Column, column, fitting, line};
+use crate::screen::views::columns::{Column, column, filling, line};
 use crate::screen::views::ledgers;
 use crate::source::Observation;
 use crate::units;
@@ -172,7 +172,7 @@ fn grown(dashboard: &Dashboard, seen: &Observation, width: usize, most: usize) -
         lines.push(Line::from(span("nothing takes more than then", theme.dim())));
         return lines;
     }
-    let columns = fitting(&GROWN, width, |_| true);
+    let columns = filling(&GROWN, width);
     lines.push(titles(&columns, theme));
     for one in shown.iter().take(most) {
         lines.push(line(&columns, theme, |column| grown_cell(one, column.of, dashboard)));
@@ -221,7 +221,8 @@ fn verdict(one: &Grown, state: &State, theme: Theme) -> (String, Style) {
 fn found(dashboard: &Dashboard, findings: &[&Folded], width: usize) -> Vec<Line<'static>> {
     let (theme, state) = (dashboard.theme, &dashboard.views.leaks);
     let mut lines = Vec::new();
-    let study = state.inventory.as_ref().and_then(|inventory| inventory.study.as_ref());
+    let inventory = state.inventory.upgrade();
+    let study = inventory.as_ref().and_then(|inventory| inventory.study.as_ref());
     heading(&mut lines, "Findings", &looked(dashboard, study), width, theme);
     for one in findings {
         finding(&mut lines, one, width, theme);
@@ -291,7 +292,8 @@ fn oldest(dashboard: &Dashboard, seen: &Observation, width: usize) -> Vec<Line<'
     let (theme, state) = (dashboard.theme, &dashboard.views.leaks);
     let mut lines = Vec::new();
     heading(&mut lines, "Oldest", "of the application's buffers: age alone is no leak", width, theme);
-    let study = state.inventory.as_ref().and_then(|inventory| inventory.study.as_ref());
+    let inventory = state.inventory.upgrade();
+    let study = inventory.as_ref().and_then(|inventory| inventory.study.as_ref());
     let all = study.map_or(&[][..], |study| &study.oldest);
     let shown: Vec<&Old> = all.iter().filter(|old| state.of.is_none() || Some(old.pid) == state.pid()).collect();
     if shown.is_empty() {
@@ -299,7 +301,7 @@ fn oldest(dashboard: &Dashboard, seen: &Observation, width: usize) -> Vec<Line<'
         lines.push(Line::from(span(text, theme.dim())));
         return lines;
     }
-    let columns = fitting(&OLDEST, width, |_| true);
+    let columns = filling(&OLDEST, width);
     lines.push(titles(&columns, theme));
     for old in shown {
         lines.push(line(&columns, theme, |column| old_cell(old, column.of, dashboard, seen)));

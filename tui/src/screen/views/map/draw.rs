@@ -68,6 +68,10 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
         put(buffer, inside, 0, &Line::from(span("no device has told of any memory yet", theme.dim())));
         return;
     }
+    if state.is_awaited() {
+        put(buffer, inside, 0, &Line::from(span("many allocations: the map is being made", theme.dim())));
+        return;
+    }
     let Some(space) = state.space.as_ref().filter(|_| !ledgers::are_unreadable(dashboard)) else {
         ledgers::draw_absence(buffer, inside, dashboard);
         return;

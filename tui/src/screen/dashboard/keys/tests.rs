@@ -1,0 +1,99 @@
+//! Every key in every view, beside what the table of keys says of it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use super::*;
+use crate::screen::keys::BINDINGS;
+use crate::screen::theme::Theme;
+use crate::screen::views::ledger_fixture::{frame, observation, picture, shown, studied};
+
+/// Keys before the one that is tried, and the size at which all is drawn: at some of these there is something for it to do.
+const BEFORE: [(&[Action], (u16, u16)); 5] = [
+    (&[], (100, 40)),
+    (&[], (60, 8)),
+    (&[Action::Down, Action::Down], (60, 8)),
+    (&[Action::Last], (60, 8)),
+    (&[Action::Help], (100, 20)),
+];
+
+fn dashboard(view: View, before: &[Action], size: (u16, u16)) -> Dashboard {
+    let seen = observation(4);
+    let inventory = studied(&seen);
+    let mut dashboard = shown(Theme::new(true, false), seen, Some(inventory), view);
+    frame(size.0, size.1, &dashboard);
+    for action in before {
+        dashboard.act(*action);
+        frame(size.0, size.1, &dashboard);
+    }
+    dashboard
+}
+
+/// All that a key may change.
+fn state(dashboard: &Dashboard) -> String {
+    let d = dashboard;
+    let shown = (d.view, d.subject, d.window, d.focus, d.sort, d.reversed, d.tree, d.peaks, d.selected, &d.views);
+    let lists = (&d.process_view, &d.device_view, &d.event_view, &d.sheet, &d.help_view, d.rows.len());
+    let said = (&d.prompt, d.message.as_ref().map(|message| &message.text), &d.filter, d.units);
+    format!("{:?}", (shown, lists, said, d.refresh_ms, d.paused, d.help, &d.recorder, d.asked.is_some()))
+}
+
+#[test]
+fn a_key_does_something_exactly_in_the_views_that_it_is_of() {
+    for view in View::ALL {
+        let mut begun: Vec<Dashboard> =
+            BEFORE.into_iter().map(|(before, size)| dashboard(view, before, size)).collect();
+        let mut before: Vec<String> = begun.iter().map(state).collect();
+        for binding in BINDINGS {
+            // The one that is shown is shown; and a file is not made for the sake of a test.
+            if binding.action == Action::Show(view) || binding.action == Action::Record {
+                continue;
+            }
+            for (modifiers, code) in binding.keys {
+                let mut does = false;
+                for (at, (keys, size)) in BEFORE.into_iter().enumerate() {
+                    let request = begun[at].key(KeyEvent::new(*code, *modifiers));
+                    if request == Request::None && state(&begun[at]) == before[at] {
+                        continue;
+                    }
+                    does = true;
+                    (begun[at], before[at]) = {
+                        let again = dashboard(view, keys, size);
+                        let state = state(&again);
+                        (again, state)
+                    };
+                }
+                assert_eq!(does, binding.action.is_of(view), "{} in {view:?}", binding.label);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_footer_and_the_help_tell_what_the_table_says() {
+    for view in View::ALL {
+        let dashboard = dashboard(view, &[], (300, 60));
+        let text = picture(300, 60, &dashboard);
+        let footer = format!("{}  ", text.lines().last().unwrap());
+        for binding in BINDINGS.iter().filter(|binding| !binding.word.is_empty()) {
+            let told = footer.contains(&format!(" {} {}  ", binding.label, binding.word));
+            assert_eq!(told, binding.action.is_told_in(view), "{} in {view:?}: {footer}", binding.label);
+            assert!(!told || binding.action.is_of(view), "{} in {view:?}", binding.label);
+        }
+        let mut dashboard = dashboard;
+        dashboard.act(Action::Help);
+        let buffer = frame(300, 80, &dashboard);
+        for (binding, line) in BINDINGS.iter().filter_map(|binding| {
+            let of = |line: &&[ratatui::buffer::Cell]| {
+                let text: String = line.iter().map(|cell| cell.symbol()).collect();
+                text.contains(&format!(" {}  {} ", binding.label, binding.help))
+            };
+            Some((binding, buffer.content.chunks(300).find(of)?))
+        }) {
+            let text: String = line.iter().map(|cell| cell.symbol()).collect();
+            let at = text.chars().collect::<Vec<_>>();
+            let needle: Vec<char> = format!(" {}  {} ", binding.label, binding.help).chars().collect();
+            let from = at.windows(needle.len()).position(|part| part == needle).unwrap() + 1;
+            let dim = line[from].modifier.contains(ratatui::style::Modifier::DIM);
+            assert_eq!(!dim, binding.action.is_of(view), "{} in {view:?}", binding.label);
+        }
+    }
+}
