@@ -48,14 +48,14 @@ fn a_map_of_many_is_made_beside_the_screen() {
     assert!(picture(100, 30, &dashboard).contains("the map is being made"));
     hears(&mut dashboard);
     let text = picture(100, 30, &dashboard);
-    assert!(text.contains("10.0k blocks") && !text.contains("being made"), "{text}");
+    assert!(text.contains("10000 blocks") && !text.contains("being made"), "{text}");
     // What was there stays until the next of the same is made.
     let seen = dashboard.seen.clone().unwrap();
     dashboard.inventories = Inventories::fixed(many(&seen, 2 * AT_ONCE + 2000));
     dashboard.look_at_inventory();
-    assert!(picture(100, 30, &dashboard).contains("10.0k blocks"));
+    assert!(picture(100, 30, &dashboard).contains("10000 blocks"));
     hears(&mut dashboard);
-    assert!(picture(100, 30, &dashboard).contains("11.0k blocks"), "{}", picture(100, 30, &dashboard));
+    assert!(picture(100, 30, &dashboard).contains("11000 blocks"), "{}", picture(100, 30, &dashboard));
     // Of another kind nothing of this is shown, and what was asked first is not shown as what was asked last.
     dashboard.act(Action::NextBox);
     dashboard.act(Action::NextBox);

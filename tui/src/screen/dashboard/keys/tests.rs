@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use super::*;
+use crate::inventory::Inventory;
 use crate::screen::keys::BINDINGS;
 use crate::screen::theme::Theme;
 use crate::screen::views::ledger_fixture::{frame, observation, picture, shown, studied};
+use ratatui::buffer::Cell;
+use ratatui::style::Modifier;
 
 /// Keys before the one that is tried, and the size at which all is drawn: at some of these there is something for it to do.
 const BEFORE: [(&[Action], (u16, u16)); 5] = [
@@ -15,10 +18,8 @@ const BEFORE: [(&[Action], (u16, u16)); 5] = [
     (&[Action::Help], (100, 20)),
 ];
 
-fn dashboard(view: View, before: &[Action], size: (u16, u16)) -> Dashboard {
-    let seen = observation(4);
-    let inventory = studied(&seen);
-    let mut dashboard = shown(Theme::new(true, false), seen, Some(inventory), view);
+fn dashboard(inventory: &Inventory, view: View, before: &[Action], size: (u16, u16)) -> Dashboard {
+    let mut dashboard = shown(Theme::new(true, false), observation(2), Some(inventory.clone()), view);
     frame(size.0, size.1, &dashboard);
     for action in before {
         dashboard.act(*action);
@@ -38,9 +39,10 @@ fn state(dashboard: &Dashboard) -> String {
 
 #[test]
 fn a_key_does_something_exactly_in_the_views_that_it_is_of() {
+    let inventory = studied(&observation(2));
     for view in View::ALL {
         let mut begun: Vec<Dashboard> =
-            BEFORE.into_iter().map(|(before, size)| dashboard(view, before, size)).collect();
+            BEFORE.into_iter().map(|(before, size)| dashboard(&inventory, view, before, size)).collect();
         let mut before: Vec<String> = begun.iter().map(state).collect();
         for binding in BINDINGS {
             // The one that is shown is shown; and a file is not made for the sake of a test.
@@ -48,19 +50,15 @@ fn a_key_does_something_exactly_in_the_views_that_it_is_of() {
                 continue;
             }
             for (modifiers, code) in binding.keys {
-                let mut does = false;
-                for (at, (keys, size)) in BEFORE.into_iter().enumerate() {
+                let does = BEFORE.into_iter().enumerate().any(|(at, (keys, size))| {
                     let request = begun[at].key(KeyEvent::new(*code, *modifiers));
-                    if request == Request::None && state(&begun[at]) == before[at] {
-                        continue;
+                    let does = request != Request::None || state(&begun[at]) != before[at];
+                    if does {
+                        begun[at] = dashboard(&inventory, view, keys, size);
+                        before[at] = state(&begun[at]);
                     }
-                    does = true;
-                    (begun[at], before[at]) = {
-                        let again = dashboard(view, keys, size);
-                        let state = state(&again);
-                        (again, state)
-                    };
-                }
+                    does
+                });
                 assert_eq!(does, binding.action.is_of(view), "{} in {view:?}", binding.label);
             }
         }
@@ -69,8 +67,9 @@ fn a_key_does_something_exactly_in_the_views_that_it_is_of() {
 
 #[test]
 fn the_footer_and_the_help_tell_what_the_table_says() {
+    let inventory = studied(&observation(2));
     for view in View::ALL {
-        let dashboard = dashboard(view, &[], (300, 60));
+        let dashboard = dashboard(&inventory, view, &[], (300, 60));
         let text = picture(300, 60, &dashboard);
         let footer = format!("{}  ", text.lines().last().unwrap());
         for binding in BINDINGS.iter().filter(|binding| !binding.word.is_empty()) {
@@ -81,18 +80,12 @@ fn the_footer_and_the_help_tell_what_the_table_says() {
         let mut dashboard = dashboard;
         dashboard.act(Action::Help);
         let buffer = frame(300, 80, &dashboard);
-        for (binding, line) in BINDINGS.iter().filter_map(|binding| {
-            let of = |line: &&[ratatui::buffer::Cell]| {
-                let text: String = line.iter().map(|cell| cell.symbol()).collect();
-                text.contains(&format!(" {}  {} ", binding.label, binding.help))
-            };
-            Some((binding, buffer.content.chunks(300).find(of)?))
-        }) {
-            let text: String = line.iter().map(|cell| cell.symbol()).collect();
-            let at = text.chars().collect::<Vec<_>>();
-            let needle: Vec<char> = format!(" {}  {} ", binding.label, binding.help).chars().collect();
-            let from = at.windows(needle.len()).position(|part| part == needle).unwrap() + 1;
-            let dim = line[from].modifier.contains(ratatui::style::Modifier::DIM);
+        let lines: Vec<&[Cell]> = buffer.content.chunks(300).collect();
+        for binding in BINDINGS {
+            let words: Vec<String> = format!(" {}  {} ", binding.label, binding.help).chars().map(String::from).collect();
+            let stands = |part: &&[Cell]| part.iter().map(Cell::symbol).eq(words.iter().map(String::as_str));
+            let found = lines.iter().find_map(|line| line.windows(words.len()).find(stands));
+            let dim = found.unwrap()[1].modifier.contains(Modifier::DIM);
             assert_eq!(!dim, binding.action.is_of(view), "{} in {view:?}", binding.label);
         }
     }
