@@ -23,14 +23,17 @@ pub mod map;
 pub mod processes;
 pub mod programs;
 
+use super::canvas::{frame, put, put_right};
 use super::dashboard::Dashboard;
 use super::keys::Action;
+use super::theme::Theme;
 use super::view::View;
 use crate::clock::Zone;
 use crate::inventory::Inventory;
 use crate::source::Observation;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::text::Line;
 use std::sync::Arc;
 
 /// What is kept for those of them that keep anything. What is selected in the processes is selected in the overview as well.
@@ -82,6 +85,22 @@ impl States {
             View::Overview | View::Charts | View::Detail | View::Processes | View::Health => false,
         }
     }
+}
+
+/// From this height on there is a frame around a view of single allocations.
+const FRAMED_FROM: u16 = 14;
+
+/// What such a view is of, and what of it is shown, in the frame or in a line of its own; the area for the rest.
+fn headed(buffer: &mut Buffer, area: Rect, theme: Theme, title: Line<'static>, right: Line<'static>) -> Rect {
+    if area.height >= FRAMED_FROM {
+        let inside = frame(buffer, area, theme, true, title, right);
+        return Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside };
+    }
+    put(buffer, area, 0, &title);
+    if title.width() + right.width() <= usize::from(area.width) {
+        put_right(buffer, area, 0, &right);
+    }
+    Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }
 }
 
 /// Draws the one that is shown.

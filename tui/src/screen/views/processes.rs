@@ -1,6 +1,6 @@
 //! Every process with every column that fits, and below them what the selected one holds on each device.
 
-use crate::screen::canvas::{fitted, frame, put, put_right, span};
+use crate::screen::canvas::{fitted, frame, mark_more, put, span};
 use crate::screen::dashboard::Dashboard;
 use crate::screen::devices::short_name;
 use crate::screen::processes::{Wanted, boxed, table};
@@ -76,12 +76,5 @@ fn split(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observat
         }
         put(buffer, inside, line, &Line::from(spans));
     }
-    if devices.len() + 1 > usize::from(inside.height) {
-        put_right(
-            buffer,
-            inside,
-            inside.height.saturating_sub(1),
-            &Line::from(span(theme.glyphs.more, theme.warning())),
-        );
-    }
+    mark_more(buffer, inside, theme, false, devices.len() + 1 > usize::from(inside.height));
 }

@@ -4,13 +4,13 @@ use super::grown::{Grown, Mark};
 use super::{Folded, State};
 use crate::inventory::study::{Old, Study};
 use crate::leaks::Class;
-use crate::screen::canvas::{frame, put, put_right, side_by_side, span};
+use crate::screen::canvas::{mark_more, put, side_by_side, span};
 use crate::screen::dashboard::Dashboard;
 use crate::screen::devices::short_name;
 use crate::screen::notice::wrap;
 use crate::screen::theme::Theme;
 use crate::screen::views::columns::{Column, column, filling, line};
-use crate::screen::views::ledgers;
+use crate::screen::views::{headed, ledgers};
 use crate::source::Observation;
 use crate::units;
 use aggregator::bytes_text;
@@ -20,8 +20,6 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 use shm_layout::event::Memory;
 
-/// From this height on there is a frame.
-const FRAMED_FROM: u16 = 14;
 /// From this width on the findings stand beside the tables.
 const BESIDE_FROM: u16 = 130;
 /// Of what has grown so many lines are shown above the findings, where these stand below.
@@ -84,16 +82,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
         (Some(_), None) => " a process that is gone ".to_owned(),
     };
     let whose = Line::from(span(whose, theme.dim()));
-    let inside = if area.height >= FRAMED_FROM {
-        let inside = frame(buffer, area, theme, true, title, whose);
-        Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside }
-    } else {
-        put(buffer, area, 0, &title);
-        if title.width() + whose.width() <= usize::from(area.width) {
-            put_right(buffer, area, 0, &whose);
-        }
-        Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }
-    };
+    let inside = headed(buffer, area, theme, title, whose);
     let beside = inside.width >= BESIDE_FROM;
     let places = if beside { side_by_side(inside, 2, 3) } else { vec![inside] };
     // The last column is for the marks.
@@ -124,11 +113,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
             put(buffer, Rect { width: place.width.saturating_sub(2), ..*place }, at, line);
         }
         let below = first + usize::from(place.height) < sheet.len();
-        for (cut, at) in [(first > 0, 0), (below, place.height.saturating_sub(1))] {
-            if cut {
-                put_right(buffer, *place, at, &Line::from(span(theme.glyphs.more, theme.warning())));
-            }
-        }
+        mark_more(buffer, *place, theme, first > 0, below);
     }
 }
 

@@ -1,12 +1,12 @@
 //! The table of programs.
 
 use super::rows::{Key, Row, Totals};
-use crate::screen::canvas::{frame, joined, put, put_right, span};
+use crate::screen::canvas::{joined, mark_more, put, span};
 use crate::screen::dashboard::Dashboard;
 use crate::screen::notice::wrap;
 use crate::screen::theme::Theme;
 use crate::screen::views::columns::{Column, column, filling, line, tight};
-use crate::screen::views::ledgers;
+use crate::screen::views::{headed, ledgers};
 use crate::source::Observation;
 use crate::units;
 use ratatui::buffer::Buffer;
@@ -15,9 +15,6 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 use shm_layout::event::Memory;
 use shm_layout::stats::Chip;
-
-/// From this height on there is a frame.
-const FRAMED_FROM: u16 = 14;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Of {
@@ -78,16 +75,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
         span(whose, theme.strong()),
     ]);
     let order = Line::from(span(format!(" by {} {arrow} ", state.choice.key.word()), theme.dim()));
-    let inside = if area.height >= FRAMED_FROM {
-        let inside = frame(buffer, area, theme, true, title, order);
-        Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside }
-    } else {
-        put(buffer, area, 0, &title);
-        if title.width() + order.width() <= usize::from(area.width) {
-            put_right(buffer, area, 0, &order);
-        }
-        Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }
-    };
+    let inside = headed(buffer, area, theme, title, order);
     if ledgers::are_unreadable(dashboard) {
         ledgers::draw_absence(buffer, inside, dashboard);
         return;
@@ -139,11 +127,7 @@ fn table(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observat
         put(buffer, body, at, &line);
     }
     let below = first + usize::from(body.height) < state.table.rows.len();
-    for (cut, at) in [(first > 0, 0), (below, body.height.saturating_sub(1))] {
-        if cut && body.height > 0 {
-            put_right(buffer, body, at, &Line::from(span(theme.glyphs.more, theme.warning())));
-        }
-    }
+    mark_more(buffer, body, theme, first > 0, below);
     if totals > 0 {
         put(buffer, Rect { y: body.bottom(), height: 1, ..area }, 0, &sums(&state.table.totals, width, theme));
     }
