@@ -126,6 +126,7 @@ fn start<A: Send + 'static>(name: &str) -> Option<(Sender<Task<A>>, Receiver<A>)
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
     use super::*;
+    use std::thread::ThreadId;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -157,14 +158,23 @@ mod tests {
         assert_eq!(beside.wait(PATIENCE), Some(7));
     }
 
+    /// Tells which thread it goes in.
+    struct Large(Sender<ThreadId>);
+
+    impl Drop for Large {
+        fn drop(&mut self) {
+            let _told = self.0.send(std::thread::current().id());
+        }
+    }
+
     #[test]
     fn what_is_let_go_is_gone_elsewhere_and_answers_nothing() {
         let mut beside = Beside::new("test");
         beside.ask(|| 1);
         assert_eq!(beside.wait(PATIENCE), Some(1));
-        let (held, gone) = channel::<()>();
-        beside.discard(held);
-        assert!(gone.recv_timeout(PATIENCE).is_err_and(|error| error == RecvTimeoutError::Disconnected));
+        let (tell, told) = channel();
+        beside.discard(Large(tell));
+        assert!(told.recv_timeout(PATIENCE).unwrap() != std::thread::current().id());
         beside.ask(|| 2);
         assert_eq!(beside.wait(PATIENCE), Some(2));
     }

@@ -294,3 +294,27 @@ impl Making {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_does_not_answer_keeps_nobody() {
+        let (stop, _stopped) = channel();
+        let (go, gate) = channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let _let_go = gate.recv_timeout(Duration::from_secs(10));
+        });
+        let recorder = Recorder {
+            path: PathBuf::from("/hung/one.rec"),
+            since: Instant::now(),
+            progress: Arc::default(),
+            stop,
+            thread: Some(thread),
+        };
+        let said = recorder.end_within(Duration::from_millis(20));
+        assert_eq!(said, Err("the recording /hung/one.rec may lack its end: its disk does not answer".to_owned()));
+        drop(go);
+    }
+}

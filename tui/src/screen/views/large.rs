@@ -5,7 +5,7 @@ use super::ledger_fixture::{allocation, device, holder, observation, picture, sh
 use super::map::space::Space;
 use crate::beside::AT_ONCE;
 use crate::inventory::{Inventories, Inventory};
-use crate::screen::dashboard::Dashboard;
+use crate::screen::dashboard::{Dashboard, Request};
 use crate::screen::keys::Action;
 use crate::screen::theme::Theme;
 use crate::screen::view::View;
@@ -158,6 +158,11 @@ fn what_a_million_costs() {
                 let since = Instant::now();
                 picture(200, 50, &dashboard);
                 told(&format!("{view:?}: its frame"), since);
+            }
+            if view == View::Programs && dashboard.act(Action::Sort) == Request::None {
+                let since = Instant::now();
+                hears(&mut dashboard);
+                told(&format!("{view:?}: until it is sorted"), since);
             }
             let since = Instant::now();
             dashboard.inventories = Inventories::fixed(many(&seen, 10));

@@ -37,12 +37,21 @@ fn state(dashboard: &Dashboard) -> String {
     format!("{:?}", (shown, lists, said, d.refresh_ms, d.paused, d.help, &d.recorder, d.asked.is_some()))
 }
 
+/// What of it belongs to other views than this one.
+fn of_others(dashboard: &Dashboard, view: View) -> String {
+    let d = dashboard;
+    let tables = (!matches!(view, View::Overview | View::Processes))
+        .then_some((d.focus, d.sort, d.reversed, d.tree, d.peaks, d.selected));
+    format!("{tables:?} {:?}", (!matches!(view, View::Overview | View::Charts)).then_some(d.window))
+}
+
 #[test]
 fn a_key_does_something_exactly_in_the_views_that_it_is_of() {
     let inventory = studied(&observation(2));
     for view in View::ALL {
         let mut begun: Vec<Dashboard> =
             BEFORE.into_iter().map(|(before, size)| dashboard(&inventory, view, before, size)).collect();
+        let fresh = dashboard(&inventory, view, &[], (100, 40));
         let mut before: Vec<String> = begun.iter().map(state).collect();
         for binding in BINDINGS {
             // The one that is shown is shown; and a file is not made for the sake of a test.
@@ -53,6 +62,8 @@ fn a_key_does_something_exactly_in_the_views_that_it_is_of() {
                 let does = BEFORE.into_iter().enumerate().any(|(at, (keys, size))| {
                     let request = begun[at].key(KeyEvent::new(*code, *modifiers));
                     let does = request != Request::None || state(&begun[at]) != before[at];
+                    let [now, then] = [&begun[at], &fresh].map(|dashboard| of_others(dashboard, view));
+                    assert_eq!(now, then, "{} in {view:?} is of another view", binding.label);
                     if does {
                         begun[at] = dashboard(&inventory, view, keys, size);
                         before[at] = state(&begun[at]);
