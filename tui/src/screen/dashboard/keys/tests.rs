@@ -59,7 +59,8 @@ fn a_key_does_something_exactly_in_the_views_that_it_is_of() {
                 continue;
             }
             for (modifiers, code) in binding.keys {
-                let does = BEFORE.into_iter().enumerate().any(|(at, (keys, size))| {
+                let tried = BEFORE.into_iter().enumerate().filter(|(at, (keys, size))| {
+                    let (at, size) = (*at, *size);
                     let request = begun[at].key(KeyEvent::new(*code, *modifiers));
                     let does = request != Request::None || state(&begun[at]) != before[at];
                     let [now, then] = [&begun[at], &fresh].map(|dashboard| of_others(dashboard, view));
@@ -70,7 +71,7 @@ fn a_key_does_something_exactly_in_the_views_that_it_is_of() {
                     }
                     does
                 });
-                assert_eq!(does, binding.action.is_of(view), "{} in {view:?}", binding.label);
+                assert_eq!(tried.count() > 0, binding.action.is_of(view), "{} in {view:?}", binding.label);
             }
         }
     }
