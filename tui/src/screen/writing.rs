@@ -66,7 +66,8 @@ impl Dashboard {
     /// Begins a recording into this file, beside the screen; if that is not possible, it is said.
     pub fn record(&mut self, path: &Path, begin: Begin) {
         if self.writing.recording.is_busy() {
-            return self.say(&format!("{} is still being made: the last w is not done", shown(&self.writing.path)), true);
+            return self
+                .say(&format!("{} is still being made: the last w is not done", shown(&self.writing.path)), true);
         }
         self.say(&format!("making {}", shown(path)), false);
         self.writing.path = path.to_owned();

@@ -26,11 +26,7 @@ pub const fn column<K>(of: K, title: &'static str, width: usize, right: bool, we
 }
 
 /// Those that fit into this width, in order, and the width that is left over.
-pub fn fitting<K: Copy>(
-    all: &'static [Column<K>],
-    width: usize,
-    wants: impl Fn(K) -> bool,
-) -> (Vec<Column<K>>, usize) {
+pub fn fitting<K: Copy>(all: &'static [Column<K>], width: usize, wants: impl Fn(K) -> bool) -> (Vec<Column<K>>, usize) {
     let mut by_weight: Vec<usize> = (0..all.len()).filter(|at| wants(all[*at].of)).collect();
     by_weight.sort_by_key(|at| std::cmp::Reverse(all[*at].weight));
     let (mut kept, mut used) = (Vec::new(), 0);

@@ -4,13 +4,17 @@
 use super::ledger_fixture::{allocation, device, holder, observation, picture, shown};
 use super::map::space::Space;
 use crate::beside::AT_ONCE;
+use crate::clock::Zone;
+use crate::holdings::Holdings;
+use crate::inventory::study::Watcher;
 use crate::inventory::{Inventories, Inventory};
+use crate::ledger::fixture::{self, alloc};
 use crate::screen::dashboard::{Dashboard, Request};
 use crate::screen::keys::Action;
 use crate::screen::theme::Theme;
 use crate::screen::view::View;
 use crate::source::Observation;
-use shm_layout::event::Memory;
+use shm_layout::event::{Event, Memory};
 use std::time::{Duration, Instant};
 
 /// One process that holds so many, half of them DRAM, half circular buffers of programs of twenty.
@@ -102,9 +106,8 @@ fn what_a_million_costs() {
     let chip = (seen.snapshot.chips[0].chip_id, seen.snapshot.chips[0].id_is_logical);
     let inventory = many(&seen, 1_000_000);
     let mut dram = inventory.clone();
-    dram.holders[0].allocations = (0..1_000_000)
-        .map(|id| allocation(id, 0, Memory::Dram, 64 + id * 4096, 2048 * 8, id % 5000))
-        .collect();
+    dram.holders[0].allocations =
+        (0..1_000_000).map(|id| allocation(id, 0, Memory::Dram, 64 + id * 4096, 2048 * 8, id % 5000)).collect();
     dram.holders[0].sort();
     let mut cbs = inventory.clone();
     cbs.holders[0].allocations = (0..1_000_000)
@@ -172,4 +175,21 @@ fn what_a_million_costs() {
             told(&format!("{view:?}: what was made of it goes"), since);
         }
     }
+    println!("-- what stays on the screen's thread, at its bounds");
+    let recorded = many(&seen, 100_000);
+    let mut watcher = Watcher::default();
+    for _ in 0..3 {
+        let since = Instant::now();
+        let studied = recorded.clone().studied(|look| watcher.see(look, crate::sample::UNIX_NS, &Zone::utc()));
+        told("replay: an inventory of 100,000 is studied", since);
+        drop(studied);
+    }
+    let events: Vec<Event> = (0..200_000).map(|id| alloc(id, 0, Memory::Dram, 4096, 10)).collect();
+    let written = fixture::write("cost", &events);
+    let mut process = seen.snapshot.processes[0];
+    (process.ring_pid, process.nonce) = (written.file.pid, written.file.nonce);
+    let since = Instant::now();
+    let owners = [nix::unistd::geteuid().as_raw()];
+    Holdings::default().look(&written.prefix, &owners, &process, 200_000, 5);
+    told("detail: a ledger of 200,000 is read", since);
 }

@@ -11,8 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(20);
 
 fn dashboard(folder: &Path) -> Dashboard {
-    let mut dashboard =
-        Dashboard::new("here".into(), Zone::utc(), Theme::new(false, true), Selection::default(), 250);
+    let mut dashboard = Dashboard::new("here".into(), Zone::utc(), Theme::new(false, true), Selection::default(), 250);
     dashboard.keeping = Kept { path: Some(folder.join("alloc-top.toml")), ..Kept::default() };
     dashboard.prefix = shm_layout::names::Prefix::new(&format!("tt_test_disk_{}", std::process::id())).unwrap();
     dashboard

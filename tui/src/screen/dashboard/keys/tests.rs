@@ -94,7 +94,8 @@ fn the_footer_and_the_help_tell_what_the_table_says() {
         let buffer = frame(300, 80, &dashboard);
         let lines: Vec<&[Cell]> = buffer.content.chunks(300).collect();
         for binding in BINDINGS {
-            let words: Vec<String> = format!(" {}  {} ", binding.label, binding.help).chars().map(String::from).collect();
+            let words: Vec<String> =
+                format!(" {}  {} ", binding.label, binding.help).chars().map(String::from).collect();
             let stands = |part: &&[Cell]| part.iter().map(Cell::symbol).eq(words.iter().map(String::as_str));
             let found = lines.iter().find_map(|line| line.windows(words.len()).find(stands));
             let dim = found.unwrap()[1].modifier.contains(Modifier::DIM);
