@@ -216,7 +216,15 @@ impl Origin<'_> {
         if wanted.is_empty() {
             return Ok(());
         }
-        let jumped = player.go_all(wanted)?;
+        // What steps on come to has followed what was there where a jump before them led.
+        let behind = wanted.iter().rposition(|wanted| wanted.is_jump()).map_or(0, |at| at + 1);
+        let (jumps, steps) = wanted.split_at(behind);
+        let mut jumped = player.go_all(jumps)?;
+        if jumped && steps.contains(&Move::StepOn) {
+            dashboard.land(player);
+            jumped = false;
+        }
+        player.go_all(steps)?;
         dashboard.play(player, jumped)
     }
 }

@@ -17,11 +17,16 @@ pub struct Writing {
     recording: Beside<Result<Recorder, String>>,
     /// That file.
     path: PathBuf,
+    /// Since when the last of both, as long as nothing was said of it.
+    since: Option<Instant>,
 }
+
+/// After this time it is said that something is being written: most disks have answered by then.
+const SLOW: Duration = Duration::from_millis(300);
 
 impl Default for Writing {
     fn default() -> Self {
-        Self { settings: Beside::new("settings"), recording: Beside::new("begin"), path: PathBuf::new() }
+        Self { settings: Beside::new("settings"), recording: Beside::new("begin"), path: PathBuf::new(), since: None }
     }
 }
 
@@ -45,7 +50,7 @@ impl Dashboard {
         if self.writing.settings.is_busy() {
             return self.say(&format!("{name} is still being written: the last W is not done"), true);
         }
-        self.say(&format!("writing {name}"), false);
+        self.writing.since = Some(Instant::now());
         let settings = self.settings();
         self.writing.settings.ask(move || match file::write(&path, &settings) {
             Ok(()) => (format!("kept in {name}"), false),
@@ -69,7 +74,7 @@ impl Dashboard {
             return self
                 .say(&format!("{} is still being made: the last w is not done", shown(&self.writing.path)), true);
         }
-        self.say(&format!("making {}", shown(path)), false);
+        self.writing.since = Some(Instant::now());
         self.writing.path = path.to_owned();
         let session = Session::here(self.host.clone(), self.refresh_ms);
         let (path, prefix) = (path.to_owned(), self.prefix.clone());
@@ -94,7 +99,12 @@ impl Dashboard {
             }
             Some(Err(why)) => self.say(&why, true),
         }
-        heard
+        let is_busy = self.writing.settings.is_busy() || self.writing.recording.is_busy();
+        let slow = is_busy && self.writing.since.take_if(|since| since.elapsed() >= SLOW).is_some();
+        if slow {
+            self.say("it is being written: the disk has not answered yet", false);
+        }
+        heard || slow
     }
 
     /// Says what became of a recording that has ended. True: one has.

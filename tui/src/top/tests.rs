@@ -46,7 +46,8 @@ fn of_moves_that_came_at_once_only_the_last_is_studied() {
 
 #[test]
 fn moves_at_once_lead_where_they_lead_one_by_one() {
-    for text in ["}}{", "{{}", "}[[", "]]}{[", "}}}}}{", "]]]]]{]", "++}-["] {
+    let past_an_end = "{".to_owned() + &"]".repeat(35);
+    for text in ["}}{", "{{}", "}[[", "]]}{[", "}}}}}{", "]]]]]{]", "++}-[", &past_an_end] {
         let (mut dashboard, mut origin) = replayed();
         typed(&mut dashboard, &mut origin, text);
         let (mut other, mut one_by_one) = replayed();
@@ -56,7 +57,8 @@ fn moves_at_once_lead_where_they_lead_one_by_one() {
         let of = |dashboard: &Dashboard| {
             let replay = dashboard.replay.as_ref().unwrap();
             let generation = dashboard.seen.as_ref().unwrap().snapshot.health.generation;
-            (replay.position_ns, replay.unix_ns, replay.speed_quarters, generation, dashboard.paused)
+            let gone = dashboard.rows.iter().filter(|row| row.gone_since_ns.is_some()).count();
+            (replay.position_ns, replay.unix_ns, replay.speed_quarters, generation, dashboard.paused, gone)
         };
         assert_eq!(of(&dashboard), of(&other), "{text}");
     }

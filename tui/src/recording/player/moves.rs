@@ -23,6 +23,13 @@ pub enum Move {
     Faster,
 }
 
+impl Move {
+    /// Whether what it leads to is not what follows.
+    pub const fn is_jump(self) -> bool {
+        matches!(self, Self::StepBack | Self::JumpBack | Self::JumpOn)
+    }
+}
+
 impl Player {
     /// Does what somebody wants. True: another moment is shown, and not the one that follows.
     ///

@@ -37,10 +37,7 @@ impl Dashboard {
     /// When the file cannot be read.
     pub fn play(&mut self, player: &mut Player, jumped: bool) -> io::Result<()> {
         if jumped {
-            // Nobody has just gone, nothing has happened since, and nobody has looked before.
-            self.forget();
-            self.views.forget();
-            self.rates = Rates::default();
+            self.forget_past();
         }
         if let Some(session) = player.session() {
             self.host.clone_from(&session.host);
@@ -81,6 +78,23 @@ impl Dashboard {
         self.look_at_holdings();
         self.look_at_inventory();
         Ok(())
+    }
+
+    /// Nobody has just gone, nothing has happened since, and nobody has looked before.
+    fn forget_past(&mut self) {
+        self.forget();
+        self.views.forget();
+        self.rates = Rates::default();
+    }
+
+    /// Takes in the figures to which a recording was wound, where it goes on from there at once: of single allocations nothing is read.
+    pub fn land(&mut self, player: &Player) {
+        self.forget_past();
+        self.users = Users::fixed(player.names());
+        self.update(player.feed());
+        let damage = self.replay.take().and_then(|replay| replay.damage);
+        // No inventory is of that moment: those of the moment that comes are studied anew.
+        self.replay = Some(Replay { damage, inventory: Some(u64::MAX), ..Replay::default() });
     }
 
     /// What a key means in a replay, if something else than otherwise.
