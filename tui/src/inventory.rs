@@ -177,6 +177,16 @@ impl Inventory {
         Self { holders: holders.collect(), missing: self.missing, read_ns: look.at_ns, study }
     }
 
+    /// Allocations of all processes together.
+    pub fn len(&self) -> usize {
+        self.holders.iter().map(|holder| holder.allocations.len()).sum()
+    }
+
+    /// Whether nobody holds anything.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Whose this is.
     pub fn of(&self, process: &Process) -> Option<&Holder> {
         self.holders.iter().find(|holder| holder.is(process))
@@ -191,6 +201,15 @@ fn holder(held: Held, ring_pid: u32) -> Holder {
     holder
 }
 
+/// What the thread is asked.
+#[derive(Debug)]
+enum Asked {
+    /// To read the ledgers of this prefix.
+    Read(Prefix),
+    /// To let go of this one: a million allocations take longer than a frame to give back.
+    Drop(Arc<Inventory>),
+}
+
 /// The newest inventory, and the thread that makes the next one.
 #[derive(Debug, Default)]
 pub struct Inventories {
@@ -198,7 +217,7 @@ pub struct Inventories {
     asked_ns: Option<u64>,
     /// What the newest took, ns.
     took_ns: u64,
-    thread: Option<(Sender<Prefix>, Receiver<Read>)>,
+    thread: Option<(Sender<Asked>, Receiver<Read>)>,
 }
 
 /// What was read, and the time that it took, ns.
@@ -220,13 +239,18 @@ impl Inventories {
         let arrived = self.thread.as_ref().and_then(|(_, answers)| answers.try_iter().last());
         let is_new = arrived.is_some();
         if let Some((arrived, took_ns)) = arrived {
-            (self.newest, self.took_ns) = (Some(arrived), took_ns);
+            self.took_ns = took_ns;
+            if let Some(old) = self.newest.replace(arrived)
+                && let Some((asks, _)) = &self.thread
+            {
+                let _gone = asks.send(Asked::Drop(old));
+            }
         }
         let every_ns = EVERY_NS.max(self.took_ns.saturating_mul(REST));
         if self.asked_ns.is_none_or(|asked| now_ns.saturating_sub(asked) >= every_ns && self.has_answered(asked)) {
             let (asks, _) = self.thread.get_or_insert_with(start);
             // A thread that is gone is not asked again: what was read last stays, with its age.
-            let _gone = asks.send(prefix.clone());
+            let _gone = asks.send(Asked::Read(prefix.clone()));
             self.asked_ns = Some(now_ns);
         }
         is_new
@@ -238,12 +262,19 @@ impl Inventories {
     }
 }
 
-fn start() -> (Sender<Prefix>, Receiver<Read>) {
-    let (asks, questions) = channel::<Prefix>();
+fn start() -> (Sender<Asked>, Receiver<Read>) {
+    let (asks, questions) = channel::<Asked>();
     let (answers, inventories) = channel();
     let read = move || {
         let (mut watcher, zone) = (Watcher::default(), crate::clock::Zone::system());
-        for prefix in questions {
+        for asked in questions {
+            let prefix = match asked {
+                Asked::Read(prefix) => prefix,
+                Asked::Drop(old) => {
+                    drop(old);
+                    continue;
+                }
+            };
             let study = |look: &Look| Some(watcher.see(look, crate::clock::unix_ns(), &zone));
             let before_ns = crate::clock::monotonic_ns();
             let read = Arc::new(Inventory::read_and(&prefix, &trusted_owners(), MOST, study));

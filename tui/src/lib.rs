@@ -19,6 +19,7 @@
 //! | [`history`] | the past of the chips' memory, and windows on it |
 //! | [`degraded`] | whether what is shown may be incomplete |
 //! | [`diagnosis`] | what is wrong, what that means, what to do next: for `tt-alloc doctor` |
+//! | [`beside`] | what takes longer than a frame, or waits for a disk |
 //! | [`units`], [`clock`], [`users`] | bytes, ages, moments and user names as text |
 //! | [`amounts`] | sizes and durations as a person writes them |
 //! | [`once`], [`table`], [`json`], [`csv`], [`buffers`] | printed output |
@@ -39,6 +40,7 @@
 
 pub mod amounts;
 pub mod baseline;
+pub mod beside;
 pub mod buffers;
 pub mod clock;
 pub mod configuration;

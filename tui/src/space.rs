@@ -80,6 +80,8 @@ pub struct Space {
     pub occupied: Vec<Stretch>,
     /// Where two processes have the same addresses: disjoint, by address.
     pub shared: Vec<(u64, u64)>,
+    /// The first address beyond all blocks.
+    pub reach: u64,
     /// Occupied bytes of a bank; each address counts once.
     pub taken: u64,
     /// Free bytes of a bank, where its bounds are known.
@@ -146,6 +148,7 @@ impl Space {
     fn unite(&mut self) {
         let mut end = 0;
         for block in &self.blocks {
+            self.reach = self.reach.max(block.end());
             if block.bytes.is_none() {
                 self.unmeasured += 1;
                 continue;
@@ -200,7 +203,7 @@ impl Space {
     /// From the first to the last block.
     pub fn used(&self) -> Option<(u64, u64)> {
         let begin = self.blocks.first()?.begin;
-        Some((begin, self.blocks.iter().map(Block::end).max()?))
+        Some((begin, self.reach))
     }
 
     /// 1 - largest free run / all that is free, in percent; `None` where that is not known or nothing is free.

@@ -9,6 +9,7 @@ use crate::once::Once;
 use crate::recording::{Begin, Move, Player, Recorder, Session};
 use crate::screen;
 use crate::screen::dashboard::{Dashboard, Request};
+use crate::screen::keys::{Action, action};
 use crate::screen::settings::Kept;
 use crate::screen::theme::Theme;
 use crate::selection::Selection;
@@ -35,6 +36,9 @@ pub const DEFAULT_REFRESH_MS: u64 = 250;
 const ATTENTION: Duration = Duration::from_millis(100);
 /// How long one-shot output waits for the aggregator that it started itself.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a disk that does not answer keeps one who leaves.
+const MOMENT: Duration = Duration::from_secs(2);
 
 /// What `alloc-top` does.
 #[derive(Clone, Debug)]
@@ -121,7 +125,7 @@ pub fn run(options: TopOptions) -> anyhow::Result<ExitCode> {
             let stop = options.stop.clone().unwrap_or_default();
             let mouse = dashboard.keeping.mouse.unwrap_or(true);
             let watched = watch(&mut dashboard, &mut Origin::Live(&mut source), &stop, mouse);
-            let exit = dashboard.recorder.take().map_or(Exit::Ok, told);
+            let exit = leave(&mut dashboard);
             watched.context("the terminal")?;
             exit
         }
@@ -156,13 +160,21 @@ fn record(path: &Path, prefix: &Prefix, refresh_ms: u64) -> anyhow::Result<Recor
     Ok(Recorder::start(path, Begin::Append, prefix, &Session::here(host_name(), refresh_ms))?)
 }
 
-/// Ends a recording, and says what became of it on standard error.
-fn told(recorder: Recorder) -> Exit {
-    let ended = recorder.end();
+/// Says what became of a recording on standard error.
+fn told(ended: Result<String, String>) -> Exit {
     let exit = if ended.is_ok() { Exit::Ok } else { Exit::Failure };
     let (Ok(said) | Err(said)) = ended;
     crate::output::complain(format_args!("alloc-top: {said}"));
     exit
+}
+
+/// The screen has been left: waits a moment for what is still being written, and says what became of it on standard error.
+fn leave(dashboard: &mut Dashboard) -> Exit {
+    let left = dashboard.leave(MOMENT);
+    for wrong in left.wrong {
+        crate::output::complain(format_args!("alloc-top: {wrong}"));
+    }
+    left.recording.map_or(Exit::Ok, told)
 }
 
 fn record_alone(options: &TopOptions) -> anyhow::Result<Exit> {
@@ -174,7 +186,7 @@ fn record_alone(options: &TopOptions) -> anyhow::Result<Exit> {
     while !(recorder.has_ended() || stop.load(Ordering::Relaxed) || signals.end.load(Ordering::Relaxed)) {
         std::thread::sleep(ATTENTION);
     }
-    Ok(told(recorder))
+    Ok(told(recorder.end()))
 }
 
 /// Where the figures come from.
@@ -198,9 +210,21 @@ impl Origin<'_> {
         Ok(())
     }
 
-    fn go(&mut self, dashboard: &mut Dashboard, wanted: Move) -> io::Result<()> {
+    /// Goes through a recording, and shows where that leads.
+    fn go(&mut self, dashboard: &mut Dashboard, wanted: &[Move]) -> io::Result<()> {
         let Self::Recorded(player) = self else { return Ok(()) };
-        let jumped = player.go(wanted)?;
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        // What steps on come to has followed what was there where a jump before them led.
+        let behind = wanted.iter().rposition(|wanted| wanted.is_jump()).map_or(0, |at| at + 1);
+        let (jumps, steps) = wanted.split_at(behind);
+        let mut jumped = player.go_all(jumps)?;
+        if jumped && steps.contains(&Move::StepOn) {
+            dashboard.land(player);
+            jumped = false;
+        }
+        player.go_all(steps)?;
         dashboard.play(player, jumped)
     }
 }
@@ -271,38 +295,80 @@ fn watch(dashboard: &mut Dashboard, origin: &mut Origin<'_>, stop: &AtomicBool, 
             Err(_) if ending() => break,
             typed => typed?,
         };
-        for event in typed {
-            let key = match event {
-                Event::Key(key) => key,
-                Event::Mouse(event) => {
-                    changed |= dashboard.mouse(event);
-                    continue;
-                }
-                Event::Paste(text) => {
-                    dashboard.paste(&text);
-                    changed = true;
-                    continue;
-                }
-                _ => {
-                    changed = true;
-                    continue;
-                }
-            };
-            changed = true;
-            match dashboard.key(key) {
-                Request::Quit => return Ok(()),
-                Request::Suspend => {
-                    screen.suspend()?;
-                    // That SIGCONT was for this stop.
-                    signals.resumed.store(false, Ordering::Relaxed);
-                }
-                Request::Redraw => screen.redraw()?,
-                Request::Play(wanted) => origin.go(dashboard, wanted)?,
-                Request::None => {}
+        let taken = take(dashboard, origin, typed, |request| match request {
+            Request::Suspend => {
+                screen.suspend()?;
+                // That SIGCONT was for this stop.
+                signals.resumed.store(false, Ordering::Relaxed);
+                Ok(())
             }
-            // A shorter interval counts from now on.
-            look_at = look_at.min(Instant::now() + Duration::from_millis(dashboard.refresh_ms));
+            Request::Redraw => screen.redraw(),
+            Request::Quit | Request::Play(_) | Request::None => Ok(()),
+        })?;
+        match taken {
+            Taken::Nothing => {}
+            Taken::Left => return Ok(()),
+            Taken::Something => {
+                changed = true;
+                // A shorter interval counts from now on.
+                look_at = look_at.min(Instant::now() + Duration::from_millis(dashboard.refresh_ms));
+            }
         }
     }
     Ok(())
 }
+
+/// What was typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    /// Nothing that is seen.
+    Nothing,
+    /// What may have changed what is shown.
+    Something,
+    /// The key that leaves.
+    Left,
+}
+
+/// Takes what came at once. Of several moves in a recording only the moment to which they lead is read and studied; `terminal` does what is
+/// asked of the terminal.
+fn take(
+    dashboard: &mut Dashboard,
+    origin: &mut Origin<'_>,
+    typed: Vec<Event>,
+    mut terminal: impl FnMut(Request) -> io::Result<()>,
+) -> io::Result<Taken> {
+    let mut taken = Taken::Nothing;
+    let mut moves = Vec::new();
+    for event in typed {
+        // What is no move is about what is shown where the moves lead.
+        let moves_on = matches!(event, Event::Key(key) if action(key).is_some_and(Action::is_of_replays));
+        if !moves_on {
+            origin.go(dashboard, &std::mem::take(&mut moves))?;
+        }
+        let key = match event {
+            Event::Key(key) => key,
+            Event::Mouse(event) if !dashboard.mouse(event) => continue,
+            Event::Paste(text) => {
+                dashboard.paste(&text);
+                taken = Taken::Something;
+                continue;
+            }
+            _ => {
+                taken = Taken::Something;
+                continue;
+            }
+        };
+        taken = Taken::Something;
+        match dashboard.key(key) {
+            Request::None => {}
+            Request::Quit => return Ok(Taken::Left),
+            Request::Play(wanted) => moves.push(wanted),
+            request => terminal(request)?,
+        }
+    }
+    origin.go(dashboard, &moves)?;
+    Ok(taken)
+}
+
+#[cfg(test)]
+mod tests;

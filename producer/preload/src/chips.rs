@@ -1,8 +1,11 @@
 //! The chips of this process: which `Device` is which chip, and what was said about each.
 
+mod banks;
+
 use crate::getters::{Class, Getters, Place};
 use crate::guard::flags;
 use crate::registry::{Inherited, Registry, count_forks};
+use banks::{Banks, banks, capacity, channel_bytes};
 use shm_layout::event::{Arch as Generation, Event, Kind, Memory, flags as bits};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -279,64 +282,6 @@ pub(crate) fn kernel_region(number: u32, bytes_per_core: u64) {
     });
     if let Some((bytes, cores)) = new.flatten() {
         capacity(number, Memory::Kernel, bytes, &Banks { count: cores, ..Banks::default() });
-    }
-}
-
-/// What an allocator has of one memory kind; 0 is not known.
-#[derive(Clone, Copy, Default)]
-struct Banks {
-    count: u64,
-    /// Bytes that it hands out of each.
-    bytes: u64,
-    /// The first address of these.
-    first: Option<u64>,
-}
-
-impl Banks {
-    /// Where tt-metal's allocator puts the region behind this one: L1_SMALL behind L1, TRACE behind DRAM.
-    fn end(&self) -> Option<u64> {
-        self.first.filter(|_| self.bytes > 0).and_then(|first| first.checked_add(self.bytes))
-    }
-}
-
-fn capacity(number: u32, memory: Memory, bytes: u64, banks: &Banks) {
-    if bytes == 0 {
-        return;
-    }
-    let mut event = Event::new(Kind::Capacity, memory, number);
-    event.size = bytes;
-    event.footprint = banks.count;
-    if let Some(first) = banks.first {
-        (event.id, event.address) = (banks.bytes, first);
-    }
-    producer::process::record(event);
-}
-
-/// The size of one DRAM channel: tt-metal says only its lowest 32 bits, so a channel of 4 GiB reads 0.
-/// The allocator's bank, which is a little smaller than the channel, tells how many times 4 GiB to add.
-const fn channel_bytes(bank: &Banks, low: u64) -> u64 {
-    low + bank.bytes.saturating_sub(low).div_ceil(1 << 32) * (1 << 32)
-}
-
-/// The banks that an allocator has of this memory.
-///
-/// # Safety
-/// `allocator` is null or the live allocator of a Device.
-unsafe fn banks(allocator: *const c_void, memory: Memory) -> Banks {
-    let getters = Getters::get();
-    let (Some(count), Some(size)) = (getters.banks, getters.bank_size) else { return Banks::default() };
-    if allocator.is_null() {
-        return Banks::default();
-    }
-    let kind = memory as u32;
-    // `HalMemType`: L1 is 0, DRAM is 1.
-    let region = u8::from(memory == Memory::Dram);
-    // SAFETY: const getters of a live allocator; the number of banks is the low 32 bits of the register.
-    unsafe {
-        let count = count(allocator, &raw const kind) & 0xffff_ffff;
-        let bytes = if count == 0 { 0 } else { size(allocator, &raw const kind) };
-        let first = getters.first_address.map(|get| get(allocator, &raw const region) & 0xffff_ffff);
-        Banks { count, bytes, first }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A recording while it is played: where one is in it, how fast it goes, and what was seen there.
 
+mod moves;
+
 use super::allocations;
 use super::frame::{Header, VERSION, kind};
 use super::look::Look;
@@ -9,6 +11,7 @@ use super::session::Session;
 use super::writer::RecordingError;
 use crate::inventory::Inventory;
 use crate::source::{Connection, Feed, SourceError};
+pub use moves::Move;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
@@ -21,26 +24,6 @@ const SPEEDS: [u64; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 const AS_RECORDED: usize = 2;
 /// Looks by their differences behind one whole look, at most: twice what is written at the shortest interval.
 const MOST_DELTAS: u64 = 2400;
-/// A jump, ns.
-const JUMP_NS: u64 = 60_000_000_000;
-
-/// What somebody wants of a replay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Move {
-    /// One look back.
-    StepBack,
-    /// One look on.
-    StepOn,
-    /// A minute back.
-    JumpBack,
-    /// A minute on.
-    JumpOn,
-    /// The next slower speed.
-    Slower,
-    /// The next faster speed.
-    Faster,
-}
-
 /// The look that is shown.
 #[derive(Clone, Debug)]
 struct Shown {
@@ -152,25 +135,6 @@ impl Player {
         self.go_on_to(self.position_ns.saturating_add(ns))
     }
 
-    /// Does what somebody wants. True: another moment is shown, and not the one that follows.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn go(&mut self, wanted: Move) -> io::Result<bool> {
-        match wanted {
-            Move::Slower => self.speed = self.speed.saturating_sub(1),
-            Move::Faster => self.speed = (self.speed + 1).min(SPEEDS.len() - 1),
-            Move::StepOn => {
-                self.step()?;
-                self.position_ns = self.shown.as_ref().map_or(self.position_ns, |shown| shown.at_ns);
-            }
-            Move::StepBack => return self.step_back().map(|()| true),
-            Move::JumpBack => return self.seek(self.position_ns.saturating_sub(JUMP_NS)).map(|()| true),
-            Move::JumpOn => return self.seek(self.position_ns.saturating_add(JUMP_NS)).map(|()| true),
-        }
-        Ok(false)
-    }
-
     /// Goes to a moment of the recorded time, ns.
     ///
     /// # Errors
@@ -214,21 +178,6 @@ impl Player {
         self.next = mark.map_or(u64::MAX, |mark| mark.offset);
         self.time = mark.map_or_else(RecordedTime::default, |mark| self.reader.time_at(mark));
         (self.shown, self.key, self.number, self.lost) = (None, None, 0, false);
-    }
-
-    fn step_back(&mut self) -> io::Result<()> {
-        let Some(now) = self.shown.as_ref().map(|shown| shown.offset) else { return Ok(()) };
-        let behind = self.reader.looks.partition_point(|mark| mark.offset < now);
-        let Some(mark) = behind.checked_sub(1) else { return Ok(()) };
-        self.begin_at(mark);
-        while let Some((offset, header, frame)) = self.peek()? {
-            if offset >= now {
-                break;
-            }
-            self.take(offset, header, frame)?;
-        }
-        self.position_ns = self.shown.as_ref().map_or(self.position_ns, |shown| shown.at_ns);
-        Ok(())
     }
 
     fn go_on_to(&mut self, to_ns: u64) -> io::Result<bool> {

@@ -115,6 +115,25 @@ impl Recorder {
         failed.map_or_else(|| Ok(format!("recorded {looks} in {age}, {bytes}, into {}", shown(&self.path))), Err)
     }
 
+    /// The same, and waits at most so long: a disk that does not answer keeps nobody.
+    ///
+    /// # Errors
+    /// Why it ended before, or that it has not ended.
+    pub fn end_within(mut self, patience: Duration) -> Result<String, String> {
+        self.stop();
+        let until = Instant::now() + patience;
+        while !self.has_ended() {
+            if Instant::now() >= until {
+                // Nobody waits for this thread any more.
+                self.thread = None;
+                let path = shown(&self.path);
+                return Err(format!("the recording {path} may lack its end: its disk does not answer"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.end()
+    }
+
     fn join(&mut self) {
         // Gone already where the disk was full.
         let _asked = self.stop.send(());
@@ -273,5 +292,29 @@ impl Making {
         self.writer.write(kind::INVENTORY, now_ns, unix_ns, &allocations::content(self.serial, None, &inventory))?;
         self.full = Some(inventory);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_does_not_answer_keeps_nobody() {
+        let (stop, _stopped) = channel();
+        let (go, gate) = channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let _let_go = gate.recv_timeout(Duration::from_secs(10));
+        });
+        let recorder = Recorder {
+            path: PathBuf::from("/hung/one.rec"),
+            since: Instant::now(),
+            progress: Arc::default(),
+            stop,
+            thread: Some(thread),
+        };
+        let said = recorder.end_within(Duration::from_millis(20));
+        assert_eq!(said, Err("the recording /hung/one.rec may lack its end: its disk does not answer".to_owned()));
+        drop(go);
     }
 }

@@ -92,6 +92,16 @@ pub fn side_by_side(area: Rect, count: u16, gap: u16) -> Vec<Rect> {
     columns.map(|column| column.intersection(area)).collect()
 }
 
+/// Marks at the right edge that there is more above or below.
+pub fn mark_more(buffer: &mut Buffer, area: Rect, theme: Theme, above: bool, below: bool) {
+    if area.height == 0 {
+        return;
+    }
+    for (_, line) in [(above, 0), (below, area.height - 1)].into_iter().filter(|(more, _)| *more) {
+        put_right(buffer, area, line, &Line::from(span(theme.glyphs.more, theme.warning())));
+    }
+}
+
 /// Pieces with a gap between them, as many as fit into the width; the first ones are kept.
 pub fn joined(pieces: Vec<Vec<Span<'static>>>, gap: Span<'static>, width: usize) -> Line<'static> {
     let mut line = Line::default();

@@ -2,7 +2,7 @@
 
 mod axes;
 
-use super::canvas::{joined, put, put_right, side_by_side, span};
+use super::canvas::{joined, mark_more, put, side_by_side, span};
 use super::dashboard::Dashboard;
 use super::devices::short_name;
 use super::graph;
@@ -49,11 +49,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
             chart(buffer, place, dashboard, seen, which);
         }
     }
-    // Marks that there is more above or below.
-    let marks = [(first > 0, 0), (first + visible < rows, area.height.saturating_sub(1))];
-    for (_, line) in marks.into_iter().filter(|(cut, _)| *cut) {
-        put_right(buffer, area, line, &Line::from(span(theme.glyphs.more, theme.warning())));
-    }
+    mark_more(buffer, area, theme, first > 0, first + visible < rows);
 }
 
 fn chart(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observation, which: &Which<'_>) {

@@ -3,7 +3,7 @@
 mod device;
 mod process;
 
-use super::canvas::{frame, put, put_right, span};
+use super::canvas::{frame, mark_more, put, put_right, span};
 use super::dashboard::Dashboard;
 use super::page::Page;
 use super::view::Subject;
@@ -47,10 +47,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
         put(buffer, inside, at, line);
     }
     let below = first + usize::from(inside.height) < page.lines.len();
-    let marks = [(first > 0, 0), (below, inside.height.saturating_sub(1))];
-    for (_, line) in marks.into_iter().filter(|(cut, _)| *cut) {
-        put_right(buffer, inside, line, &Line::from(span(theme.glyphs.more, theme.warning())));
-    }
+    mark_more(buffer, inside, theme, first > 0, below);
 }
 
 fn title(dashboard: &Dashboard, seen: &Observation, subject: Subject) -> Option<String> {

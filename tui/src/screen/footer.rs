@@ -21,7 +21,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     let replay = dashboard.replay.is_some();
     let mut told: Vec<&Binding> = BINDINGS
         .iter()
-        .filter(|binding| !binding.word(replay).is_empty() && binding.action.is_of(dashboard.view))
+        .filter(|binding| !binding.word(replay).is_empty() && binding.action.is_told_in(dashboard.view))
         .collect();
     if replay {
         // Where one is matters more than the rest.

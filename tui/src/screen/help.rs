@@ -1,6 +1,6 @@
 //! The help: the keys, made of the one table, and what the bars mean.
 
-use super::canvas::{frame, put, put_right, span};
+use super::canvas::{frame, mark_more, put, span};
 use super::dashboard::Dashboard;
 use super::keys::BINDINGS;
 use super::meter::Meter;
@@ -15,9 +15,12 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     let mut lines: Vec<Line<'static>> = BINDINGS
         .iter()
         .map(|binding| {
+            // What does nothing in the view that is shown is there, too, and dim.
+            let heeded = binding.action.is_of(dashboard.view);
+            let (key, text) = if heeded { (theme.key(), theme.text()) } else { (theme.dim(), theme.dim()) };
             Line::from(vec![
-                span(format!("{:>8}  ", binding.label), theme.key()),
-                span(binding.help(dashboard.replay.is_some()), theme.text()),
+                span(format!("{:>8}  ", binding.label), key),
+                span(binding.help(dashboard.replay.is_some()), text),
             ])
         })
         .collect();
@@ -53,8 +56,5 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
         put(buffer, inside, at, line);
     }
     let below = first + usize::from(inside.height) < lines.len();
-    let marks = [(first > 0, 0), (below, inside.height.saturating_sub(1))];
-    for (_, line) in marks.into_iter().filter(|(cut, _)| *cut) {
-        put_right(buffer, inside, line, &Line::from(span(theme.glyphs.more, theme.warning())));
-    }
+    mark_more(buffer, inside, theme, first > 0, below);
 }

@@ -221,20 +221,34 @@ impl Action {
         )
     }
 
-    /// Whether it does something in this view that the footer may tell of.
-    pub fn is_of(self, view: View) -> bool {
+    /// Whether it does something in this view. Where it does not, its keys are not heeded: they would change what another view shows.
+    pub const fn is_of(self, view: View) -> bool {
         match self {
-            Self::Show(View::Detail) => matches!(view, View::Overview | View::Processes | View::Map),
             Self::Next | Self::Previous => matches!(view, View::Detail | View::Map | View::Programs | View::Leaks),
-            Self::Sort | Self::Reverse => matches!(view, View::Overview | View::Processes | View::Programs),
+            Self::Sort | Self::SortBack | Self::Reverse => {
+                matches!(view, View::Overview | View::Processes | View::Programs)
+            }
             Self::NextBox => matches!(view, View::Overview | View::Map),
-            Self::SortBack => view == View::Overview,
             Self::Tree | Self::Peaks => matches!(view, View::Overview | View::Processes),
             Self::Window | Self::WindowBack => matches!(view, View::Overview | View::Charts | View::Map),
             Self::Filter => matches!(view, View::Overview | View::Processes | View::Events),
-            Self::Baseline => matches!(view, View::Leaks | View::Detail | View::Processes),
             _ => true,
         }
+    }
+
+    /// Whether the footer tells of it in this view: of what does something in every one, where it is of most use.
+    pub const fn is_told_in(self, view: View) -> bool {
+        self.is_of(view)
+            && match self {
+                Self::Show(View::Detail) => matches!(view, View::Overview | View::Processes | View::Map),
+                Self::Baseline => matches!(view, View::Leaks | View::Detail | View::Processes),
+                _ => true,
+            }
+    }
+
+    /// Whether it moves in a list, or scrolls.
+    pub const fn scrolls(self) -> bool {
+        matches!(self, Self::Up | Self::Down | Self::PageUp | Self::PageDown | Self::First | Self::Last)
     }
 }
 

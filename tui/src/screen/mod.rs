@@ -9,7 +9,7 @@
 //! | [`mouse`] | what was drawn where, and what a click there does |
 //! | [`prompt`], [`request`] | what is typed in the last line; what is asked of the aggregator |
 //! | [`settings`] | what it begins with, what of it is kept, and what is said in the last line |
-//! | [`recording`] | what is told of recordings |
+//! | [`recording`], [`writing`] | what is told of recordings; what is written, and not waited for |
 //! | [`charts`]; [`detail`], [`page`]; [`views`] | the other views: the recent past; one device or process; and those on further keys |
 //! | [`mod@arrange`] | where everything stands, by the terminal's size |
 //! | [`order`] | what the processes are sorted by |
@@ -47,6 +47,7 @@ pub mod theme;
 pub mod view;
 pub mod viewport;
 pub mod views;
+pub mod writing;
 
 use crate::units;
 use arrange::{LEAST, Wants, arrange};

@@ -6,6 +6,7 @@ use super::dashboard::{Dashboard, Focus, ProcessRow};
 use super::meter::Meter;
 use super::notice::NO_PROCESS;
 use super::order::SortColumn;
+use super::views::columns::{self, Column, column, fitting};
 use crate::totals::ProcessTotals;
 use crate::units;
 use ratatui::buffer::Buffer;
@@ -13,8 +14,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
+/// What a column tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Column {
+enum Of {
     Sorted(SortColumn),
     Container,
     Chips,
@@ -25,16 +27,8 @@ enum Column {
     Command,
 }
 
-struct Spec {
-    column: Column,
-    width: usize,
-    right: bool,
-    /// The larger, the longer it stays.
-    weight: u8,
-}
-
-const fn spec(column: Column, width: usize, right: bool, weight: u8) -> Spec {
-    Spec { column, width, right, weight }
+const fn spec(of: Of, width: usize, right: bool, weight: u8) -> Column<Of> {
+    column(of, of.title(), width, right, weight)
 }
 
 /// What a table of processes is to have.
@@ -58,38 +52,38 @@ impl Wanted {
         }
     }
 
-    const fn has(self, column: Column) -> bool {
+    const fn has(self, column: Of) -> bool {
         match column {
-            Column::Since => self.since,
-            Column::Container => self.containers,
-            Column::Peak | Column::Age => self.full,
+            Of::Since => self.since,
+            Of::Container => self.containers,
+            Of::Peak | Of::Age => self.full,
             _ => true,
         }
     }
 }
 
 /// In the order in which they stand. The command takes what is left, and at least its width.
-const COLUMNS: [Spec; 16] = [
-    spec(Column::Sorted(SortColumn::Pid), 7, true, 99),
-    spec(Column::Sorted(SortColumn::User), 8, false, 60),
-    spec(Column::Sorted(SortColumn::Name), 12, false, 90),
-    spec(Column::Container, 19, false, 45),
-    spec(Column::Chips, 6, false, 70),
-    spec(Column::Sorted(SortColumn::Total), 8, true, 40),
-    spec(Column::Peak, 8, true, 39),
+const COLUMNS: [Column<Of>; 16] = [
+    spec(Of::Sorted(SortColumn::Pid), 7, true, 99),
+    spec(Of::Sorted(SortColumn::User), 8, false, 60),
+    spec(Of::Sorted(SortColumn::Name), 12, false, 90),
+    spec(Of::Container, 19, false, 45),
+    spec(Of::Chips, 6, false, 70),
+    spec(Of::Sorted(SortColumn::Total), 8, true, 40),
+    spec(Of::Peak, 8, true, 39),
     // There only where a baseline is set.
-    spec(Column::Since, 7, true, 97),
-    spec(Column::Share, 10, false, 10),
-    spec(Column::Sorted(SortColumn::Dram), 8, true, 98),
-    spec(Column::Sorted(SortColumn::L1), 8, true, 85),
-    spec(Column::Sorted(SortColumn::Cb), 8, true, 55),
-    spec(Column::Sorted(SortColumn::Other), 8, true, 30),
-    spec(Column::Sorted(SortColumn::Events), 6, true, 20),
-    spec(Column::Age, 6, true, 38),
-    spec(Column::Command, 12, false, 50),
+    spec(Of::Since, 7, true, 97),
+    spec(Of::Share, 10, false, 10),
+    spec(Of::Sorted(SortColumn::Dram), 8, true, 98),
+    spec(Of::Sorted(SortColumn::L1), 8, true, 85),
+    spec(Of::Sorted(SortColumn::Cb), 8, true, 55),
+    spec(Of::Sorted(SortColumn::Other), 8, true, 30),
+    spec(Of::Sorted(SortColumn::Events), 6, true, 20),
+    spec(Of::Age, 6, true, 38),
+    spec(Of::Command, 12, false, 50),
 ];
 
-impl Column {
+impl Of {
     const fn title(self) -> &'static str {
         match self {
             Self::Sorted(column) => column.title(),
@@ -102,9 +96,7 @@ impl Column {
             Self::Command => "COMMAND",
         }
     }
-}
 
-impl Column {
     /// Not of who the process is, but of what it holds.
     const fn is_of_figures(self) -> bool {
         !matches!(
@@ -114,30 +106,13 @@ impl Column {
     }
 }
 
-/// The columns that fit, with their widths.
-fn chosen(width: usize, wanted: Wanted) -> Vec<(&'static Spec, usize)> {
-    let mut by_weight: Vec<usize> = (0..COLUMNS.len()).filter(|at| wanted.has(COLUMNS[*at].column)).collect();
-    by_weight.sort_by_key(|at| std::cmp::Reverse(COLUMNS[*at].weight));
-    let mut kept = Vec::new();
-    let mut used = 0;
-    for at in by_weight {
-        let needs = COLUMNS[at].width + usize::from(!kept.is_empty());
-        // The first that does not fit ends it: what appears at which width stays predictable.
-        if used + needs > width {
-            break;
-        }
-        used += needs;
-        kept.push(at);
+/// The columns that fit. The command takes what is left.
+fn chosen(width: usize, wanted: Wanted) -> Vec<Column<Of>> {
+    let (mut columns, spare) = fitting(&COLUMNS, width, |of| wanted.has(of));
+    for column in columns.iter_mut().filter(|column| column.of == Of::Command) {
+        column.width += spare;
     }
-    kept.sort_unstable();
-    let spare = width.saturating_sub(used);
-    kept.into_iter()
-        .map(|at| {
-            let spec = &COLUMNS[at];
-            let wider = if spec.column == Column::Command { spare } else { 0 };
-            (spec, spec.width + wider)
-        })
-        .collect()
+    columns
 }
 
 /// Draws the table of the overview.
@@ -176,10 +151,10 @@ pub fn table(buffer: &mut Buffer, inside: Rect, dashboard: &Dashboard, wanted: W
     let columns = chosen(usize::from(inside.width), wanted);
     put(buffer, inside, 0, &titles(dashboard, &columns));
     let mut x = inside.x;
-    for (spec, width) in &columns {
-        let head = Rect { x, y: inside.y, width: *width as u16, height: 1 };
-        if let Column::Sorted(column) = spec.column {
-            dashboard.drawn.heads.borrow_mut().push((head, column));
+    for column in &columns {
+        let head = Rect { x, y: inside.y, width: column.width as u16, height: 1 };
+        if let Of::Sorted(sorted) = column.of {
+            dashboard.drawn.heads.borrow_mut().push((head, sorted));
         }
         x = x.saturating_add(head.width + 1);
     }
@@ -212,55 +187,49 @@ pub fn table(buffer: &mut Buffer, inside: Rect, dashboard: &Dashboard, wanted: W
     }
 }
 
-fn titles(dashboard: &Dashboard, columns: &[(&Spec, usize)]) -> Line<'static> {
+fn titles(dashboard: &Dashboard, columns: &[Column<Of>]) -> Line<'static> {
     let theme = dashboard.theme;
-    let mut line = Line::default();
-    for (spec, width) in columns {
-        if !line.spans.is_empty() {
-            line.spans.push(span(" ", theme.text()));
-        }
-        let sorted = spec.column == Column::Sorted(dashboard.sort);
+    columns::line(columns, theme, |column| {
+        let sorted = column.of == Of::Sorted(dashboard.sort);
         let arrow = theme.glyphs.sorted[usize::from(dashboard.sort.downwards() == dashboard.reversed)];
-        let title = match (sorted, spec.right) {
-            (false, _) => spec.column.title().to_owned(),
-            (true, true) => format!("{arrow}{}", spec.column.title()),
-            (true, false) => format!("{}{arrow}", spec.column.title()),
+        let title = match (sorted, column.right) {
+            (false, _) => column.title.to_owned(),
+            (true, true) => format!("{arrow}{}", column.title),
+            (true, false) => format!("{}{arrow}", column.title),
         };
-        let style = if sorted { theme.key() } else { theme.strong().patch(theme.dim()) };
-        line.spans.push(span(fitted(&title, *width, spec.right, theme), style));
-    }
-    line
+        (title, if sorted { theme.key() } else { theme.strong().patch(theme.dim()) })
+    })
 }
 
-fn line(dashboard: &Dashboard, row: &ProcessRow, columns: &[(&Spec, usize)], whole: u64) -> Line<'static> {
+fn line(dashboard: &Dashboard, row: &ProcessRow, columns: &[Column<Of>], whole: u64) -> Line<'static> {
     let theme = dashboard.theme;
     let gone = row.gone_since_ns.is_some() || !row.totals.running;
     let mut line = Line::default();
     let left_behind = if gone { dashboard.left_behind(&row.totals) } else { None };
-    for (at, &(spec, width)) in columns.iter().enumerate() {
+    for (at, column) in columns.iter().enumerate() {
         if !line.spans.is_empty() {
             line.spans.push(span(" ", theme.text()));
         }
         // What was removed with it says more than its last figures, and takes more room.
-        if let Some(what) = left_behind.as_ref().filter(|_| spec.column.is_of_figures()) {
-            let room = columns[at..].iter().map(|(_, width)| width + 1).sum::<usize>() - 1;
+        if let Some(what) = left_behind.as_ref().filter(|_| column.of.is_of_figures()) {
+            let room = columns[at..].iter().map(|column| column.width + 1).sum::<usize>() - 1;
             line.spans.push(span(fitted(what, room, false, theme), theme.dim()));
             break;
         }
-        if spec.column == Column::Share {
+        if column.of == Of::Share {
             let used = SortColumn::Total.amount(&row.totals, dashboard.peaks);
             let share = Meter { used, capacity: Some(whole.max(1)), ..Meter::default() };
-            let bar: String = share.spans(width, theme).iter().map(|span| span.content.as_ref()).collect();
+            let bar: String = share.spans(column.width, theme).iter().map(|span| span.content.as_ref()).collect();
             line.spans.push(span(bar, if gone { theme.dim() } else { theme.graph(false) }));
             continue;
         }
-        let (text, style) = cell(dashboard, row, spec.column, gone);
-        line.spans.push(Span::styled(fitted(&text, width, spec.right, theme), style));
+        let (text, style) = cell(dashboard, row, column.of, gone);
+        line.spans.push(Span::styled(fitted(&text, column.width, column.right, theme), style));
     }
     line
 }
 
-fn cell(dashboard: &Dashboard, row: &ProcessRow, column: Column, gone: bool) -> (String, Style) {
+fn cell(dashboard: &Dashboard, row: &ProcessRow, of: Of, gone: bool) -> (String, Style) {
     let theme = dashboard.theme;
     let p: &ProcessTotals = &row.totals;
     let amount = |bytes: u64| {
@@ -272,31 +241,31 @@ fn cell(dashboard: &Dashboard, row: &ProcessRow, column: Column, gone: bool) -> 
         // Deep ones would have no room for their names.
         " ".repeat(2 * (row.depth.clamp(1, 4) - 1)) + branch
     };
-    let (text, style) = match column {
-        Column::Sorted(SortColumn::Pid) => (p.pid.to_string(), theme.text()),
-        Column::Sorted(SortColumn::User) => (p.who.user.clone(), theme.dim()),
-        Column::Sorted(SortColumn::Name) => {
+    let (text, style) = match of {
+        Of::Sorted(SortColumn::Pid) => (p.pid.to_string(), theme.text()),
+        Of::Sorted(SortColumn::User) => (p.who.user.clone(), theme.dim()),
+        Of::Sorted(SortColumn::Name) => {
             let gone = if gone { format!("{} ", theme.glyphs.gone) } else { String::new() };
             let style = if p.mark().is_some() { theme.dim() } else { theme.strong() };
             (format!("{}{gone}{}", name(), p.who.name), style)
         }
-        Column::Sorted(SortColumn::Events) if p.mark().is_some() => ("-".to_owned(), theme.dim()),
-        Column::Sorted(SortColumn::Events) => (units::count(p.events), theme.dim()),
-        Column::Sorted(sorted) => amount(sorted.amount(p, dashboard.peaks)),
-        Column::Container => (p.who.container().to_owned(), theme.dim()),
-        Column::Chips => (row.chips(&dashboard.labels), theme.text()),
-        Column::Peak => amount(p.peak.total),
-        Column::Since => (p.since.map_or_else(|| "-".to_owned(), units::short_change), theme.text()),
-        Column::Share => (String::new(), theme.text()),
-        Column::Age => {
+        Of::Sorted(SortColumn::Events) if p.mark().is_some() => ("-".to_owned(), theme.dim()),
+        Of::Sorted(SortColumn::Events) => (units::count(p.events), theme.dim()),
+        Of::Sorted(sorted) => amount(sorted.amount(p, dashboard.peaks)),
+        Of::Container => (p.who.container().to_owned(), theme.dim()),
+        Of::Chips => (row.chips(&dashboard.labels), theme.text()),
+        Of::Peak => amount(p.peak.total),
+        Of::Since => (p.since.map_or_else(|| "-".to_owned(), units::short_change), theme.text()),
+        Of::Share => (String::new(), theme.text()),
+        Of::Age => {
             let now = dashboard.seen.as_ref().map_or(0, |seen| seen.unix_ns);
             let age = now.saturating_sub(p.started_unix_ns);
             (if p.started_unix_ns == 0 { "-".to_owned() } else { units::age(age) }, theme.dim())
         }
-        Column::Command if gone => ("gone".to_owned(), theme.text()),
-        Column::Command => (p.command_line(), theme.dim()),
+        Of::Command if gone => ("gone".to_owned(), theme.text()),
+        Of::Command => (p.command_line(), theme.dim()),
     };
-    let incomplete = p.incomplete && matches!(column, Column::Sorted(SortColumn::Events));
+    let incomplete = p.incomplete && matches!(of, Of::Sorted(SortColumn::Events));
     if gone {
         (text, theme.gone())
     } else if incomplete {
@@ -314,7 +283,7 @@ mod tests {
     fn columns_give_way_by_weight() {
         let some = Wanted::default();
         let all = Wanted { since: true, containers: true, full: true };
-        let titles = |width, wanted| chosen(width, wanted).iter().map(|(s, _)| s.column.title()).collect::<Vec<_>>();
+        let titles = |width, wanted| chosen(width, wanted).iter().map(|column| column.title).collect::<Vec<_>>();
         assert_eq!(titles(38, some), ["PID", "NAME", "DRAM", "L1"]);
         assert_eq!(titles(76, some), ["PID", "USER", "NAME", "CHIPS", "DRAM", "L1", "CB", "COMMAND"]);
         assert_eq!(titles(156, some).len(), COLUMNS.len() - 4);
@@ -322,7 +291,7 @@ mod tests {
         assert_eq!(titles(38, Wanted { since: true, ..some }), ["PID", "NAME", "SINCE", "DRAM"]);
         assert_eq!(titles(6, some), [""; 0]);
         for width in 8..220 {
-            let sum: usize = chosen(width, all).iter().map(|(_, width)| width + 1).sum::<usize>() - 1;
+            let sum: usize = chosen(width, all).iter().map(|column| column.width + 1).sum::<usize>() - 1;
             assert!(sum <= width, "{width}");
         }
     }

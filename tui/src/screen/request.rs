@@ -99,9 +99,9 @@ impl Dashboard {
         }
     }
 
-    /// Takes the answer, if it has come, and lets old words go; also while the figures are held. True: the last line is another one.
+    /// Takes what was done beside the screen, if it is there, and lets old words go; also while the figures are held. True: the last line is another one.
     pub fn hear(&mut self) -> bool {
-        let gone = self.drop_old_message();
+        let gone = self.drop_old_message() | self.views.hear() | self.hear_of_disks();
         let answer = self.asked.as_ref().map(std::sync::mpsc::Receiver::try_recv);
         let (words, failed) = match answer {
             Some(Ok(words)) => words,

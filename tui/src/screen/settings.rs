@@ -3,7 +3,7 @@
 use super::dashboard::Dashboard;
 use super::theme::Colour;
 use crate::clock;
-use crate::configuration::{Settings, file};
+use crate::configuration::Settings;
 use crate::units::Units;
 use std::path::PathBuf;
 
@@ -72,18 +72,6 @@ impl Dashboard {
             mouse: self.keeping.mouse,
             ascii: self.keeping.ascii,
             color: self.keeping.color,
-        }
-    }
-
-    /// Writes that into the configuration file, and says so.
-    pub(super) fn save(&mut self) {
-        let Some(path) = self.keeping.path.clone() else {
-            self.say("nothing is kept: there is --no-config, or neither XDG_CONFIG_HOME nor HOME", true);
-            return;
-        };
-        match file::write(&path, &self.settings()) {
-            Ok(()) => self.say(&format!("kept in {}", file::shown(&path)), false),
-            Err(why) => self.say(&format!("{} is not written: {why}", file::shown(&path)), true),
         }
     }
 

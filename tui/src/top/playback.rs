@@ -1,6 +1,6 @@
 //! `alloc-top --replay`: a recording on the screen, or one look of it.
 
-use super::{Mode, Origin, TopOptions, begin, watch};
+use super::{Mode, Origin, TopOptions, begin, leave, watch};
 use crate::amounts;
 use crate::clock::{Zone, moment};
 use crate::exit::Exit;
@@ -38,7 +38,8 @@ pub(super) fn run(mut player: Player, options: TopOptions) -> anyhow::Result<Exi
     let mut dashboard = begin(&options);
     let stop = options.stop.unwrap_or_default();
     let mouse = dashboard.keeping.mouse.unwrap_or(true);
-    watch(&mut dashboard, &mut Origin::Recorded(Box::new(player)), &stop, mouse)
-        .context("the recording or the terminal")?;
-    Ok(Exit::Ok)
+    let watched = watch(&mut dashboard, &mut Origin::Recorded(Box::new(player)), &stop, mouse);
+    let exit = leave(&mut dashboard);
+    watched.context("the recording or the terminal")?;
+    Ok(exit)
 }

@@ -3,11 +3,10 @@
 use super::{Dashboard, Rates, Request};
 use crate::inventory::study::Watcher;
 use crate::inventory::{Inventories, Inventory};
-use crate::recording::{Begin, Move, Player, Recorder, Session};
+use crate::recording::{Move, Player};
 use crate::screen::keys::Action;
 use crate::users::Users;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where one is in a recording.
@@ -38,10 +37,7 @@ impl Dashboard {
     /// When the file cannot be read.
     pub fn play(&mut self, player: &mut Player, jumped: bool) -> io::Result<()> {
         if jumped {
-            // Nobody has just gone, nothing has happened since, and nobody has looked before.
-            self.forget();
-            self.views.forget();
-            self.rates = Rates::default();
+            self.forget_past();
         }
         if let Some(session) = player.session() {
             self.host.clone_from(&session.host);
@@ -84,6 +80,23 @@ impl Dashboard {
         Ok(())
     }
 
+    /// Nobody has just gone, nothing has happened since, and nobody has looked before.
+    fn forget_past(&mut self) {
+        self.forget();
+        self.views.forget();
+        self.rates = Rates::default();
+    }
+
+    /// Takes in the figures to which a recording was wound, where it goes on from there at once: of single allocations nothing is read.
+    pub fn land(&mut self, player: &Player) {
+        self.forget_past();
+        self.users = Users::fixed(player.names());
+        self.update(player.feed());
+        let damage = self.replay.take().and_then(|replay| replay.damage);
+        // No inventory is of that moment: those of the moment that comes are studied anew.
+        self.replay = Some(Replay { damage, inventory: Some(u64::MAX), ..Replay::default() });
+    }
+
     /// What a key means in a replay, if something else than otherwise.
     pub(super) fn act_in_replay(&mut self, action: Action) -> Option<Request> {
         let wanted = match action {
@@ -104,38 +117,6 @@ impl Dashboard {
             self.paused = true;
         }
         Some(Request::Play(wanted))
-    }
-
-    /// Begins a recording, or ends it.
-    pub(super) fn toggle_recording(&mut self) {
-        if let Some(recorder) = &self.recorder {
-            recorder.stop();
-            return;
-        }
-        let name = format!("alloc-top-{}.rec", self.zone.stamp(crate::clock::unix_ns()));
-        self.record(&PathBuf::from(name), Begin::New);
-    }
-
-    /// Begins a recording into this file; if that is not possible, it is said.
-    pub fn record(&mut self, path: &Path, begin: Begin) {
-        let session = Session::here(self.host.clone(), self.refresh_ms);
-        match Recorder::start(path, begin, &self.prefix, &session) {
-            Ok(recorder) => {
-                self.say(&format!("recording into {}; w ends it", crate::recording::writer::shown(path)), false);
-                self.recorder = Some(recorder);
-            }
-            Err(error) => self.say(&format!("nothing is recorded: {error}"), true),
-        }
-    }
-
-    /// Says what became of a recording that has ended. True: one has.
-    pub fn tend_recorder(&mut self) -> bool {
-        let Some(recorder) = self.recorder.take_if(|recorder| recorder.has_ended()) else { return false };
-        let ended = recorder.end();
-        let failed = ended.is_err();
-        let (Ok(said) | Err(said)) = ended;
-        self.say(&said, failed);
-        true
     }
 }
 

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 use super::*;
 use crate::sample;
+use crate::screen::keys::Action;
 
 fn feed(seen: Observation) -> Feed {
     Feed { connection: Connection::Live, seen: Some(seen) }

@@ -226,7 +226,16 @@ fn a_recording_begins_and_ends_on_the_screen() {
     dashboard.prefix = shm_layout::names::Prefix::new(&format!("tt_test_rec_{}", std::process::id())).unwrap();
     dashboard.update(Feed { connection: Connection::Live, seen: Some(sample::observation(1)) });
     let path = folder.path().join("screen.rec");
-    dashboard.record(&path, Begin::New);
+    let begin = |dashboard: &mut Dashboard| {
+        dashboard.record(&path, Begin::New);
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let slow = |said: &crate::screen::settings::Message| said.text.contains("not answered yet");
+        while !dashboard.hear() || dashboard.message.as_ref().is_some_and(slow) {
+            assert!(std::time::Instant::now() < until, "nothing is said");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    };
+    begin(&mut dashboard);
     assert!(dashboard.message.take().unwrap().text.starts_with("recording into "));
     assert!(picture(80, 24, &dashboard).lines().next().unwrap().contains("● rec "));
     assert!(!dashboard.tend_recorder());
@@ -242,6 +251,6 @@ fn a_recording_begins_and_ends_on_the_screen() {
     // Nobody publishes under that prefix: this is what was recorded.
     let player = Player::open(&path).unwrap();
     assert!(player.feed().connection.to_string().starts_with("when this was recorded: no aggregator"));
-    dashboard.record(&path, Begin::New);
+    begin(&mut dashboard);
     assert!(dashboard.message.take().unwrap().text.starts_with("nothing is recorded: "), "there is something already");
 }

@@ -18,6 +18,18 @@ fn press(dashboard: &mut Dashboard, c: char) {
     dashboard.key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE));
 }
 
+/// Presses `W`, and waits for what is said of it.
+fn keep(dashboard: &mut Dashboard) {
+    press(dashboard, 'W');
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let slow =
+        |dashboard: &Dashboard| dashboard.message.as_ref().is_some_and(|said| said.text.contains("not answered yet"));
+    while !dashboard.hear() || slow(dashboard) {
+        assert!(std::time::Instant::now() < until, "nothing is said");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
 #[test]
 fn filtered_160x45() {
     insta::assert_snapshot!(picture(&frame(160, 45, &filtered("dram>1G !name:python"))));
@@ -115,9 +127,10 @@ fn what_is_set_is_kept_and_begun_with() {
     let path = folder.join("alloc-top.toml");
     let mut dashboard = filtered("mem>1G");
     dashboard.keeping = Kept { path: Some(path.clone()), mouse: Some(false), ascii: Some(true), color: None };
-    for c in ['s', 'r', '+', 'u', 't', 'z', '6', 'W'] {
+    for c in ['s', 'r', '+', 'u', 't', 'z', '6'] {
         press(&mut dashboard, c);
     }
+    keep(&mut dashboard);
     let message = dashboard.message.clone().unwrap();
     assert!(!message.failed && message.text.starts_with("kept in ") && message.text.ends_with("alloc-top.toml"));
     let (settings, wrong) = file::read(&path);
@@ -131,7 +144,7 @@ fn what_is_set_is_kept_and_begun_with() {
     assert_eq!((next.rows.len(), next.units), (2, Units::Si));
     // A slip of a hand in the file: nothing is overwritten, and why is said.
     std::fs::write(&path, "units = =").unwrap();
-    press(&mut next, 'W');
+    keep(&mut next);
     let message = next.message.clone().unwrap();
     assert!(message.failed && message.text.contains("is not written: it is to be mended first, line 1"), "{message:?}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "units = =");

@@ -26,12 +26,8 @@ pub const fn column<K>(of: K, title: &'static str, width: usize, right: bool, we
     Column { of, title, width, right, weight }
 }
 
-/// Those that fit into this width, in order.
-pub fn fitting<K: Copy + PartialEq>(
-    all: &'static [Column<K>],
-    width: usize,
-    wants: impl Fn(K) -> bool,
-) -> Vec<Column<K>> {
+/// Those that fit into this width, in order, and the width that is left over.
+pub fn fitting<K: Copy>(all: &'static [Column<K>], width: usize, wants: impl Fn(K) -> bool) -> (Vec<Column<K>>, usize) {
     let mut by_weight: Vec<usize> = (0..all.len()).filter(|at| wants(all[*at].of)).collect();
     by_weight.sort_by_key(|at| std::cmp::Reverse(all[*at].weight));
     let (mut kept, mut used) = (Vec::new(), 0);
@@ -45,11 +41,14 @@ pub fn fitting<K: Copy + PartialEq>(
         kept.push(at);
     }
     kept.sort_unstable();
-    let mut columns: Vec<Column<K>> = kept.into_iter().map(|at| all[at]).collect();
-    // Names and what stands last on the left take what is left over.
+    (kept.into_iter().map(|at| all[at]).collect(), width - used)
+}
+
+/// All of them as far as they fit; names and what stands last on the left take what is left over.
+pub fn filling<K: Copy>(all: &'static [Column<K>], width: usize) -> Vec<Column<K>> {
+    let (mut columns, spare) = fitting(all, width, |_| true);
     let left: Vec<usize> = (0..columns.len()).filter(|at| !columns[*at].right).collect();
-    let (spare, ends) = (width - used, [left.first(), left.last()]);
-    for at in ends.into_iter().flatten() {
+    for at in [left.first(), left.last()].into_iter().flatten() {
         columns[*at].width += (spare / 2).min(14);
     }
     columns

@@ -1,6 +1,6 @@
 //! What has happened: event lines since this screen was opened, and those that the aggregator still had then.
 
-use crate::screen::canvas::{frame, put, put_right, span};
+use crate::screen::canvas::{frame, mark_more, put, span};
 use crate::screen::dashboard::Dashboard;
 use crate::screen::keys::Action;
 use crate::screen::notice::wrap;
@@ -110,10 +110,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
     for (at, line) in (0..inside.height).zip(&lines[first..end]) {
         put(buffer, inside, at, line);
     }
-    let marks = [(first > 0, 0), (newer > 0, inside.height.saturating_sub(1))];
-    for (_, line) in marks.into_iter().filter(|(cut, _)| *cut) {
-        put_right(buffer, inside, line, &Line::from(span(theme.glyphs.more, theme.warning())));
-    }
+    mark_more(buffer, inside, theme, first > 0, newer > 0);
 }
 
 /// The time, how grave it is, and the words, in as many lines as they take.

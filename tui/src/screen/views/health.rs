@@ -1,9 +1,8 @@
 //! How the figures come about: the aggregator, the rings, what was lost or is not believed, what to do about it, and what watching costs.
 
 use crate::diagnosis::{Finding, Verdict, findings};
-use crate::screen::canvas::{frame, put, put_right, span};
+use crate::screen::canvas::{frame, mark_more, put, span};
 use crate::screen::dashboard::Dashboard;
-use crate::screen::keys::Action;
 use crate::screen::notice::wrap;
 use crate::screen::theme::Theme;
 use crate::source::Observation;
@@ -36,11 +35,6 @@ pub struct State {
 }
 
 impl State {
-    /// No key of its own.
-    pub const fn act(&mut self, _action: Action) -> bool {
-        false
-    }
-
     /// Asks what this process has used so far.
     pub fn look(&mut self) {
         let amount = |number: i64| u64::try_from(number).unwrap_or(0);
@@ -84,10 +78,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
     for (at, line) in (0..inside.height).zip(lines.iter().skip(first)) {
         put(buffer, inside, at, line);
     }
-    let marks = [(first > 0, 0), (first + height < lines.len(), inside.height.saturating_sub(1))];
-    for (_, line) in marks.into_iter().filter(|(cut, _)| *cut) {
-        put_right(buffer, inside, line, &Line::from(span(theme.glyphs.more, theme.warning())));
-    }
+    mark_more(buffer, inside, theme, first > 0, first + height < lines.len());
 }
 
 /// `● aggregator  PID 12 of user root runs for 3h`, in as many lines as it takes; what to do next stands below it.

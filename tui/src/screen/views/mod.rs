@@ -13,6 +13,8 @@
 pub mod columns;
 pub mod events;
 pub mod health;
+#[cfg(test)]
+mod large;
 pub mod leaks;
 #[cfg(test)]
 pub(crate) mod ledger_fixture;
@@ -21,21 +23,22 @@ pub mod map;
 pub mod processes;
 pub mod programs;
 
+use super::canvas::{frame, put, put_right};
 use super::dashboard::Dashboard;
 use super::keys::Action;
+use super::theme::Theme;
 use super::view::View;
 use crate::clock::Zone;
 use crate::inventory::Inventory;
 use crate::source::Observation;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::text::Line;
 use std::sync::Arc;
 
-/// What the keys changed in each of them.
+/// What is kept for those of them that keep anything. What is selected in the processes is selected in the overview as well.
 #[derive(Debug, Default)]
 pub struct States {
-    /// Of the processes.
-    pub processes: processes::State,
     /// Of the map.
     pub map: map::State,
     /// Of the programs.
@@ -61,24 +64,43 @@ impl States {
         }
     }
 
+    /// Takes what was made beside the screen for any of them. True: something else is shown.
+    pub fn hear(&mut self) -> bool {
+        self.map.hear() | self.programs.hear()
+    }
+
     /// What was seen has not led to what comes: a recording was wound, or there is another aggregator.
     pub fn forget(&mut self) {
         self.events.forget();
         self.leaks.forget();
     }
 
-    /// Does what a key asks for in this view; false: it is not a key of it.
+    /// Does what a key asks for in this view; false: it is not a key of its own.
     pub fn act(&mut self, view: View, action: Action) -> bool {
         match view {
-            View::Processes => self.processes.act(action),
             View::Map => self.map.act(action),
             View::Programs => self.programs.act(action),
             View::Leaks => self.leaks.act(action),
             View::Events => self.events.act(action),
-            View::Health => self.health.act(action),
-            View::Overview | View::Charts | View::Detail => false,
+            View::Overview | View::Charts | View::Detail | View::Processes | View::Health => false,
         }
     }
+}
+
+/// From this height on there is a frame around a view of single allocations.
+const FRAMED_FROM: u16 = 14;
+
+/// What such a view is of, and what of it is shown, in the frame or in a line of its own; the area for the rest.
+fn headed(buffer: &mut Buffer, area: Rect, theme: Theme, title: Line<'static>, right: Line<'static>) -> Rect {
+    if area.height >= FRAMED_FROM {
+        let inside = frame(buffer, area, theme, true, title, right);
+        return Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside };
+    }
+    put(buffer, area, 0, &title);
+    if title.width() + right.width() <= usize::from(area.width) {
+        put_right(buffer, area, 0, &right);
+    }
+    Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }
 }
 
 /// Draws the one that is shown.

@@ -1,9 +1,8 @@
 //! Every process with every column that fits, and below them what the selected one holds on each device.
 
-use crate::screen::canvas::{fitted, frame, put, put_right, span};
+use crate::screen::canvas::{fitted, frame, mark_more, put, span};
 use crate::screen::dashboard::Dashboard;
 use crate::screen::devices::short_name;
-use crate::screen::keys::Action;
 use crate::screen::processes::{Wanted, boxed, table};
 use crate::source::Observation;
 use crate::table::{shown_memories, used};
@@ -20,17 +19,6 @@ const SPLIT_FROM: u16 = 17;
 /// Columns of a device's label, and of one figure.
 const LABEL: usize = 8;
 const FIGURE: usize = 10;
-
-/// Nothing is kept: what is selected is selected in the overview as well.
-#[derive(Debug, Default)]
-pub struct State {}
-
-impl State {
-    /// No key of its own: those of the table of processes.
-    pub const fn act(&mut self, _action: Action) -> bool {
-        false
-    }
-}
 
 /// Draws both.
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observation) {
@@ -88,12 +76,5 @@ fn split(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observat
         }
         put(buffer, inside, line, &Line::from(spans));
     }
-    if devices.len() + 1 > usize::from(inside.height) {
-        put_right(
-            buffer,
-            inside,
-            inside.height.saturating_sub(1),
-            &Line::from(span(theme.glyphs.more, theme.warning())),
-        );
-    }
+    mark_more(buffer, inside, theme, false, devices.len() + 1 > usize::from(inside.height));
 }

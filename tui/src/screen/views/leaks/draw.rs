@@ -4,13 +4,13 @@ use super::grown::{Grown, Mark};
 use super::{Folded, State};
 use crate::inventory::study::{Old, Study};
 use crate::leaks::Class;
-use crate::screen::canvas::{frame, put, put_right, side_by_side, span};
+use crate::screen::canvas::{mark_more, put, side_by_side, span};
 use crate::screen::dashboard::Dashboard;
 use crate::screen::devices::short_name;
 use crate::screen::notice::wrap;
 use crate::screen::theme::Theme;
-use crate::screen::views::columns::{Column, column, fitting, line};
-use crate::screen::views::ledgers;
+use crate::screen::views::columns::{Column, column, filling, line};
+use crate::screen::views::{headed, ledgers};
 use crate::source::Observation;
 use crate::units;
 use aggregator::bytes_text;
@@ -20,8 +20,6 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 use shm_layout::event::Memory;
 
-/// From this height on there is a frame.
-const FRAMED_FROM: u16 = 14;
 /// From this width on the findings stand beside the tables.
 const BESIDE_FROM: u16 = 130;
 /// Of what has grown so many lines are shown above the findings, where these stand below.
@@ -84,16 +82,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
         (Some(_), None) => " a process that is gone ".to_owned(),
     };
     let whose = Line::from(span(whose, theme.dim()));
-    let inside = if area.height >= FRAMED_FROM {
-        let inside = frame(buffer, area, theme, true, title, whose);
-        Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside }
-    } else {
-        put(buffer, area, 0, &title);
-        if title.width() + whose.width() <= usize::from(area.width) {
-            put_right(buffer, area, 0, &whose);
-        }
-        Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }
-    };
+    let inside = headed(buffer, area, theme, title, whose);
     let beside = inside.width >= BESIDE_FROM;
     let places = if beside { side_by_side(inside, 2, 3) } else { vec![inside] };
     // The last column is for the marks.
@@ -124,11 +113,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
             put(buffer, Rect { width: place.width.saturating_sub(2), ..*place }, at, line);
         }
         let below = first + usize::from(place.height) < sheet.len();
-        for (cut, at) in [(first > 0, 0), (below, place.height.saturating_sub(1))] {
-            if cut {
-                put_right(buffer, *place, at, &Line::from(span(theme.glyphs.more, theme.warning())));
-            }
-        }
+        mark_more(buffer, *place, theme, first > 0, below);
     }
 }
 
@@ -172,7 +157,7 @@ fn grown(dashboard: &Dashboard, seen: &Observation, width: usize, most: usize) -
         lines.push(Line::from(span("nothing takes more than then", theme.dim())));
         return lines;
     }
-    let columns = fitting(&GROWN, width, |_| true);
+    let columns = filling(&GROWN, width);
     lines.push(titles(&columns, theme));
     for one in shown.iter().take(most) {
         lines.push(line(&columns, theme, |column| grown_cell(one, column.of, dashboard)));
@@ -221,7 +206,8 @@ fn verdict(one: &Grown, state: &State, theme: Theme) -> (String, Style) {
 fn found(dashboard: &Dashboard, findings: &[&Folded], width: usize) -> Vec<Line<'static>> {
     let (theme, state) = (dashboard.theme, &dashboard.views.leaks);
     let mut lines = Vec::new();
-    let study = state.inventory.as_ref().and_then(|inventory| inventory.study.as_ref());
+    let inventory = state.inventory.upgrade();
+    let study = inventory.as_ref().and_then(|inventory| inventory.study.as_ref());
     heading(&mut lines, "Findings", &looked(dashboard, study), width, theme);
     for one in findings {
         finding(&mut lines, one, width, theme);
@@ -291,7 +277,8 @@ fn oldest(dashboard: &Dashboard, seen: &Observation, width: usize) -> Vec<Line<'
     let (theme, state) = (dashboard.theme, &dashboard.views.leaks);
     let mut lines = Vec::new();
     heading(&mut lines, "Oldest", "of the application's buffers: age alone is no leak", width, theme);
-    let study = state.inventory.as_ref().and_then(|inventory| inventory.study.as_ref());
+    let inventory = state.inventory.upgrade();
+    let study = inventory.as_ref().and_then(|inventory| inventory.study.as_ref());
     let all = study.map_or(&[][..], |study| &study.oldest);
     let shown: Vec<&Old> = all.iter().filter(|old| state.of.is_none() || Some(old.pid) == state.pid()).collect();
     if shown.is_empty() {
@@ -299,7 +286,7 @@ fn oldest(dashboard: &Dashboard, seen: &Observation, width: usize) -> Vec<Line<'
         lines.push(Line::from(span(text, theme.dim())));
         return lines;
     }
-    let columns = fitting(&OLDEST, width, |_| true);
+    let columns = filling(&OLDEST, width);
     lines.push(titles(&columns, theme));
     for old in shown {
         lines.push(line(&columns, theme, |column| old_cell(old, column.of, dashboard, seen)));

@@ -16,7 +16,7 @@ use grown::{First, Grown};
 use shm_layout::stats::Line;
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// One finding, or the same of several devices of one process: a mesh does everything on each of its chips.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,7 +83,7 @@ pub struct State {
     grown: Vec<Grown>,
     /// What the ledgers and the event lines tell, suspects first.
     findings: Vec<Folded>,
-    inventory: Option<Arc<Inventory>>,
+    inventory: Weak<Inventory>,
     /// The event lines that they were made of; none before that.
     lines: Option<Vec<Line>>,
     /// Processes, in the order of their pids.
@@ -106,12 +106,11 @@ impl State {
         self.processes = seen.snapshot.processes.iter().map(|process| (process.pid, process.into())).collect();
         self.processes.sort_unstable_by_key(|(pid, _)| *pid);
         self.grown = self.first.grown(seen);
-        if self.inventory.as_ref().map(Arc::as_ptr) == inventory.map(Arc::as_ptr)
-            && self.lines.as_ref() == Some(&seen.snapshot.lines)
-        {
+        let newest = inventory.map(Arc::downgrade).unwrap_or_default();
+        if self.inventory.ptr_eq(&newest) && self.lines.as_ref() == Some(&seen.snapshot.lines) {
             return;
         }
-        self.inventory = inventory.cloned();
+        self.inventory = newest;
         self.lines = Some(seen.snapshot.lines.clone());
         let study = inventory.and_then(|inventory| inventory.study.as_ref());
         let mut findings = study.map(|study| study.findings.clone()).unwrap_or_default();

@@ -3,13 +3,13 @@
 use super::State;
 use super::cells::{Cell, Cells, each};
 use super::words;
-use crate::screen::canvas::{frame, joined, put, put_right, span};
+use crate::screen::canvas::{joined, put, span};
 use crate::screen::dashboard::Dashboard;
 use crate::screen::devices::short_name;
 use crate::screen::notice::wrap;
 use crate::screen::theme::Theme;
 use crate::screen::views::columns::tight;
-use crate::screen::views::ledgers;
+use crate::screen::views::{headed, ledgers};
 use crate::source::Observation;
 use crate::space::Space;
 use crate::space::caveats::caveats;
@@ -18,8 +18,6 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
-/// From this height on there is a frame.
-const FRAMED_FROM: u16 = 14;
 /// The letters of the holders; all the others have the last.
 const LETTERS: [&str; 8] = ["A", "B", "C", "D", "E", "F", "G", "*"];
 
@@ -55,18 +53,13 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
         title.push(span(" ", theme.text()));
     }
     let (title, right) = (Line::from(title), Line::from(span(right, theme.dim())));
-    let inside = if area.height >= FRAMED_FROM {
-        let inside = frame(buffer, area, theme, true, title, right);
-        Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside }
-    } else {
-        put(buffer, area, 0, &title);
-        if title.width() + right.width() <= usize::from(area.width) {
-            put_right(buffer, area, 0, &right);
-        }
-        Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }
-    };
+    let inside = headed(buffer, area, theme, title, right);
     if chips == 0 {
         put(buffer, inside, 0, &Line::from(span("no device has told of any memory yet", theme.dim())));
+        return;
+    }
+    if state.is_awaited() {
+        put(buffer, inside, 0, &Line::from(span("many allocations: the map is being made", theme.dim())));
         return;
     }
     let Some(space) = state.space.as_ref().filter(|_| !ledgers::are_unreadable(dashboard)) else {

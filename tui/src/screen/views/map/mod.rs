@@ -9,6 +9,7 @@ pub mod cells;
 mod draw;
 mod words;
 
+use crate::beside::{AT_ONCE, Beside};
 use crate::inventory::Inventory;
 use crate::screen::keys::Action;
 use crate::screen::view::Subject;
@@ -18,18 +19,21 @@ use cells::Cells;
 pub use draw::draw;
 use shm_layout::event::Memory;
 use std::cell::{Ref, RefCell};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// How often the map can be made larger.
 const ZOOMS: u8 = 5;
 /// Each time by so much.
 const ZOOM_STEP: u64 = 8;
 
+/// Of what a space is: a chip, by its id and the kind of it, and a memory kind.
+type Of = ((u64, u32), Memory);
+
 /// Cells, and what they are of: first and last address, how many.
 type Drawn = ((u64, u64), usize, Cells);
 
 /// What is shown, and what the keys changed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct State {
     /// The chip, by its id and the kind of it; none: the first.
     chip: Option<(u64, u32)>,
@@ -43,10 +47,36 @@ pub struct State {
     zoom: u8,
     /// What is there to choose from: each chip with its memory kinds.
     choices: Vec<((u64, u32), Vec<Memory>)>,
-    inventory: Option<Arc<Inventory>>,
-    /// None before anything was read.
+    /// What is shown is made of this, or will be; whoever reads it keeps it as long as it is the newest.
+    inventory: Weak<Inventory>,
+    /// None before anything was read, or while it is being made.
     space: Option<Space>,
+    /// What that is of.
+    of: Option<Of>,
+    /// Makes what is too large for a frame.
+    maker: Beside<(Of, Space)>,
+    /// What it makes is still wanted.
+    awaited: bool,
     drawn: RefCell<Option<Drawn>>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            chip: None,
+            memory: None,
+            cursor: (0, 0),
+            at: 0,
+            zoom: 0,
+            choices: Vec::new(),
+            inventory: Weak::new(),
+            space: None,
+            of: None,
+            maker: Beside::new("map"),
+            awaited: false,
+            drawn: RefCell::default(),
+        }
+    }
 }
 
 impl State {
@@ -59,16 +89,11 @@ impl State {
         };
         let choices: Vec<_> =
             seen.snapshot.chips.iter().map(|chip| ((chip.chip_id, chip.id_is_logical), kinds(chip))).collect();
-        let same = match (&self.inventory, inventory) {
-            (Some(ours), Some(new)) => Arc::ptr_eq(ours, new),
-            (None, None) => true,
-            _ => false,
-        };
-        if same && self.choices == choices {
+        let newest = inventory.map(Arc::downgrade).unwrap_or_default();
+        if self.inventory.ptr_eq(&newest) && self.choices == choices {
             return;
         }
-        self.choices = choices;
-        self.inventory = inventory.cloned();
+        (self.choices, self.inventory) = (choices, newest);
         self.make();
     }
 
@@ -87,14 +112,51 @@ impl State {
         self.memory.or_else(|| self.kinds().first().copied()).unwrap_or(Memory::Dram)
     }
 
+    /// What is to be shown.
+    fn wanted(&self) -> Option<Of> {
+        Some((self.choices[self.place()?].0, self.shown_memory()))
+    }
+
+    /// Makes it; what is large is made beside the screen, and meanwhile the one before is shown if it was of the same.
     fn make(&mut self) {
-        let (Some(place), Some(inventory)) = (self.place(), &self.inventory) else {
-            self.space = None;
-            return;
-        };
-        self.space = Some(Space::of(inventory, self.choices[place].0, self.shown_memory()));
+        self.awaited = false;
+        let (Some(of), Some(inventory)) = (self.wanted(), self.inventory.upgrade()) else { return self.show(None) };
+        if inventory.len() <= AT_ONCE {
+            return self.show(Some((of, Space::of(&inventory, of.0, of.1))));
+        }
+        if self.of != Some(of) {
+            self.show(None);
+        }
+        self.awaited = true;
+        self.maker.ask(move || (of, Space::of(&inventory, of.0, of.1)));
+    }
+
+    fn show(&mut self, made: Option<(Of, Space)>) {
+        let (of, space) = made.unzip();
+        self.of = of;
+        if let Some(old) = std::mem::replace(&mut self.space, space) {
+            self.maker.discard(old);
+        }
         *self.drawn.get_mut() = None;
         self.settle();
+    }
+
+    /// Takes what was made beside the screen. True: something else is shown.
+    pub fn hear(&mut self) -> bool {
+        let Some(made) = self.maker.heard() else { return false };
+        let is_wanted = self.awaited && Some(made.0) == self.wanted();
+        self.awaited &= self.maker.is_busy();
+        if is_wanted {
+            self.show(Some(made));
+        } else {
+            self.maker.discard(made);
+        }
+        is_wanted
+    }
+
+    /// Whether what is to be shown is still being made.
+    const fn is_awaited(&self) -> bool {
+        self.awaited && self.space.is_none()
     }
 
     /// The cursor stays where it was, or as near as there is something.

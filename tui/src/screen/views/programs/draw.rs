@@ -1,12 +1,12 @@
 //! The table of programs.
 
 use super::rows::{Key, Row, Totals};
-use crate::screen::canvas::{frame, joined, put, put_right, span};
+use crate::screen::canvas::{joined, mark_more, put, span};
 use crate::screen::dashboard::Dashboard;
 use crate::screen::notice::wrap;
 use crate::screen::theme::Theme;
-use crate::screen::views::columns::{Column, column, fitting, line, tight};
-use crate::screen::views::ledgers;
+use crate::screen::views::columns::{Column, column, filling, line, tight};
+use crate::screen::views::{headed, ledgers};
 use crate::source::Observation;
 use crate::units;
 use ratatui::buffer::Buffer;
@@ -15,9 +15,6 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 use shm_layout::event::Memory;
 use shm_layout::stats::Chip;
-
-/// From this height on there is a frame.
-const FRAMED_FROM: u16 = 14;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Of {
@@ -64,35 +61,31 @@ impl Of {
 /// Draws it.
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observation) {
     let (theme, state) = (dashboard.theme, &dashboard.views.programs);
-    let whose = state.of.and_then(|of| state.all.iter().find(|row| row.owner() == of));
-    let whose = match (whose, state.of) {
+    let of = state.choice.of;
+    let whose = of.and_then(|of| state.table.rows.iter().find(|row| row.owner() == of));
+    let whose = match (whose, of) {
         (Some(row), _) => format!("of PID {} {} ", row.pid, row.name),
         (None, Some(_)) => "of a process that has none any more ".to_owned(),
         (None, None) => String::new(),
     };
-    let arrow = theme.glyphs.sorted[usize::from(state.key.downwards() == state.reversed)];
+    let arrow = theme.glyphs.sorted[usize::from(state.choice.key.downwards() == state.choice.reversed)];
     let title = Line::from(vec![
         span(" Programs ", theme.title()),
-        span(format!("{} ", units::count(state.totals.programs)), theme.text()),
+        span(format!("{} ", units::count(state.table.totals.programs)), theme.text()),
         span(whose, theme.strong()),
     ]);
-    let order = Line::from(span(format!(" by {} {arrow} ", state.key.word()), theme.dim()));
-    let inside = if area.height >= FRAMED_FROM {
-        let inside = frame(buffer, area, theme, true, title, order);
-        Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside }
-    } else {
-        put(buffer, area, 0, &title);
-        if title.width() + order.width() <= usize::from(area.width) {
-            put_right(buffer, area, 0, &order);
-        }
-        Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }
-    };
+    let order = Line::from(span(format!(" by {} {arrow} ", state.choice.key.word()), theme.dim()));
+    let inside = headed(buffer, area, theme, title, order);
     if ledgers::are_unreadable(dashboard) {
         ledgers::draw_absence(buffer, inside, dashboard);
         return;
     }
-    if state.rows.is_empty() {
-        let text = match state.all.is_empty() {
+    if state.is_awaited() {
+        put(buffer, inside, 0, &Line::from(span("many allocations: the table is being made", theme.dim())));
+        return;
+    }
+    if state.table.rows.is_empty() {
+        let text = match state.table.all.is_empty() {
             true => "no process has a program: they come with the first operation that runs on a device",
             false => "this process has no program any more: left and right show others",
         };
@@ -119,28 +112,24 @@ fn table(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observat
     let notes: Vec<(usize, String)> = notes.iter().flat_map(parts).collect();
     let noted = if area.height >= 8 { notes.len().min(3) as u16 } else { 0 };
     let totals = u16::from(area.height >= 4);
-    let columns = fitting(&COLUMNS, width, |_| true);
-    let arrow = theme.glyphs.sorted[usize::from(state.key.downwards() == state.reversed)];
+    let columns = filling(&COLUMNS, width);
+    let arrow = theme.glyphs.sorted[usize::from(state.choice.key.downwards() == state.choice.reversed)];
     let head = line(&columns, theme, |column| {
-        let sorted = column.of.is_sorted_by(state.key);
+        let sorted = column.of.is_sorted_by(state.choice.key);
         let style = if sorted { theme.key() } else { theme.strong().patch(theme.dim()) };
         (if sorted { format!("{arrow}{}", column.title) } else { column.title.to_owned() }, style)
     });
     put(buffer, area, 0, &head);
     let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1 + totals + noted), ..area };
-    let first = state.view.fit(state.rows.len(), usize::from(body.height));
-    for (at, row) in (0..body.height).zip(state.rows.iter().skip(first)) {
+    let first = state.view.fit(state.table.rows.len(), usize::from(body.height));
+    for (at, row) in (0..body.height).zip(state.table.rows.iter().skip(first)) {
         let line = line(&columns, theme, |column| cell(row, column.of, dashboard, seen));
         put(buffer, body, at, &line);
     }
-    let below = first + usize::from(body.height) < state.rows.len();
-    for (cut, at) in [(first > 0, 0), (below, body.height.saturating_sub(1))] {
-        if cut && body.height > 0 {
-            put_right(buffer, body, at, &Line::from(span(theme.glyphs.more, theme.warning())));
-        }
-    }
+    let below = first + usize::from(body.height) < state.table.rows.len();
+    mark_more(buffer, body, theme, first > 0, below);
     if totals > 0 {
-        put(buffer, Rect { y: body.bottom(), height: 1, ..area }, 0, &sums(&state.totals, width, theme));
+        put(buffer, Rect { y: body.bottom(), height: 1, ..area }, 0, &sums(&state.table.totals, width, theme));
     }
     let below = Rect { y: body.bottom() + totals, height: noted, ..area };
     for (at, (part, note)) in (0..noted).zip(notes) {

@@ -2,60 +2,94 @@
 
 mod draw;
 mod rows;
+mod table;
 
+use crate::beside::{AT_ONCE, Beside};
 use crate::inventory::Inventory;
 use crate::screen::keys::Action;
 use crate::screen::viewport::Viewport;
 pub use draw::draw;
-use rows::{Key, Row, Totals};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use table::{Choice, Table};
 
 /// What is shown, and what the keys changed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct State {
-    /// Of this process only, by the pid and the nonce of its ring.
-    of: Option<(u32, u64)>,
-    /// What the rows are sorted by.
-    key: Key,
-    /// The other way round.
-    reversed: bool,
+    choice: Choice,
     view: Viewport,
-    inventory: Option<Arc<Inventory>>,
-    /// Who has programs: the same, in the order of their pids.
-    owners: Vec<(u32, u64)>,
-    /// All rows, sorted.
-    all: Vec<Row>,
-    /// Those that are shown.
-    rows: Vec<Row>,
-    totals: Totals,
+    /// What is shown is made of this, or will be; whoever reads it keeps it as long as it is the newest.
+    inventory: Weak<Inventory>,
+    table: Table,
+    /// Makes what is too large for a frame.
+    maker: Beside<Table>,
+    /// What it makes is still wanted.
+    awaited: bool,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            choice: Choice::default(),
+            view: Viewport::default(),
+            inventory: Weak::new(),
+            table: Table::default(),
+            maker: Beside::new("programs"),
+            awaited: false,
+        }
+    }
 }
 
 impl State {
     /// Takes in what was read.
     pub fn see(&mut self, inventory: Option<&Arc<Inventory>>) {
-        let (Some(new), ours) = (inventory, &self.inventory) else { return };
-        if ours.as_ref().is_some_and(|ours| Arc::ptr_eq(ours, new)) {
-            return;
-        }
-        self.all = rows::of(new);
-        self.owners = self.all.iter().map(Row::owner).collect();
-        self.owners.sort_unstable();
-        self.owners.dedup();
-        self.inventory = Some(Arc::clone(new));
-        self.choose();
+        let Some(new) = inventory.filter(|new| !self.inventory.ptr_eq(&Arc::downgrade(new))) else { return };
+        self.inventory = Arc::downgrade(new);
+        let (new, choice) = (Arc::clone(new), self.choice);
+        self.make(new.len(), move || Table::of(&new, choice));
     }
 
-    /// Which rows are shown, and in which order.
+    /// Other rows of the same, or in another order.
     fn choose(&mut self) {
-        let chosen = |row: &&Row| self.of.is_none_or(|of| row.owner() == of);
-        self.rows = self.all.iter().filter(chosen).cloned().collect();
-        let (key, reversed) = (self.key, self.reversed);
-        self.rows.sort_by(|a, b| {
-            let order = key.compare(a, b);
-            let order = if reversed { order.reverse() } else { order };
-            order.then_with(|| a.place().cmp(&b.place()))
-        });
-        self.totals = Totals::of(&self.rows);
+        let (all, choice) = (Arc::clone(&self.table.all), self.choice);
+        if self.awaited {
+            // What is under way is newer than what is shown.
+            let Some(newest) = self.inventory.upgrade() else { return };
+            return self.make(newest.len(), move || Table::of(&newest, choice));
+        }
+        self.make(all.len(), move || Table::chosen(all, choice));
+    }
+
+    /// Makes the table: of so many things at once, or beside the screen.
+    fn make(&mut self, of: usize, make: impl FnOnce() -> Table + Send + 'static) {
+        self.awaited = of > AT_ONCE;
+        if self.awaited {
+            self.maker.ask(make);
+        } else {
+            self.show(make());
+        }
+    }
+
+    fn show(&mut self, table: Table) {
+        let old = std::mem::replace(&mut self.table, table);
+        self.maker.discard(old);
+    }
+
+    /// Takes what was made beside the screen. True: something else is shown.
+    pub fn hear(&mut self) -> bool {
+        let Some(made) = self.maker.heard() else { return false };
+        let is_wanted = self.awaited && made.choice == self.choice;
+        self.awaited &= self.maker.is_busy();
+        if is_wanted {
+            self.show(made);
+        } else {
+            self.maker.discard(made);
+        }
+        is_wanted
+    }
+
+    /// Whether there is nothing to show as long as it is being made.
+    fn is_awaited(&self) -> bool {
+        self.awaited && self.table.all.is_empty()
     }
 
     /// Does what a key asks for here; false: it is not a key of this view.
@@ -63,12 +97,12 @@ impl State {
         match action {
             Action::Next | Action::Previous => self.step_owner(action == Action::Next),
             Action::Sort | Action::SortBack => {
-                self.key = self.key.step(action == Action::Sort);
-                self.reversed = false;
+                self.choice.key = self.choice.key.step(action == Action::Sort);
+                self.choice.reversed = false;
                 self.choose();
             }
             Action::Reverse => {
-                self.reversed = !self.reversed;
+                self.choice.reversed = !self.choice.reversed;
                 self.choose();
             }
             Action::Up | Action::Down | Action::PageUp | Action::PageDown | Action::First | Action::Last => {
@@ -81,7 +115,7 @@ impl State {
 
     /// All processes, then each; after the last come all again.
     fn step_owner(&mut self, forward: bool) {
-        self.of = step(&self.owners, self.of, forward);
+        self.choice.of = step(&self.table.owners, self.choice.of, forward);
         self.view.offset.set(0);
         self.choose();
     }

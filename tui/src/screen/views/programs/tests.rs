@@ -125,7 +125,7 @@ fn keys_sort_turn_round_and_choose_a_process() {
     let mut dashboard = programs(Theme::new(true, false));
     let state = |dashboard: &Dashboard| {
         let state = &dashboard.views.programs;
-        (state.key, state.rows.first().map(|row| (row.program, row.registered)))
+        (state.choice.key, state.table.rows.first().map(|row| (row.program, row.registered)))
     };
     let largest = state(&dashboard).1.unwrap();
     assert_eq!((state(&dashboard).0, largest.0), (Key::Registered, 23));
@@ -135,12 +135,12 @@ fn keys_sort_turn_round_and_choose_a_process() {
     assert_eq!((state(&dashboard).0, state(&dashboard).1.unwrap().0), (Key::Program, 0));
     dashboard.act(Action::Sort);
     assert_eq!(state(&dashboard).1, Some(largest));
-    let all = dashboard.views.programs.rows.len();
+    let all = dashboard.views.programs.table.rows.len();
     dashboard.act(Action::Next);
-    assert_eq!((dashboard.views.programs.rows.len(), dashboard.views.programs.owners.len()), (all, 1));
+    assert_eq!((dashboard.views.programs.table.rows.len(), dashboard.views.programs.table.owners.len()), (all, 1));
     assert!(picture(100, 30, &dashboard).contains("of PID 41207 python3"));
     dashboard.act(Action::Next);
-    assert_eq!(dashboard.views.programs.of, None, "after the last process come all");
+    assert_eq!(dashboard.views.programs.choice.of, None, "after the last process come all");
     dashboard.act(Action::Last);
     let text = picture(100, 30, &dashboard);
     assert!(text.contains("kernels on 1 are cumulative"), "{text}");
