@@ -20,7 +20,9 @@ use shm_layout::text;
 mod asking;
 mod charts;
 mod lists;
+mod looks;
 mod settings;
+mod sizes;
 mod views;
 
 fn unnamed_users(mut seen: Observation) -> Observation {

@@ -56,7 +56,7 @@ pub(super) fn colourful(view: View) -> Dashboard {
 }
 
 /// The details of the largest process.
-fn of_process(theme: Theme, seen: Observation) -> Dashboard {
+pub(super) fn of_process(theme: Theme, seen: Observation) -> Dashboard {
     let mut dashboard = dashboard(theme, Connection::Live, Some(seen));
     dashboard.act(Action::Down);
     dashboard.act(Action::Show(View::Detail));

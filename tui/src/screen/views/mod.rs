@@ -15,7 +15,7 @@ pub mod events;
 pub mod health;
 pub mod leaks;
 #[cfg(test)]
-mod ledger_fixture;
+pub(super) mod ledger_fixture;
 pub mod ledgers;
 pub mod map;
 pub mod processes;
