@@ -22,7 +22,11 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
         left.insert(1, vec![span(format!("{} paused", dashboard.theme.glyphs.paused), theme.warning())]);
     }
     left.splice(1..1, recording::marks(dashboard));
-    let right = right(dashboard);
+    let name = left[0][0].width() + 3;
+    let mut right = right(dashboard, false);
+    if right.first().is_some_and(|state| name + state.iter().map(Span::width).sum::<usize>() > width) {
+        right = self::right(dashboard, true);
+    }
     // The aggregator's state is worth more than the time and the host's name.
     let state: usize = right.first().map_or(0, |piece| piece.iter().map(Span::width).sum());
     // Though not more than where one is in a recording.
@@ -35,25 +39,31 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     put_right(buffer, area, 0, &right);
 }
 
-/// The aggregator's state first, then its figures, the more urgent ones before the others.
-fn right(dashboard: &Dashboard) -> Vec<Vec<Span<'static>>> {
+/// The aggregator's state first, then its figures, the more urgent ones before the others. `brief`: the state in few columns.
+fn right(dashboard: &Dashboard, brief: bool) -> Vec<Vec<Span<'static>>> {
     let theme = dashboard.theme;
     let glyphs = theme.glyphs;
-    let who = if dashboard.embedded { "embedded" } else { "aggregator" };
+    let who = match dashboard.embedded {
+        _ if brief => "",
+        true => "embedded ",
+        false => "aggregator ",
+    };
     let trouble = |text: String| vec![vec![span(format!("{} {text}", glyphs.trouble), theme.error())]];
     let mut pieces = match (&dashboard.connection, &dashboard.seen) {
         (Connection::Live, Some(seen)) => {
             let up = seen.now_ns.saturating_sub(seen.identity.started_monotonic_ns);
             vec![vec![
                 span(format!("{} ", glyphs.alive), theme.good()),
-                span(format!("{who} up {}", units::age(up)), theme.text()),
+                span(format!("{who}up {}", units::age(up)), theme.text()),
             ]]
         }
-        (Connection::Stale { age_ns, gone: true }, _) => {
-            trouble(format!("aggregator died {} ago", units::age(*age_ns)))
+        (Connection::Stale { age_ns, gone: true }, _) => trouble(
+            if brief { "died" } else { "aggregator died" }.to_owned() + &format!(" {} ago", units::age(*age_ns)),
+        ),
+        (Connection::Stale { age_ns, .. }, _) => {
+            trouble(if brief { "silent" } else { "aggregator silent for" }.to_owned() + " " + &units::age(*age_ns))
         }
-        (Connection::Stale { age_ns, .. }, _) => trouble(format!("aggregator silent for {}", units::age(*age_ns))),
-        (Connection::Ended, _) => trouble("aggregator stopped".to_owned()),
+        (Connection::Ended, _) => trouble(if brief { "stopped" } else { "aggregator stopped" }.to_owned()),
         (Connection::Unavailable(error), _) if error.is_absence() => trouble("no aggregator".to_owned()),
         _ => trouble("no figures".to_owned()),
     };

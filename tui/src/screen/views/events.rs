@@ -17,6 +17,8 @@ use std::collections::VecDeque;
 const KEPT: usize = 2000;
 /// From this height on there is a frame.
 const FRAMED_FROM: u16 = 10;
+/// Below this width what goes on stands below the time, not beside it.
+const NARROW: usize = 50;
 
 /// The lines so far.
 #[derive(Debug, Default)]
@@ -79,7 +81,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
     let inside = if area.height >= FRAMED_FROM {
         let mut title = vec![span(" Events ", theme.title()), span(format!("{} ", meant.len()), theme.text())];
         if !dashboard.filter.is_empty() {
-            title.push(span(format!("of {}: {} ", state.kept.len(), dashboard.filter.text()), theme.warning()));
+            let text = shm_layout::text::clean(dashboard.filter.text().as_bytes());
+            title.push(span(format!("of {}: {text} ", state.kept.len()), theme.warning()));
         }
         let right = Line::from(span(" newest below ", theme.dim()));
         let inside = frame(buffer, area, theme, true, Line::from(title), right);
@@ -115,18 +118,35 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
     }
 }
 
+/// The first line in so many columns, the others in as many as `rest`.
+fn hanging(text: &str, first: usize, rest: usize) -> Vec<String> {
+    let mut lines = wrap(text, first);
+    lines.truncate(1);
+    let behind = lines.first().and_then(|line| text.get(line.len()..)).unwrap_or_default().trim_start();
+    if !behind.is_empty() {
+        lines.extend(wrap(behind, rest));
+    }
+    lines
+}
+
 /// The time, how grave it is, and the words, in as many lines as they take.
 fn told_in(told: &Told, width: usize, dashboard: &Dashboard) -> Vec<Line<'static>> {
     let theme = dashboard.theme;
     let severity = (told.severity as usize).min(2);
     let style = [theme.text(), theme.warning(), theme.error()][severity];
     let time = dashboard.zone.time_of_day(told.unix_ns);
-    let words = wrap(&line_text(told), width.saturating_sub(14).max(1));
+    let (text, room) = (line_text(told), width.saturating_sub(14).max(1));
+    // Behind the time, where that leaves enough beside it; else the words go on below the time.
+    let (words, indent) = if width < NARROW {
+        (hanging(&text, room, width.saturating_sub(5).max(1)), 3)
+    } else {
+        (wrap(&text, room), 12)
+    };
     let line = |(at, text): (usize, String)| {
         let front = if at == 0 {
             [span(format!(" {time} "), theme.dim()), span(format!("{} ", theme.glyphs.severity[severity]), style)]
         } else {
-            [span(" ".repeat(10), theme.text()), span("  ", theme.text())]
+            [span(" ".repeat(indent), theme.text()), span("", theme.text())]
         };
         Line::from(front.into_iter().chain([span(text, style)]).collect::<Vec<_>>())
     };

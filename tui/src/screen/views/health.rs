@@ -17,7 +17,9 @@ use ratatui::text::Line;
 /// From this height on the page has a frame.
 const FRAMED_FROM: u16 = 14;
 /// Columns of what a finding is about.
-const LABEL: usize = 12;
+const LABEL: usize = 14;
+/// Below this width they stand above what is said of them.
+const BESIDE_FROM: usize = 30;
 
 /// What watching costs: this very process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,13 +99,16 @@ fn lines(finding: &Finding, width: usize, theme: Theme) -> Vec<Line<'static>> {
         Verdict::Note => (theme.glyphs.severity[1], theme.warning()),
         Verdict::Bad => (theme.glyphs.severity[2], theme.error()),
     };
-    let room = width.saturating_sub(LABEL + 2).max(1);
-    let blank = || span(" ".repeat(LABEL + 2), theme.text());
+    let indent = if width < BESIDE_FROM { 2 } else { LABEL + 2 };
+    let room = width.saturating_sub(indent).max(1);
+    let blank = || span(" ".repeat(indent), theme.text());
     let below = |text: &str, style: Style| -> Vec<Line<'static>> {
         wrap(text, room).into_iter().map(|text| Line::from(vec![blank(), span(text, style)])).collect()
     };
     let mut lines = below(&finding.text, theme.text());
-    if let Some(first) = lines.first_mut() {
+    if width < BESIDE_FROM {
+        lines.insert(0, Line::from(vec![span(format!("{glyph} "), style), span(finding.what, theme.strong())]));
+    } else if let Some(first) = lines.first_mut() {
         let label = crate::screen::canvas::fitted(finding.what, LABEL, false, theme);
         first.spans.splice(..1, [span(format!("{glyph} "), style), span(label, theme.strong())]);
     }

@@ -85,7 +85,8 @@ fn body(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, space: &Space, c
     let gap = span("  ", theme.text());
     let roomy = area.height >= 10;
     let mut head = if width < NARROW {
-        vec![Line::from(span(words::short_figures(space), theme.text()))]
+        let pieces = words::short_figures(space).into_iter().map(|text| vec![span(text, theme.text())]).collect();
+        vec![joined(pieces, span(" ", theme.text()), width)]
     } else {
         let mut pieces: Vec<Span<'static>> =
             words::figures(space).into_iter().map(|text| span(text, theme.text())).collect();
@@ -116,8 +117,11 @@ fn body(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, space: &Space, c
     }
     if let Some(block) = state.block() {
         let (first, second) = words::block(space, block, words::digits(range.1), now_ns);
-        let count = format!("{}/{}", state.at + 1, space.blocks.len());
-        let mut pieces = vec![vec![span(format!("{} {count}", theme.glyphs.cursor), theme.key())]];
+        // Whose it is matters more than which of them.
+        let whose = first.first().map_or(0, |text| crate::table::width(text));
+        let count = format!(" {}/{}", state.at + 1, space.blocks.len());
+        let count = if 1 + count.len() + 2 + whose > width { String::new() } else { count };
+        let mut pieces = vec![vec![span(format!("{}{count}", theme.glyphs.cursor), theme.key())]];
         pieces.extend(first.into_iter().map(|text| vec![span(ascii(text, theme), theme.strong())]));
         tail.push(joined(pieces, gap.clone(), width));
         if roomy {
