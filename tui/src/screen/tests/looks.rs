@@ -5,6 +5,7 @@
 
 use super::views::{full, of_process, shown};
 use super::*;
+use crate::holdings::Holdings;
 use crate::screen::palette::Level;
 use crate::screen::view::View;
 use crate::screen::views::ledger_fixture::{self, grown, host};
@@ -24,6 +25,7 @@ const THEME: Theme = Theme::at(Level::True, false);
 fn process() -> Dashboard {
     let mut dashboard = of_process(THEME, full(4));
     let seen = full(4);
+    dashboard.holdings = Holdings::default();
     dashboard.holdings.recall(&seen.snapshot.processes[0], Some(&host(&seen)));
     dashboard
 }

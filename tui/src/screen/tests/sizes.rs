@@ -4,6 +4,7 @@
 use super::views::{full, of_process, shown};
 use super::*;
 use crate::filter::Filter;
+use crate::holdings::Holdings;
 use crate::inventory::study::Watcher;
 use crate::inventory::{Holder, Inventories, Inventory};
 use crate::leaks::{Held, Look};
@@ -101,6 +102,7 @@ fn every_view(theme: Theme, seen: &Observation, ledgers: bool) -> Vec<Dashboard>
     if ledgers {
         let inventory = inventory(seen);
         if let Some(first) = process.subject.and_then(|_| seen.snapshot.processes.first()) {
+            process.holdings = Holdings::default();
             process.holdings.recall(first, Some(&inventory));
         }
         for dashboard in &mut all {

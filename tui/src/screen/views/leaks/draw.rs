@@ -28,6 +28,8 @@ const BESIDE_FROM: u16 = 130;
 const GROWN_ABOVE: usize = 6;
 /// Below this width what it has grown since is said in few words.
 const NARROW: usize = 48;
+/// Below this width it is left out.
+const TINY: usize = 24;
 /// Columns of verdict and kind before a finding.
 const VERDICT: usize = 8;
 
@@ -163,7 +165,9 @@ fn grown(dashboard: &Dashboard, seen: &Observation, width: usize, most: usize) -
         0..1_000_000_000 => "just now".to_owned(),
         ns => format!("{} ago", units::age(ns)),
     };
-    let note = if width < NARROW {
+    let note = if width < TINY {
+        String::new()
+    } else if width < NARROW {
         let from = if baselines { "since baseline, or" } else { "since" };
         format!("{from} {watched}")
     } else if baselines {
