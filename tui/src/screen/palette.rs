@@ -128,7 +128,7 @@ const fn run() -> [Color; STEPS] {
     while at < STEPS {
         run[at] = match at {
             ..HIGH => calm[at],
-            ..CRITICAL => high[at - HIGH],
+            HIGH..CRITICAL => high[at - HIGH],
             _ => critical[at - CRITICAL],
         };
         at += 1;
@@ -225,7 +225,7 @@ mod tests {
             for part in (0..=2000).map(|n| (u128::from(whole) * n / 1000).min(u64::MAX.into()) as u64) {
                 let meant = match step(part, whole) {
                     ..HIGH => Fill::Calm,
-                    ..CRITICAL => Fill::High,
+                    HIGH..CRITICAL => Fill::High,
                     _ => Fill::Critical,
                 };
                 assert_eq!(meant, fill(part, Some(whole)), "{part} of {whole}");
