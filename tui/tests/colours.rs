@@ -7,13 +7,14 @@ use std::num::NonZero;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+use vt100::Color;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// In the middle of what is drawn last: the screen that says that there is no aggregator.
 const LAST: &str = "q quit";
 
-/// What it has written when it has drawn its first frame, with these arguments and variables.
-fn first_frame(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+/// The colour of its name, and all that it has written, when it has drawn its first frame with these arguments and variables.
+fn first_frame(arguments: &[&str], variables: &[(&str, &str)]) -> (Color, String) {
     let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
     let pty = openpty(Some(&size), None).unwrap();
     let end = || Stdio::from(pty.slave.try_clone().unwrap());
@@ -45,7 +46,9 @@ fn first_frame(arguments: &[&str], variables: &[(&str, &str)]) -> String {
         let mut terminal = vt100::Parser::new(lines, columns, 0);
         terminal.process(&written);
         if terminal.screen().contents().contains(LAST) {
-            break Some(String::from_utf8_lossy(&written).into_owned());
+            let name = terminal.screen().cell(0, 1).unwrap();
+            assert_eq!(name.contents(), "a");
+            break Some((name.fgcolor(), String::from_utf8_lossy(&written).into_owned()));
         }
     };
     child.kill().unwrap();
@@ -53,30 +56,28 @@ fn first_frame(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     shown.unwrap_or_else(|| panic!("no first frame: {}", String::from_utf8_lossy(&written)))
 }
 
-/// The accent of the palette, as crossterm writes it.
-const TRUE: &str = "38;2;30;136;211m";
+/// The accent of the palette.
+const TRUE: Color = Color::Rgb(30, 136, 211);
 /// Cyan of the sixteen.
-const SIXTEEN: &str = "38;5;6m";
+const SIXTEEN: Color = Color::Idx(6);
 
 #[test]
 fn truecolour_where_the_terminal_says_so_and_none_where_it_is_not_wanted() {
     let many = ("COLORTERM", "truecolor");
     for (arguments, variables, wanted) in [
-        (&[][..], &[many][..], Some(TRUE)),
-        (&[], &[], Some(SIXTEEN)),
-        (&["--color", "16"], &[many], Some(SIXTEEN)),
-        (&["--color", "truecolor"], &[], Some(TRUE)),
-        (&["--color", "truecolor"], &[("NO_COLOR", "1")], Some(TRUE)),
-        (&["--color", "always"], &[("NO_COLOR", "1")], Some(SIXTEEN)),
-        (&[], &[many, ("NO_COLOR", "1")], None),
-        (&[], &[many, ("TERM", "dumb")], None),
-        (&["--color", "never"], &[many], None),
+        (&[][..], &[many][..], TRUE),
+        (&[], &[], SIXTEEN),
+        (&["--color", "16"], &[many], SIXTEEN),
+        (&["--color", "truecolor"], &[], TRUE),
+        (&["--color", "truecolor"], &[("NO_COLOR", "1")], TRUE),
+        (&["--color", "always"], &[("NO_COLOR", "1")], SIXTEEN),
+        (&[], &[many, ("NO_COLOR", "1")], Color::Default),
+        (&[], &[many, ("TERM", "dumb")], Color::Default),
+        (&["--color", "never"], &[many], Color::Default),
     ] {
-        let written = first_frame(arguments, variables);
-        for sequence in [TRUE, SIXTEEN] {
-            let there = written.contains(sequence);
-            assert_eq!(there, wanted == Some(sequence), "{sequence} with {arguments:?} {variables:?}: {written:?}");
-        }
-        assert_eq!(written.contains("38;"), wanted.is_some(), "{arguments:?} {variables:?}: {written:?}");
+        let (name, written) = first_frame(arguments, variables);
+        assert_eq!(name, wanted, "{arguments:?} {variables:?}");
+        // Foregrounds as crossterm writes them; 39 is none.
+        assert_eq!(written.contains("\x1b[38;"), wanted != Color::Default, "{arguments:?} {variables:?}: {written:?}");
     }
 }

@@ -43,9 +43,9 @@ fn unwell() -> Dashboard {
     dashboard
 }
 
-fn at_every_size(dashboard: &mut Dashboard) -> String {
+fn at_sizes(dashboard: &mut Dashboard, sizes: &[(u16, u16)]) -> String {
     let mut all = String::new();
-    for (width, height) in SIZES {
+    for &(width, height) in sizes {
         let pictures = LEVELS.map(|(level, _)| {
             dashboard.theme = Theme::at(level, false);
             picture(&frame(width, height, dashboard))
@@ -112,7 +112,7 @@ macro_rules! looks {
             fn $name() {
                 let mut dashboard = $dashboard;
                 assert_eq!(dashboard.view, View::$view);
-                insta::assert_snapshot!(stringify!($name), at_every_size(&mut dashboard));
+                insta::assert_snapshot!(stringify!($name), at_sizes(&mut dashboard, &SIZES));
                 insta::assert_snapshot!(concat!(stringify!($name), "_in_colour"), styles(&mut dashboard));
             }
         )*
@@ -139,4 +139,73 @@ looks! {
 #[test]
 fn every_view_has_its_looks() {
     assert!(View::ALL.iter().all(|view| SHOWN.contains(view)));
+}
+
+/// What is seen where there is nothing to see, and what lies on top.
+fn states() -> Vec<(&'static str, Dashboard)> {
+    let nothing = |error| dashboard(THEME, Connection::Unavailable(error), None);
+    let name = || "tt_alloc.stats".to_owned();
+    let foreign = SourceError::Foreign { name: name(), error: IdentityError::Version { found: 9 } };
+    let with = |change: fn(&mut Dashboard)| {
+        let mut dashboard = shown(THEME, full(4), View::Overview);
+        change(&mut dashboard);
+        dashboard
+    };
+    let mut empty = sample::observation(0);
+    (empty.snapshot.processes, empty.snapshot.rows, empty.snapshot.lines) = (Vec::new(), Vec::new(), Vec::new());
+    vec![
+        ("no aggregator", nothing(SourceError::NoAggregator { name: name() })),
+        ("it is being made", nothing(SourceError::NotReady { name: name() })),
+        ("a newer layout", nothing(foreign)),
+        ("it may not be read", nothing(SourceError::Permission { name: name() })),
+        ("somebody else's", nothing(SourceError::Owner { name: name(), found: 1234 })),
+        ("silent", with(|seen| seen.connection = Connection::Stale { age_ns: 7_000_000_000, gone: false })),
+        ("died", with(|seen| seen.connection = Connection::Stale { age_ns: 7_000_000_000, gone: true })),
+        ("an empty host", shown(THEME, empty, View::Overview)),
+        ("nobody meant", with(|seen| seen.meant(crate::filter::Filter::parse("nobody").unwrap()))),
+        ("help", with(|seen| seen.help = true)),
+        (
+            "a filter",
+            with(|seen| {
+                for c in "/mom>1".chars() {
+                    seen.key(crossterm::event::KeyEvent::from(crossterm::event::KeyCode::Char(c)));
+                }
+            }),
+        ),
+        (
+            "a question",
+            with(|seen| {
+                seen.act(Action::Down);
+                seen.act(Action::Baseline);
+            }),
+        ),
+    ]
+}
+
+#[test]
+fn every_state_at_small_sizes() {
+    let mut all = String::new();
+    for (name, mut dashboard) in states() {
+        writeln!(all, "==== {name}\n{}", at_sizes(&mut dashboard, &[(60, 20), (40, 10), (20, 5), (30, 1)])).unwrap();
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn the_first_line_says_how_the_aggregator_is_in_any_width() {
+    for (name, dashboard) in states() {
+        let words: &[&str] = match name {
+            "no aggregator" => &["no aggregator"],
+            "silent" => &["silent for 7s", "silent 7s"],
+            "died" => &["died 7s ago"],
+            "an empty host" | "help" => &["up 3h12m"],
+            _ => continue,
+        };
+        for width in 20..=200 {
+            let shown = picture(&frame(width, 60, &dashboard));
+            let first = shown.lines().next().unwrap();
+            assert!(words.iter().any(|word| first.contains(word)), "{name} in {width}: {first:?}");
+            assert!(width < 34 || first.contains("alloc-top"), "{name} in {width}: {first:?}");
+        }
+    }
 }
