@@ -48,29 +48,34 @@ fn right(dashboard: &Dashboard, brief: bool) -> Vec<Vec<Span<'static>>> {
         true => "embedded ",
         false => "aggregator ",
     };
-    let trouble = |text: String| vec![vec![span(format!("{} {text}", glyphs.trouble), theme.error())]];
-    let mut pieces = match (&dashboard.connection, &dashboard.seen) {
-        (Connection::Live, Some(seen)) => {
+    let mut pieces = match (trouble(dashboard, brief), &dashboard.seen) {
+        (None, Some(seen)) => {
             let up = seen.now_ns.saturating_sub(seen.identity.started_monotonic_ns);
             vec![vec![
                 span(format!("{} ", glyphs.alive), theme.good()),
                 span(format!("{who}up {}", units::age(up)), theme.text()),
             ]]
         }
-        (Connection::Stale { age_ns, gone: true }, _) => trouble(
-            if brief { "died" } else { "aggregator died" }.to_owned() + &format!(" {} ago", units::age(*age_ns)),
-        ),
-        (Connection::Stale { age_ns, .. }, _) => {
-            trouble(if brief { "silent" } else { "aggregator silent for" }.to_owned() + " " + &units::age(*age_ns))
-        }
-        (Connection::Ended, _) => trouble(if brief { "stopped" } else { "aggregator stopped" }.to_owned()),
-        (Connection::Unavailable(error), _) if error.is_absence() => trouble("no aggregator".to_owned()),
-        _ => trouble("no figures".to_owned()),
+        (trouble, _) => vec![vec![span(format!("{} {}", glyphs.trouble, trouble.unwrap_or_default()), theme.error())]],
     };
     if let Some(seen) = &dashboard.seen {
         pieces.extend(figures(dashboard, seen));
     }
     pieces
+}
+
+/// Why there are no figures, or why they are old; `None`: the aggregator lives. `brief`: in few columns.
+pub fn trouble(dashboard: &Dashboard, brief: bool) -> Option<String> {
+    let who = if brief { "" } else { "aggregator " };
+    Some(match (&dashboard.connection, &dashboard.seen) {
+        (Connection::Live, Some(_)) => return None,
+        (Connection::Stale { age_ns, gone: true }, _) => format!("{who}died {} ago", units::age(*age_ns)),
+        (Connection::Stale { age_ns, .. }, _) if brief => format!("silent {}", units::age(*age_ns)),
+        (Connection::Stale { age_ns, .. }, _) => format!("aggregator silent for {}", units::age(*age_ns)),
+        (Connection::Ended, _) => format!("{who}stopped"),
+        (Connection::Unavailable(error), _) if error.is_absence() => "no aggregator".to_owned(),
+        _ => "no figures".to_owned(),
+    })
 }
 
 fn figures(dashboard: &Dashboard, seen: &Observation) -> Vec<Vec<Span<'static>>> {

@@ -183,7 +183,7 @@ fn states() -> Vec<(&'static str, Dashboard)> {
 }
 
 #[test]
-fn every_state_at_small_sizes() {
+fn every_state_where_it_is_small() {
     let mut all = String::new();
     for (name, mut dashboard) in states() {
         writeln!(all, "==== {name}\n{}", at_sizes(&mut dashboard, &[(60, 20), (40, 10), (20, 5), (30, 1)])).unwrap();
@@ -198,7 +198,7 @@ fn the_first_line_says_how_the_aggregator_is_in_any_width() {
             "no aggregator" => &["no aggregator"],
             "silent" => &["silent for 7s", "silent 7s"],
             "died" => &["died 7s ago"],
-            "an empty host" | "help" => &["up 3h12m"],
+            "an empty host" | "a filter" => &["up 3h12m"],
             _ => continue,
         };
         for width in 20..=200 {
@@ -206,6 +206,22 @@ fn the_first_line_says_how_the_aggregator_is_in_any_width() {
             let first = shown.lines().next().unwrap();
             assert!(words.iter().any(|word| first.contains(word)), "{name} in {width}: {first:?}");
             assert!(width < 34 || first.contains("alloc-top"), "{name} in {width}: {first:?}");
+        }
+    }
+}
+
+#[test]
+fn the_end_of_what_is_typed_stays_in_sight() {
+    let mut dashboard = shown(THEME, full(4), View::Overview);
+    for before in [0, 3, 17, 90] {
+        let text = "漢x".repeat(before) + "END";
+        dashboard.prompt = Some(crate::screen::prompt::Prompt::Filter(text, None));
+        for width in 20..=120 {
+            let buffer = frame(width, 24, &dashboard);
+            let last = &buffer.content[usize::from(width) * 23..];
+            let cursor = last.iter().position(|cell| cell.modifier.contains(Modifier::REVERSED)).unwrap();
+            let typed: String = last[cursor - 3..cursor].iter().map(|cell| cell.symbol()).collect();
+            assert_eq!(typed, "END", "{before} in {width}");
         }
     }
 }

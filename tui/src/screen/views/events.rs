@@ -3,7 +3,7 @@
 use crate::screen::canvas::{frame, put, put_right, span};
 use crate::screen::dashboard::Dashboard;
 use crate::screen::keys::Action;
-use crate::screen::notice::wrap;
+use crate::screen::notice::{hanging, wrap};
 use crate::screen::viewport::Viewport;
 use crate::source::Observation;
 use crate::table::line_text;
@@ -116,17 +116,6 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
     for (_, line) in marks.into_iter().filter(|(cut, _)| *cut) {
         put_right(buffer, inside, line, &Line::from(span(theme.glyphs.more, theme.warning())));
     }
-}
-
-/// The first line in so many columns, the others in as many as `rest`.
-fn hanging(text: &str, first: usize, rest: usize) -> Vec<String> {
-    let mut lines = wrap(text, first);
-    lines.truncate(1);
-    let behind = lines.first().and_then(|line| text.get(line.len()..)).unwrap_or_default().trim_start();
-    if !behind.is_empty() {
-        lines.extend(wrap(behind, rest));
-    }
-    lines
 }
 
 /// The time, how grave it is, and the words, in as many lines as they take.
