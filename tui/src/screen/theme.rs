@@ -109,7 +109,7 @@ pub enum Colour {
     Auto,
     /// The same, whatever `NO_COLOR` says.
     Always,
-    /// None.
+    /// None: bold, dim and reversed only.
     Never,
     /// Truecolour, whatever the terminal says.
     Truecolor,
