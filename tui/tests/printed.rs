@@ -341,6 +341,14 @@ impl Shown {
     }
 }
 
+impl Drop for Shown {
+    fn drop(&mut self) {
+        // A test that has failed leaves nobody behind.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
 #[test]
 fn the_dashboard_begins_as_it_was_left() {
     let host = Host::new("begins");
