@@ -47,7 +47,7 @@ fn main() -> anyhow::Result<()> {
     let end = || anyhow::Ok(Stdio::from(pty.slave.try_clone()?));
     let mut demo: Child = Command::new(programs.join("tt-alloc"))
         .arg("demo")
-        .envs([("TERM", "xterm-256color"), ("LANG", "C.UTF-8")])
+        .envs([("TERM", "xterm-256color"), ("COLORTERM", "truecolor"), ("LANG", "C.UTF-8")])
         .env("TT_ALLOC_PREFIX", format!("screens_{}", std::process::id()))
         .env("XDG_CONFIG_HOME", "/nonexistent")
         .env_remove("NO_COLOR")

@@ -14,6 +14,7 @@ use shm_layout::names::Prefix;
 use shm_layout::segment::create;
 use shm_layout::stats::{Identity, StatsHeader, StatsView, stats_bytes};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::Ordering::Relaxed;
@@ -289,7 +290,7 @@ fn wrong_usage_and_nothing_to_show() {
 struct Shown {
     child: Child,
     keyboard: std::fs::File,
-    written: Arc<Mutex<Vec<u8>>>,
+    screen: Arc<Mutex<vt100::Parser>>,
 }
 
 impl Shown {
@@ -300,30 +301,28 @@ impl Shown {
         let mut command = host.command(arguments);
         command.env("TERM", "xterm").stdin(side()).stdout(side()).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
-        let written = Arc::<Mutex<Vec<u8>>>::default();
-        let (mut output, into) = (std::fs::File::from(pty.master.try_clone().unwrap()), Arc::clone(&written));
+        let [rows, columns] = [size.ws_row, size.ws_col].map(|count| NonZero::new(count).unwrap());
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
+        let (mut output, into) = (std::fs::File::from(pty.master.try_clone().unwrap()), Arc::clone(&screen));
         std::thread::spawn(move || {
             let mut buffer = [0; 1 << 16];
             while let Ok(bytes) = output.read(&mut buffer) {
-                into.lock().unwrap().extend_from_slice(&buffer[..bytes]);
+                into.lock().unwrap().process(&buffer[..bytes]);
             }
         });
-        Self { child, keyboard: pty.master.into(), written }
+        Self { child, keyboard: pty.master.into(), screen }
     }
 
-    /// Waits until this was written, its characters in one run, and forgets it.
+    /// Waits until this stands on its screen.
     fn says(&mut self, words: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let mut written = self.written.lock().unwrap();
-            let text = String::from_utf8_lossy(&written).into_owned();
-            if text.contains(words) {
-                written.clear();
+            let screen = self.screen.lock().unwrap().screen().contents();
+            if screen.contains(words) {
                 return;
             }
-            drop(written);
             assert_eq!(self.child.try_wait().unwrap(), None, "{words}");
-            assert!(Instant::now() < deadline, "{words}: {text:?}");
+            assert!(Instant::now() < deadline, "{words}:\n{screen}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -339,6 +338,14 @@ impl Shown {
         let mut wrong = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut wrong).unwrap();
         wrong
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        // A test that has failed leaves nobody behind.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
     }
 }
 

@@ -87,7 +87,7 @@ struct Arguments {
     /// Draw with ASCII only
     #[arg(long, help_heading = "Dashboard")]
     ascii: bool,
-    /// When to use colours [default: auto]
+    /// Which colours to use [default: auto]
     #[arg(long, value_enum, value_name = "WHEN", help_heading = "Dashboard")]
     color: Option<Colour>,
     /// Neither read nor write the configuration file

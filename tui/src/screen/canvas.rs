@@ -3,7 +3,7 @@
 use super::theme::Theme;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Alignment, Rect};
-use ratatui::style::{Modifier, Style};
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Widget};
 
@@ -74,12 +74,10 @@ pub fn frame(
     inside
 }
 
-/// A title for the border: the border's dimness is not for it.
+/// A title for the border.
 fn over_border(mut title: Line<'static>) -> Line<'static> {
     for span in &mut title.spans {
-        if !span.style.add_modifier.contains(Modifier::DIM) {
-            span.style = span.style.remove_modifier(Modifier::DIM);
-        }
+        span.style = Theme::over_border(span.style);
     }
     title
 }
@@ -146,7 +144,7 @@ pub fn span(text: impl Into<String>, style: Style) -> Span<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ratatui::style::Color;
+    use ratatui::style::{Color, Modifier};
 
     #[test]
     fn every_text_is_put_as_ratatui_puts_it() {

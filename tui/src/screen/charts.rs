@@ -66,8 +66,10 @@ fn chart(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observat
     let past = seen.past(at, memory, dashboard.window, graph::columns(plot.width, theme));
     let drawn = graph::graph(&past, usize::from(plot.height), theme);
     let l1 = matches!(memory, Memory::L1 | Memory::L1Small | Memory::Cb);
+    let height = usize::from(plot.height);
     for (line, dots) in (0..plot.height).zip(drawn.lines) {
-        put(buffer, plot, line, &Line::from(span(dots, theme.graph(l1))));
+        let style = theme.graph_line(l1, height - 1 - usize::from(line), height);
+        put(buffer, plot, line, &Line::from(span(dots, style)));
     }
     axes::bytes(buffer, area, drawn.top, theme);
     let axis = Rect { y: area.bottom().saturating_sub(1), height: 1, ..area };

@@ -3,7 +3,7 @@
 mod device;
 mod process;
 
-use super::canvas::{frame, mark_more, put, put_right, span};
+use super::canvas::{fitted, frame, mark_more, put, put_right, span};
 use super::dashboard::Dashboard;
 use super::page::Page;
 use super::view::Subject;
@@ -31,7 +31,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
         let inside = frame(buffer, area, theme, true, left, Line::from(span(format!(" {place} "), theme.dim())));
         Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside }
     } else {
-        put(buffer, area, 0, &Line::from(span(format!(" {title}"), theme.title())));
+        let room = usize::from(area.width).saturating_sub(place.len() + 3);
+        put(buffer, area, 0, &Line::from(span(format!(" {}", fitted(&title, room, false, theme)), theme.title())));
         put_right(buffer, area, 0, &Line::from(span(format!(" {place} "), theme.dim())));
         Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }
     };

@@ -243,8 +243,9 @@ fn one_graph(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obse
         span(format!("max {}", units::short_bytes(drawn.top).trim_start()), theme.dim()),
         span(third, theme.dim()),
     ];
-    for (at, line) in (0..area.height).zip(&drawn.lines) {
-        put(buffer, place, at, &Line::from(span(line.clone(), theme.graph(l1))));
+    let height = usize::from(area.height);
+    for (at, line) in (0..area.height).zip(drawn.lines) {
+        put(buffer, place, at, &Line::from(span(line, theme.graph_line(l1, height - 1 - usize::from(at), height))));
     }
     for (at, text) in (0..area.height).zip(caption) {
         let area = Rect { width: area.width.min(LABEL as u16 - 1), ..area };
@@ -265,10 +266,12 @@ fn lines(buffer: &mut Buffer, places: &Arrangement, dashboard: &Dashboard, chips
     let first = dashboard.device_view.fit(chips.len(), usize::from(inside.height));
     let widest = dashboard.labels.iter().map(String::len).max().unwrap_or(1);
     let compared = chips.iter().any(|chip| kinds.iter().any(|memory| chip.memory[*memory as usize].baseline != 0));
+    // A mark has columns of its own: on a figure it would be read as part of it.
+    let marks = if chips.len() > usize::from(inside.height) { 2 } else { 0 };
     for (line, at) in (0..inside.height).zip(first..chips.len()) {
         let label = dashboard.labels.get(at).map_or("", String::as_str);
         let mut spans = vec![span(format!("{label:>widest$} "), theme.title())];
-        let width = usize::from(inside.width).saturating_sub(widest + 1);
+        let width = usize::from(inside.width).saturating_sub(widest + 1 + marks);
         spans.extend(device_line(&chips[at], kinds, width, compared, theme));
         let text = Line::from(spans);
         put(buffer, inside, line, &text);

@@ -22,7 +22,11 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
         left.insert(1, vec![span(format!("{} paused", dashboard.theme.glyphs.paused), theme.warning())]);
     }
     left.splice(1..1, recording::marks(dashboard));
-    let right = right(dashboard);
+    let name = left[0][0].width() + 3;
+    let mut right = right(dashboard, false);
+    if right.first().is_some_and(|state| name + state.iter().map(Span::width).sum::<usize>() > width) {
+        right = self::right(dashboard, true);
+    }
     // The aggregator's state is worth more than the time and the host's name.
     let state: usize = right.first().map_or(0, |piece| piece.iter().map(Span::width).sum());
     // Though not more than where one is in a recording.
@@ -35,32 +39,43 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     put_right(buffer, area, 0, &right);
 }
 
-/// The aggregator's state first, then its figures, the more urgent ones before the others.
-fn right(dashboard: &Dashboard) -> Vec<Vec<Span<'static>>> {
+/// The aggregator's state first, then its figures, the more urgent ones before the others. `brief`: the state in few columns.
+fn right(dashboard: &Dashboard, brief: bool) -> Vec<Vec<Span<'static>>> {
     let theme = dashboard.theme;
     let glyphs = theme.glyphs;
-    let who = if dashboard.embedded { "embedded" } else { "aggregator" };
-    let trouble = |text: String| vec![vec![span(format!("{} {text}", glyphs.trouble), theme.error())]];
-    let mut pieces = match (&dashboard.connection, &dashboard.seen) {
-        (Connection::Live, Some(seen)) => {
+    let who = match dashboard.embedded {
+        _ if brief => "",
+        true => "embedded ",
+        false => "aggregator ",
+    };
+    let mut pieces = match (trouble(dashboard, brief), &dashboard.seen) {
+        (None, Some(seen)) => {
             let up = seen.now_ns.saturating_sub(seen.identity.started_monotonic_ns);
             vec![vec![
                 span(format!("{} ", glyphs.alive), theme.good()),
-                span(format!("{who} up {}", units::age(up)), theme.text()),
+                span(format!("{who}up {}", units::age(up)), theme.text()),
             ]]
         }
-        (Connection::Stale { age_ns, gone: true }, _) => {
-            trouble(format!("aggregator died {} ago", units::age(*age_ns)))
-        }
-        (Connection::Stale { age_ns, .. }, _) => trouble(format!("aggregator silent for {}", units::age(*age_ns))),
-        (Connection::Ended, _) => trouble("aggregator stopped".to_owned()),
-        (Connection::Unavailable(error), _) if error.is_absence() => trouble("no aggregator".to_owned()),
-        _ => trouble("no figures".to_owned()),
+        (trouble, _) => vec![vec![span(format!("{} {}", glyphs.trouble, trouble.unwrap_or_default()), theme.error())]],
     };
     if let Some(seen) = &dashboard.seen {
         pieces.extend(figures(dashboard, seen));
     }
     pieces
+}
+
+/// Why there are no figures, or why they are old; `None`: the aggregator lives. `brief`: in few columns.
+pub fn trouble(dashboard: &Dashboard, brief: bool) -> Option<String> {
+    let who = if brief { "" } else { "aggregator " };
+    Some(match (&dashboard.connection, &dashboard.seen) {
+        (Connection::Live, Some(_)) => return None,
+        (Connection::Stale { age_ns, gone: true }, _) => format!("{who}died {} ago", units::age(*age_ns)),
+        (Connection::Stale { age_ns, .. }, _) if brief => format!("silent {}", units::age(*age_ns)),
+        (Connection::Stale { age_ns, .. }, _) => format!("aggregator silent for {}", units::age(*age_ns)),
+        (Connection::Ended, _) => format!("{who}stopped"),
+        (Connection::Unavailable(error), _) if error.is_absence() => "no aggregator".to_owned(),
+        _ => "no figures".to_owned(),
+    })
 }
 
 fn figures(dashboard: &Dashboard, seen: &Observation) -> Vec<Vec<Span<'static>>> {

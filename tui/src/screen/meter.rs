@@ -1,7 +1,9 @@
 //! Bars: how much of a capacity is in use.
 
+use super::palette;
 use super::theme::Theme;
 use crate::units::{Fill, fill};
+use ratatui::style::Style;
 use ratatui::text::Span;
 
 /// What a bar shows, all bytes.
@@ -56,11 +58,39 @@ impl Meter {
         {
             *cell = glyphs.peak;
         }
-        vec![
-            Span::styled(bar, theme.fill(self.fill())),
+        let mut spans = self.coloured(bar, filled, (width, capacity), theme);
+        spans.extend([
             Span::styled(glyphs.beyond.repeat(beyond), theme.beyond()),
             Span::styled(track.concat(), theme.dim()),
-        ]
+        ]);
+        spans
+    }
+
+    /// The filled cells: in the colour of the whole, or each in that of the place where it begins. The last one is as the whole is, so
+    /// that a bar of any width says so.
+    fn coloured(
+        &self,
+        bar: String,
+        filled: usize,
+        (width, capacity): (usize, u64),
+        theme: Theme,
+    ) -> Vec<Span<'static>> {
+        let Some(run) = theme.run() else {
+            return vec![Span::styled(bar, theme.fill(self.fill()))];
+        };
+        let whole = palette::step(self.used, capacity);
+        let step = |cell: usize| {
+            if cell + 1 == filled { whole } else { palette::step(cell as u64, width as u64).min(whole) }
+        };
+        let mut spans: Vec<Span<'static>> = Vec::with_capacity(filled.min(run.len()) + 2);
+        for (cell, glyph) in bar.chars().enumerate() {
+            let style = Style::new().fg(run[step(cell)]);
+            match spans.last_mut() {
+                Some(last) if last.style == style => last.content.to_mut().push(glyph),
+                _ => spans.push(Span::styled(glyph.to_string(), style)),
+            }
+        }
+        spans
     }
 }
 
@@ -94,6 +124,33 @@ mod tests {
         assert_eq!(bar(Meter { beyond: 900, ..of(36, 80) }, 10, true), "####======", "registered may exceed L1");
         assert_eq!(bar(Meter { peak: 80, ..of(40, 80) }, 10, true), "#####....|");
         assert_eq!(bar(Meter { peak: 40, ..of(40, 80) }, 10, true), "#####.....");
+    }
+
+    #[test]
+    fn a_bar_runs_from_calm_to_what_the_whole_is() {
+        use super::super::palette::{Level, STEPS};
+        let theme = Theme::at(Level::True, false);
+        let run = theme.run().copied().unwrap_or([ratatui::style::Color::Reset; STEPS]);
+        let colours = |meter: Meter, width: usize, ascii: bool| -> Vec<ratatui::style::Color> {
+            let spans = meter.spans(width, Theme::at(Level::True, ascii));
+            let filled = spans.iter().take(spans.len() - 2);
+            filled.flat_map(|span| span.content.chars().map(|_| span.style.fg.unwrap_or_default())).collect()
+        };
+        for used in [0, 1, 74, 75, 89, 90, 100, 300] {
+            for (width, ascii) in (1..60).flat_map(|width| [(width, false), (width, true)]) {
+                let found = colours(of(used, 100), width, ascii);
+                let steps: Vec<usize> =
+                    found.iter().map(|one| run.iter().position(|other| other == one).unwrap_or(STEPS)).collect();
+                assert!(steps.is_sorted(), "{used} in {width}: {steps:?}");
+                assert_eq!(steps.last().copied(), (used > 0).then(|| palette::step(used, 100)), "{used} in {width}");
+            }
+        }
+        // One cell each: green, amber from 75 % on, red from 90 % on, whatever lies before it.
+        let found = colours(of(100, 100), 20, false);
+        assert_eq!(found, run);
+        assert_eq!(colours(of(80, 100), 20, false), [&run[..15], &run[16..17]].concat());
+        // What has one colour has one span, as it did: nothing more is written for it.
+        assert_eq!(of(80, 100).spans(40, Theme::new(true, false)).len(), 3);
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //! | [`charts`]; [`detail`], [`page`]; [`views`] | the other views: the recent past; one device or process; and those on further keys |
 //! | [`mod@arrange`] | where everything stands, by the terminal's size |
 //! | [`order`] | what the processes are sorted by |
-//! | [`theme`] | glyphs and styles |
+//! | [`theme`], [`palette`] | glyphs and styles; colours |
 //! | [`canvas`] | lines written inside an area, boxes |
 //! | [`meter`], [`graph`] | bars; graphs of the recent past |
 //! | [`header`], [`health`], [`devices`], [`processes`], [`events`], [`footer`] | the parts, from above |
@@ -37,6 +37,7 @@ pub mod mouse;
 pub mod notice;
 pub mod order;
 pub mod page;
+pub mod palette;
 pub mod processes;
 pub mod prompt;
 pub mod recording;

@@ -2,7 +2,9 @@
 
 use super::canvas::{frame, put, span};
 use super::dashboard::Dashboard;
+use super::header;
 use super::theme::Theme;
+use super::views::columns::tight;
 use crate::source::{Connection, SourceError};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -61,6 +63,17 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// The same with the first line in so many columns, the others in as many as `rest`.
+pub fn hanging(text: &str, first: usize, rest: usize) -> Vec<String> {
+    let mut lines = wrap(text, first);
+    lines.truncate(1);
+    let behind = lines.first().and_then(|line| text.get(line.len()..)).unwrap_or_default().trim_start();
+    if !behind.is_empty() {
+        lines.extend(wrap(behind, rest));
+    }
+    lines
+}
+
 /// Draws what is said instead of figures.
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     let theme = dashboard.theme;
@@ -99,9 +112,12 @@ pub fn draw_tiny(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
             let used = dashboard.rows.iter().fold(0, |sum: u64, row| sum.saturating_add(row.totals.total));
             let chips = seen.snapshot.chips.len();
             let of = if dashboard.filter.is_empty() { "" } else { "filter: " };
-            format!("{of}{} on {chips} chips", crate::units::bytes(used).trim_start())
+            let s = if chips == 1 { "" } else { "s" };
+            // Old figures are said to be old before they are told.
+            let old = header::trouble(dashboard, true).map_or_else(String::new, |words| format!("{words}: "));
+            format!("{old}{of}{} on {chips} chip{s}", tight(used))
         }
-        None => "no aggregator".to_owned(),
+        None => header::trouble(dashboard, true).unwrap_or_default(),
     };
     let text = crate::table::cut(&text, usize::from(area.width));
     let width = u16::try_from(crate::table::width(&text)).unwrap_or(0);

@@ -58,7 +58,9 @@ impl Page {
                     last.push_str("  ");
                     last.push_str(&fact);
                 }
-                _ => lines.extend(wrap(&fact, self.room)),
+                // Aligned with what stands above it, not with what it would have stood behind.
+                Some(_) => lines.extend(wrap(fact.trim_start(), self.room)),
+                None => lines.extend(wrap(&fact, self.room)),
             }
         }
         self.put(name, lines);

@@ -4,7 +4,7 @@ use super::arrange::Arrangement;
 use super::canvas::{fitted, frame, put, span};
 use super::dashboard::{Dashboard, Focus, ProcessRow};
 use super::meter::Meter;
-use super::notice::NO_PROCESS;
+use super::notice::{NO_PROCESS, wrap};
 use super::order::SortColumn;
 use super::views::columns::{self, Column, column, fitting};
 use crate::totals::ProcessTotals;
@@ -161,13 +161,12 @@ pub fn table(buffer: &mut Buffer, inside: Rect, dashboard: &Dashboard, wanted: W
     let body = Rect { y: inside.y + 1, height: inside.height.saturating_sub(1), ..inside };
     if dashboard.rows.is_empty() && dashboard.processes > 0 {
         let text = format!("none of {} is meant by the filter; / and Esc clear it", dashboard.processes);
-        put(buffer, body, 0, &Line::from(span(text, theme.dim())));
+        wrapped(buffer, body, &[(&text, theme.dim())]);
         return;
     }
     if dashboard.rows.is_empty() {
-        for (at, text) in (0..).zip(NO_PROCESS) {
-            put(buffer, body, at, &Line::from(span(text, if at == 0 { theme.dim() } else { theme.key() })));
-        }
+        let [why, command] = NO_PROCESS;
+        wrapped(buffer, body, &[(why, theme.dim()), (command, theme.key())]);
         return;
     }
     dashboard.drawn.rows.set(body);
@@ -184,6 +183,15 @@ pub fn table(buffer: &mut Buffer, inside: Rect, dashboard: &Dashboard, wanted: W
             let place = Rect { y: body.y + at, height: 1, ..body };
             buffer.set_style(place.intersection(buffer.area), theme.selected());
         }
+    }
+}
+
+/// Texts below each other, each in as many lines as it takes.
+fn wrapped(buffer: &mut Buffer, area: Rect, texts: &[(&str, Style)]) {
+    let room = usize::from(area.width).max(1);
+    let lines = texts.iter().flat_map(|(text, style)| wrap(text, room).into_iter().map(|line| span(line, *style)));
+    for (at, line) in (0..area.height).zip(lines) {
+        put(buffer, area, at, &Line::from(line));
     }
 }
 

@@ -1,13 +1,12 @@
 //! What is typed or answered in the last line: the filter, or whether something is to be done.
 
-use super::canvas::{put, span};
+use super::canvas::{fitted, put, span};
 use super::dashboard::Dashboard;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 use shm_layout::control::{Action, Request};
-use shm_layout::text::clean;
 
 /// Characters of a filter, at most.
 const MOST: usize = 200;
@@ -107,16 +106,28 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
                 Action::Reset => ("begin peaks anew", "y yes   any other key no"),
                 _ => ("set a baseline", "y yes   c clear it   any other key no"),
             };
-            let question =
-                vec![span(format!(" {what} of {whom}? "), theme.warning()), span(format!(" {keys}"), theme.key())];
-            return put(buffer, area, 0, &Line::from(question));
+            let question = format!("{what} of {whom}?");
+            let (width, all) = (usize::from(area.width), crate::table::width(&question) + keys.len() + 4);
+            let line = if all <= width {
+                vec![span(format!(" {question} "), theme.warning()), span(format!(" {keys}"), theme.key())]
+            } else {
+                // Which keys answer matters more than the end of the question.
+                let keys = if request.action == Action::SetBaseline { " y/n/c " } else { " y/n " };
+                let question = fitted(&question, width.saturating_sub(keys.len()), false, theme);
+                vec![span(keys, theme.key()), span(question, theme.warning())]
+            };
+            return put(buffer, area, 0, &Line::from(line));
         }
     };
-    let mut spans = vec![
-        span(" filter ", theme.title()),
-        span(clean(text.as_bytes()), theme.strong()),
-        span(" ", theme.selected()),
-    ];
+    // The end of what is typed stays in sight.
+    let room = usize::from(area.width).saturating_sub(" filter ".len() + 1);
+    let mut shown = shm_layout::text::clean(text.as_bytes());
+    if crate::table::width(&shown) > room {
+        let mut rest = shown.chars();
+        while crate::table::width(rest.as_str()) >= room.max(1) && rest.next().is_some() {}
+        shown = theme.glyphs.more.to_owned() + rest.as_str();
+    }
+    let mut spans = vec![span(" filter ", theme.title()), span(shown, theme.strong()), span(" ", theme.selected())];
     spans.push(match wrong {
         Some(wrong) => span(format!("  {wrong}"), theme.error()),
         None => span("  Enter keeps it, Esc clears it".to_owned(), theme.dim()),

@@ -21,7 +21,9 @@ mod asking;
 mod charts;
 mod forged;
 mod lists;
+mod looks;
 mod settings;
+mod sizes;
 mod views;
 
 fn unnamed_users(mut seen: Observation) -> Observation {

@@ -10,6 +10,18 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How much of this a terminal with synchronized updates shows: a frame that has begun is not seen before it has ended. Who looks at
+/// half a frame sees what was above and what was before below, and types too early.
+fn whole(written: &[u8]) -> usize {
+    let (begin, end) = (b"\x1b[?2026h", b"\x1b[?2026l");
+    let last = |mark: &[u8]| written.windows(mark.len()).rposition(|window| window == mark);
+    match (last(begin), last(end)) {
+        (Some(begun), ended) if ended.is_none_or(|ended| ended < begun) => begun,
+        // A mark may have come in part.
+        _ => written.len() - (0..begin.len()).rev().find(|part| written.ends_with(&begin[..*part])).unwrap_or(0),
+    }
+}
+
 /// The shell; its terminal's size is fixed.
 pub struct Shell {
     shell: Child,
@@ -45,9 +57,11 @@ impl Shell {
         let (mut output, into) = (std::fs::File::from(pty.master.try_clone().unwrap()), Arc::clone(&screen));
         // Ends with the terminal.
         std::thread::spawn(move || {
-            let mut buffer = [0; 1 << 16];
+            let (mut buffer, mut held) = ([0; 1 << 16], Vec::new());
             while let Ok(bytes) = output.read(&mut buffer) {
-                into.lock().unwrap().process(&buffer[..bytes]);
+                held.extend_from_slice(&buffer[..bytes]);
+                let whole = held.drain(..whole(&held)).collect::<Vec<_>>();
+                into.lock().unwrap().process(&whole);
             }
         });
         let shell = Self { shell, master: pty.master, screen };

@@ -1,4 +1,4 @@
-//! The page of one device: identity, what the driver tells of it, every memory kind, and who holds it.
+//! The page of one device: every memory kind, who holds it, identity, and what the driver tells of it.
 
 use super::memory_facts;
 use crate::screen::dashboard::Dashboard;
@@ -17,8 +17,7 @@ pub fn write(page: &mut Page, dashboard: &Dashboard, seen: &Observation, subject
     let chips = &seen.snapshot.chips;
     let Some(at) = chips.iter().position(|chip| Subject::from(chip) == subject) else { return };
     let chip = &chips[at];
-    identity(page, chip);
-    telemetry(page, &chip.telemetry, seen.unix_ns);
+    // What it holds first: a small screen shows no more than that.
     page.heading("Memory");
     let shown = shown_memories(std::slice::from_ref(chip));
     if shown.is_empty() {
@@ -28,6 +27,8 @@ pub fn write(page: &mut Page, dashboard: &Dashboard, seen: &Observation, subject
         page.tell(short_name(memory), memory_facts(memory, &chip.memory[memory as usize], capacity(chip, memory)));
     }
     holders(page, dashboard, seen, at);
+    identity(page, chip);
+    telemetry(page, &chip.telemetry, seen.unix_ns);
 }
 
 fn identity(page: &mut Page, chip: &Chip) {

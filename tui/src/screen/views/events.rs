@@ -3,7 +3,7 @@
 use crate::screen::canvas::{frame, mark_more, put, span};
 use crate::screen::dashboard::Dashboard;
 use crate::screen::keys::Action;
-use crate::screen::notice::wrap;
+use crate::screen::notice::{hanging, wrap};
 use crate::screen::viewport::Viewport;
 use crate::source::Observation;
 use crate::table::line_text;
@@ -17,6 +17,8 @@ use std::collections::VecDeque;
 const KEPT: usize = 2000;
 /// From this height on there is a frame.
 const FRAMED_FROM: u16 = 10;
+/// Below this width what goes on stands below the time, not beside it.
+const NARROW: usize = 50;
 
 /// The lines so far.
 #[derive(Debug, Default)]
@@ -119,12 +121,18 @@ fn told_in(told: &Told, width: usize, dashboard: &Dashboard) -> Vec<Line<'static
     let severity = (told.severity as usize).min(2);
     let style = [theme.text(), theme.warning(), theme.error()][severity];
     let time = dashboard.zone.time_of_day(told.unix_ns);
-    let words = wrap(&line_text(told), width.saturating_sub(14).max(1));
+    let (text, room) = (line_text(told), width.saturating_sub(14).max(1));
+    // Behind the time, where that leaves enough beside it; else the words go on below the time.
+    let (words, indent) = if width < NARROW {
+        (hanging(&text, room, width.saturating_sub(5).max(1)), 3)
+    } else {
+        (wrap(&text, room), 12)
+    };
     let line = |(at, text): (usize, String)| {
         let front = if at == 0 {
             [span(format!(" {time} "), theme.dim()), span(format!("{} ", theme.glyphs.severity[severity]), style)]
         } else {
-            [span(" ".repeat(10), theme.text()), span("  ", theme.text())]
+            [span(" ".repeat(indent), theme.text()), span("", theme.text())]
         };
         Line::from(front.into_iter().chain([span(text, style)]).collect::<Vec<_>>())
     };

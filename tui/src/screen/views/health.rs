@@ -16,7 +16,9 @@ use ratatui::text::Line;
 /// From this height on the page has a frame.
 const FRAMED_FROM: u16 = 14;
 /// Columns of what a finding is about.
-const LABEL: usize = 12;
+const LABEL: usize = 14;
+/// Below this width they stand above what is said of them, where that takes more than a line.
+const BESIDE_FROM: usize = 50;
 
 /// What watching costs: this very process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,12 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
         let text = format!("{cpu:.1} s of CPU, {} of memory; it only reads", memory.trim_start());
         Finding::new("this screen", Verdict::Good, text)
     }));
+    // What is wrong first: where it is small the rest is out of sight.
+    all.sort_by_key(|finding| match finding.verdict {
+        Verdict::Bad => 0,
+        Verdict::Note => 1,
+        Verdict::Good => 2,
+    });
     let bad = all.iter().filter(|finding| finding.verdict == Verdict::Bad).count();
     let inside = if area.height >= FRAMED_FROM {
         let title = Line::from(span(" Health ", theme.title()));
@@ -88,13 +96,17 @@ fn lines(finding: &Finding, width: usize, theme: Theme) -> Vec<Line<'static>> {
         Verdict::Note => (theme.glyphs.severity[1], theme.warning()),
         Verdict::Bad => (theme.glyphs.severity[2], theme.error()),
     };
-    let room = width.saturating_sub(LABEL + 2).max(1);
-    let blank = || span(" ".repeat(LABEL + 2), theme.text());
+    let beside = width >= BESIDE_FROM || crate::table::width(&finding.text) + LABEL + 2 <= width;
+    let indent = if beside { LABEL + 2 } else { 2 };
+    let room = width.saturating_sub(indent).max(1);
+    let blank = || span(" ".repeat(indent), theme.text());
     let below = |text: &str, style: Style| -> Vec<Line<'static>> {
         wrap(text, room).into_iter().map(|text| Line::from(vec![blank(), span(text, style)])).collect()
     };
     let mut lines = below(&finding.text, theme.text());
-    if let Some(first) = lines.first_mut() {
+    if !beside {
+        lines.insert(0, Line::from(vec![span(format!("{glyph} "), style), span(finding.what, theme.strong())]));
+    } else if let Some(first) = lines.first_mut() {
         let label = crate::screen::canvas::fitted(finding.what, LABEL, false, theme);
         first.spans.splice(..1, [span(format!("{glyph} "), style), span(label, theme.strong())]);
     }

@@ -17,7 +17,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use shm_layout::event::{Event, Kind, Memory, flags};
 use shm_layout::ledger::{Account, Banks, Device};
-use shm_layout::stats::Process;
+use shm_layout::stats::{BASELINE_AUTO, Process};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -196,6 +196,35 @@ pub fn shown(theme: Theme, seen: Observation, inventory: Option<Inventory>, view
         dashboard.inventories = Inventories::fixed(inventory);
     }
     dashboard.act(Action::Show(view));
+    dashboard
+}
+
+/// The trainer's DRAM on the second device has a baseline, the server's on the first has grown since it was first seen.
+pub fn grown(theme: Theme) -> Dashboard {
+    let mut seen = observation(4);
+    let mut line = seen.snapshot.lines[3];
+    line.text = shm_layout::text::store(
+        b"PID 50877 (python3) exited: removed 5 buffers (15.2 MiB), 8 CBs (2.40 MiB); command: python3 eval.py",
+    );
+    seen.snapshot.lines.push(line);
+    let inventory = studied(&seen);
+    let mut earlier = seen.clone();
+    earlier.now_ns -= 190_000_000_000;
+    earlier.snapshot.health.generation -= 1;
+    for row in &mut earlier.snapshot.rows {
+        if row.memory == Memory::Trace as u32 || (row.process, row.chip, row.memory) == (1, 0, Memory::Dram as u32) {
+            row.figures.footprint_bytes /= 2;
+        }
+    }
+    for row in &mut seen.snapshot.rows {
+        if (row.process, row.chip, row.memory) == (0, 1, Memory::Dram as u32) {
+            row.figures.baseline = (row.figures.footprint_bytes - (300 << 20) + 1) | BASELINE_AUTO;
+        }
+    }
+    let mut dashboard = shown(theme, earlier, None, View::Leaks);
+    dashboard.inventories = Inventories::fixed(inventory);
+    dashboard.update(Feed { connection: Connection::Live, seen: Some(seen) });
+    dashboard.look_at_inventory();
     dashboard
 }
 

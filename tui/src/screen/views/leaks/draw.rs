@@ -24,6 +24,10 @@ use shm_layout::event::Memory;
 const BESIDE_FROM: u16 = 130;
 /// Of what has grown so many lines are shown above the findings, where these stand below.
 const GROWN_ABOVE: usize = 6;
+/// Below this width what it has grown since is said in few words.
+const NARROW: usize = 48;
+/// Below this width it is left out.
+const TINY: usize = 24;
 /// Columns of verdict and kind before a finding.
 const VERDICT: usize = 8;
 
@@ -44,7 +48,7 @@ enum Of {
 const GROWN: [Column<Of>; 8] = [
     column(Of::Pid, "PID", 7, true, 95),
     column(Of::Name, "NAME", 9, false, 60),
-    column(Of::Device, "DEVICE", 6, false, 80),
+    column(Of::Device, "DEVICE", 6, false, 86),
     column(Of::Memory, "MEMORY", 8, false, 90),
     column(Of::Size, "NOW", 8, true, 50),
     column(Of::By, "GREW BY", 8, true, 99),
@@ -146,7 +150,12 @@ fn grown(dashboard: &Dashboard, seen: &Observation, width: usize, most: usize) -
         0..1_000_000_000 => "just now".to_owned(),
         ns => format!("{} ago", units::age(ns)),
     };
-    let note = if baselines {
+    let note = if width < TINY {
+        String::new()
+    } else if width < NARROW {
+        let from = if baselines { "since baseline, or" } else { "since" };
+        format!("{from} {watched}")
+    } else if baselines {
         format!("since the baseline; where there is none, since first seen ({watched})")
     } else {
         format!("since first seen ({watched}); b sets a baseline to count from")

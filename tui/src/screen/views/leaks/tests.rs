@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use super::super::ledger_fixture::{at_every_size, host, observation, picture, shown, studied};
+use super::super::ledger_fixture::{at_every_size, grown, host, observation, picture, shown, studied};
 use super::Folded;
 use super::grown::{First, Mark};
 use crate::inventory::study::Study;
@@ -11,36 +11,6 @@ use crate::screen::theme::Theme;
 use crate::screen::view::View;
 use crate::source::Observation;
 use shm_layout::event::Memory;
-use shm_layout::stats::BASELINE_AUTO;
-
-/// The trainer's DRAM on the second device has a baseline, the server's on the first has grown since it was first seen.
-fn grown(theme: Theme) -> Dashboard {
-    let mut seen = observation(4);
-    let mut line = seen.snapshot.lines[3];
-    line.text = shm_layout::text::store(
-        b"PID 50877 (python3) exited: removed 5 buffers (15.2 MiB), 8 CBs (2.40 MiB); command: python3 eval.py",
-    );
-    seen.snapshot.lines.push(line);
-    let inventory = studied(&seen);
-    let mut earlier = seen.clone();
-    earlier.now_ns -= 190_000_000_000;
-    earlier.snapshot.health.generation -= 1;
-    for row in &mut earlier.snapshot.rows {
-        if row.memory == Memory::Trace as u32 || (row.process, row.chip, row.memory) == (1, 0, Memory::Dram as u32) {
-            row.figures.footprint_bytes /= 2;
-        }
-    }
-    for row in &mut seen.snapshot.rows {
-        if (row.process, row.chip, row.memory) == (0, 1, Memory::Dram as u32) {
-            row.figures.baseline = (row.figures.footprint_bytes - (300 << 20) + 1) | BASELINE_AUTO;
-        }
-    }
-    let mut dashboard = shown(theme, earlier, None, View::Leaks);
-    dashboard.inventories = crate::inventory::Inventories::fixed(inventory);
-    dashboard.update(crate::source::Feed { connection: crate::source::Connection::Live, seen: Some(seen) });
-    dashboard.look_at_inventory();
-    dashboard
-}
 
 macro_rules! pictures {
     ($($name:ident: $width:literal x $height:literal, $dashboard:expr;)*) => {$(

@@ -79,7 +79,8 @@ fn body(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, space: &Space, c
     let gap = span("  ", theme.text());
     let roomy = area.height >= 10;
     let mut head = if width < NARROW {
-        vec![Line::from(span(words::short_figures(space), theme.text()))]
+        let pieces = words::short_figures(space).into_iter().map(|text| vec![span(text, theme.text())]).collect();
+        vec![joined(pieces, span(" ", theme.text()), width)]
     } else {
         let mut pieces: Vec<Span<'static>> =
             words::figures(space).into_iter().map(|text| span(text, theme.text())).collect();
@@ -110,8 +111,11 @@ fn body(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, space: &Space, c
     }
     if let Some(block) = state.block() {
         let (first, second) = words::block(space, block, words::digits(range.1), now_ns);
-        let count = format!("{}/{}", state.at + 1, space.blocks.len());
-        let mut pieces = vec![vec![span(format!("{} {count}", theme.glyphs.cursor), theme.key())]];
+        // Whose it is matters more than which of them.
+        let whose = first.first().map_or(0, |text| crate::table::width(text));
+        let count = format!(" {}/{}", state.at + 1, space.blocks.len());
+        let count = if 1 + count.len() + 2 + whose > width { String::new() } else { count };
+        let mut pieces = vec![vec![span(format!("{}{count}", theme.glyphs.cursor), theme.key())]];
         pieces.extend(first.into_iter().map(|text| vec![span(ascii(text, theme), theme.strong())]));
         tail.push(joined(pieces, gap.clone(), width));
         if roomy {
@@ -209,14 +213,14 @@ fn looks(cell: &Cell, whole: u64, holders: usize, theme: Theme) -> (&'static str
     }
     let Some((who, most)) = cell.most else {
         return match cell.begins {
-            Some(who) if holders > 1 => (letter(who), ink(who, theme)),
-            Some(who) => (theme.glyphs.peak, ink(who, theme)),
+            Some(who) if holders > 1 => (letter(who), theme.holder(who, false)),
+            Some(who) => (theme.glyphs.peak, theme.holder(who, false)),
             None => (theme.glyphs.track, theme.dim()),
         };
     };
     let half = whole.div_ceil(2);
-    // Blocks that fill cells stand out from their neighbours: every second one is dim.
-    let style = if cell.odd && most >= half { ink(who, theme).patch(theme.dim()) } else { ink(who, theme) };
+    // Blocks that fill cells stand out from their neighbours.
+    let style = theme.holder(who, cell.odd && most >= half);
     if holders > 1 {
         return (if cell.taken >= half { letter(who) } else { SMALL[who.min(SMALL.len() - 1)] }, style);
     }
@@ -230,12 +234,6 @@ fn letter(who: usize) -> &'static str {
     LETTERS[who.min(LETTERS.len() - 1)]
 }
 
-/// The styles that tell holders apart, in turn.
-fn ink(who: usize, theme: Theme) -> Style {
-    let styles = [theme.graph(false), theme.good(), theme.graph(true), theme.beyond(), theme.strong()];
-    styles[who % styles.len()]
-}
-
 fn legend(space: &Space, theme: Theme) -> Vec<Vec<Span<'static>>> {
     let named = space.who.iter().enumerate().take(LETTERS.len() - 1);
     let mut pieces: Vec<Vec<Span<'static>>> = named
@@ -243,12 +241,12 @@ fn legend(space: &Space, theme: Theme) -> Vec<Vec<Span<'static>>> {
             let mark = if space.who.len() > 1 { letter(at) } else { theme.glyphs.full };
             let name = if who.name.is_empty() { "?" } else { &who.name };
             let text = format!(" {} {name} {}", who.pid, tight(who.bytes));
-            vec![span(mark, ink(at, theme).add_modifier(Modifier::BOLD)), span(text, theme.text())]
+            vec![span(mark, theme.holder(at, false).add_modifier(Modifier::BOLD)), span(text, theme.text())]
         })
         .collect();
     if space.who.len() >= LETTERS.len() {
         let others = space.who.len() + 1 - LETTERS.len();
-        let mark = span(letter(usize::MAX), ink(LETTERS.len() - 1, theme));
+        let mark = span(letter(usize::MAX), theme.holder(LETTERS.len() - 1, false));
         pieces.push(vec![mark, span(format!(" {others} others"), theme.text())]);
     }
     pieces

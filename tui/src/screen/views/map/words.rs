@@ -39,17 +39,22 @@ pub fn figures(space: &Space) -> Vec<String> {
 }
 
 /// The same in one short line.
-pub fn short_figures(space: &Space) -> String {
+pub fn short_figures(space: &Space) -> Vec<String> {
     let (taken, blocks) = (units::short_bytes(space.taken), units::count(space.blocks.len() as u64));
     match (space.banks, space.free) {
         (Some(banks), Some(_)) => {
             let largest = space.largest.map_or(0, |(from, to)| to - from);
             let share = space.fragmentation().map_or_else(|| " -".to_owned(), |share| format!("{share}%"));
             let whole = units::short_bytes(banks.bytes);
-            format!("{taken} of {} run {} frag {share}", whole.trim_start(), units::short_bytes(largest).trim_start())
+            let run = units::short_bytes(largest);
+            vec![
+                format!("{taken} of {}", whole.trim_start()),
+                format!("run {}", run.trim_start()),
+                format!("frag {share}"),
+            ]
         }
-        (Some(_), None) => format!("{taken} taken, {blocks} blocks"),
-        (None, _) => format!("{blocks} blocks, lengths not known"),
+        (Some(_), None) => vec![format!("{taken} taken,"), format!("{blocks} blocks")],
+        (None, _) => vec![format!("{blocks} blocks,"), "lengths not known".to_owned()],
     }
 }
 

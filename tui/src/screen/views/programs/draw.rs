@@ -34,7 +34,8 @@ enum Of {
 const COLUMNS: [Column<Of>; 11] = [
     column(Of::Pid, "PID", 7, true, 95),
     column(Of::Name, "NAME", 10, false, 70),
-    column(Of::Device, "DEVICE", 8, false, 80),
+    // Without it a program is as many equal rows as there are devices.
+    column(Of::Device, "DEVICE", 8, false, 96),
     column(Of::Program, "PROGRAM", 7, true, 99),
     column(Of::Buffers, "CBS", 5, true, 40),
     column(Of::Registered, "CB REG", 8, true, 98),
