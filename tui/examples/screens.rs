@@ -15,26 +15,29 @@ use std::time::Duration;
 
 /// Columns and lines, in cells and in pixels.
 const SIZE: (u16, u16) = (120, 36);
+/// Eight pixels are 0.602 of the size of the letters: as wide as those of the fonts named below are.
 const CELL: (u16, u16) = (8, 17);
 /// Before the first picture: so that there is something to see.
-const WARM_UP: Duration = Duration::from_secs(45);
+const WARM_UP: Duration = Duration::from_secs(75);
 /// For a view to be drawn, and its ledgers to be read.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// What is typed before a picture, and its name.
-const PICTURES: [(&str, &str); 12] = [
-    ("", "overview"),
-    ("2", "charts"),
-    ("1gj3", "process"),
-    ("4", "processes"),
-    ("5", "map"),
-    ("6", "programs"),
-    ("7", "leaks"),
-    ("8", "events"),
-    ("9", "health"),
-    ("1?", "help"),
-    ("?/cmd:train", "filter"),
-    ("\x1b4t", "tree"),
+/// What is typed before a picture, piece by piece, and its name.
+const PICTURES: [(&[&str], &str); 12] = [
+    // The last minute: there is not more to see yet.
+    (&["Z", "Z"], "overview"),
+    (&["2"], "charts"),
+    (&["1", "g", "j", "3"], "process"),
+    (&["4"], "processes"),
+    // A device of one process.
+    (&["5", "\x1b[C", "\x1b[C", "\x1b[C", "z", "\x1b[6~", "\x1b[6~"], "map"),
+    (&["6"], "programs"),
+    (&["7"], "leaks"),
+    (&["8"], "events"),
+    (&["9"], "health"),
+    (&["1", "?"], "help"),
+    (&["?", "/", "cmd:train"], "filter"),
+    (&["\x1b", "4", "t"], "tree"),
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -68,7 +71,11 @@ fn main() -> anyhow::Result<()> {
     let mut keyboard = std::fs::File::from(pty.master.try_clone()?);
     std::thread::sleep(WARM_UP);
     for (keys, name) in PICTURES {
-        keyboard.write_all(keys.as_bytes())?;
+        for piece in keys {
+            keyboard.write_all(piece.as_bytes())?;
+            // What follows an ESC at once would belong to it.
+            std::thread::sleep(Duration::from_millis(100));
+        }
         std::thread::sleep(SETTLE);
         let svg = picture(screen.lock().unwrap_or_else(PoisonError::into_inner).screen());
         std::fs::write(into.join(format!("{name}.svg")), svg)?;
@@ -121,7 +128,7 @@ fn picture(screen: &vt100::Screen) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\">\n\
          <rect width=\"100%\" height=\"100%\" rx=\"6\" fill=\"{GROUND}\"/>\n\
-         <g font-family=\"DejaVu Sans Mono,Menlo,Consolas,monospace\" font-size=\"13\" xml:space=\"preserve\">\n"
+         <g font-family=\"DejaVu Sans Mono,Menlo,Consolas,monospace\" font-size=\"13.29\" xml:space=\"preserve\">\n"
     );
     for row in 0..rows {
         let cells: Vec<(u16, &vt100::Cell)> =
