@@ -16,8 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The rest of an escape sequence follows within this time, also over slow lines; without it, the first byte was the key.
-const SEQUENCE: Duration = Duration::from_millis(25);
+/// What follows an ESC comes within this time; without it, ESC was the key.
+const ESCAPE: Duration = Duration::from_millis(25);
+/// The rest of any other sequence, also over slow lines.
+const SEQUENCE: Duration = Duration::from_secs(1);
 /// Bytes that are read at one time: what is pasted beyond them is for the next one.
 const MOST: usize = 4096;
 /// No sequence is longer.
@@ -25,7 +27,7 @@ const LONGEST: usize = 256;
 /// Bytes that are kept of what is pasted at one time.
 const LONGEST_PASTE: usize = 4096;
 /// What is pasted goes on within this time, or its end is lost.
-const PASTE: Duration = Duration::from_secs(1);
+const PASTE: Duration = Duration::from_secs(3);
 const PASTE_BEGINS: &[u8] = b"\x1b[200~";
 const PASTE_ENDS: &[u8] = b"\x1b[201~";
 const ESC: u8 = 0x1b;
@@ -38,6 +40,8 @@ pub struct Keyboard {
     /// The beginning of a sequence; what is being pasted; when the last of it came.
     begun: Vec<u8>,
     pasted: Option<Vec<u8>>,
+    /// In a sequence that nobody knows: its last byte is still to come.
+    unknown: bool,
     begun_at: Instant,
     resized: Arc<AtomicBool>,
     registered: signal_hook::SigId,
@@ -60,7 +64,15 @@ impl Keyboard {
     fn of(terminal: OwnedFd) -> io::Result<Self> {
         let resized = Arc::<AtomicBool>::default();
         let registered = signal_hook::flag::register(SIGWINCH, Arc::clone(&resized))?;
-        Ok(Self { terminal, begun: Vec::new(), pasted: None, begun_at: Instant::now(), resized, registered })
+        Ok(Self {
+            terminal,
+            begun: Vec::new(),
+            pasted: None,
+            unknown: false,
+            begun_at: Instant::now(),
+            resized,
+            registered,
+        })
     }
 
     /// Everything that was typed within this time; returns at the first of it. A change of size is among it.
@@ -69,9 +81,8 @@ impl Keyboard {
     /// When the terminal cannot be read, or has hung up.
     pub fn typed(&mut self, within: Duration) -> io::Result<Vec<Event>> {
         let mut events = Vec::new();
-        let patience = if self.pasted.is_some() { PASTE } else { SEQUENCE };
-        let is_whole = self.begun.is_empty() && self.pasted.is_none();
-        let wait = if is_whole { within } else { within.min(patience) };
+        let patience = self.patience();
+        let wait = patience.map_or(within, |patience| within.min(patience));
         if self.has_something(wait)? {
             let mut bytes = [0; MOST];
             match read(&self.terminal, &mut bytes) {
@@ -80,7 +91,7 @@ impl Keyboard {
                 Err(Errno::EINTR | Errno::EAGAIN) => {}
                 Err(errno) => return Err(errno.into()),
             }
-        } else if !is_whole && self.begun_at.elapsed() >= patience {
+        } else if patience.is_some_and(|patience| self.begun_at.elapsed() >= patience) {
             self.give_up(&mut events);
         }
         // Relaxed: the size is asked for afterwards, and a signal that comes later is found the next time.
@@ -89,6 +100,16 @@ impl Keyboard {
             events.push(Event::Resize(columns, rows));
         }
         Ok(events)
+    }
+
+    /// How long the rest of what has begun may take; none: nothing has.
+    fn patience(&self) -> Option<Duration> {
+        match &self.begun[..] {
+            _ if self.pasted.is_some() => Some(PASTE),
+            [] if !self.unknown => None,
+            [ESC] => Some(ESCAPE),
+            _ => Some(SEQUENCE),
+        }
     }
 
     fn has_something(&self, within: Duration) -> io::Result<bool> {
@@ -113,25 +134,34 @@ impl Keyboard {
                 self.paste(*byte, events);
                 continue;
             }
-            self.begun.push(*byte);
-            // A key of its own, or the beginning of others: what follows decides.
-            if self.begun == [ESC] {
+            if self.unknown {
+                self.unknown = !is_last(*byte);
                 continue;
             }
-            if self.begun == PASTE_BEGINS {
-                self.begun.clear();
-                self.pasted = Some(Vec::new());
-                continue;
+            self.begun.push(*byte);
+            match &self.begun[..] {
+                // A key of its own, or the beginning of others: what follows decides.
+                [ESC] => continue,
+                // Which the first one was not.
+                [ESC, ESC] => {
+                    self.begun.pop();
+                    events.extend(escape());
+                    continue;
+                }
+                PASTE_BEGINS => {
+                    self.begun.clear();
+                    self.pasted = Some(Vec::new());
+                    continue;
+                }
+                _ => {}
             }
             match terminput::Event::parse_from(&self.begun) {
-                Ok(Some(event)) => {
-                    events.extend(known(event));
-                    self.begun.clear();
-                }
-                Ok(None) if self.begun.len() < LONGEST => {}
-                // Nothing that anybody knows.
-                Ok(None) | Err(_) => self.begun.clear(),
+                Ok(Some(event)) => events.extend(known(event)),
+                Ok(None) if self.begun.len() < LONGEST => continue,
+                // Nothing that anybody knows: the rest of it is no key either.
+                Ok(None) | Err(_) => self.unknown = self.begun.starts_with(b"\x1b[") && !is_last(*byte),
             }
+            self.begun.clear();
         }
         self.begun_at = Instant::now();
     }
@@ -155,8 +185,9 @@ impl Keyboard {
             events.push(Event::Paste(String::from_utf8_lossy(&pasted).into_owned()));
         }
         if self.begun == [ESC] {
-            events.extend(terminput::Event::parse_from(&[ESC]).ok().flatten().and_then(known));
+            events.extend(escape());
         }
+        self.unknown = false;
         self.begun.clear();
     }
 }
@@ -165,6 +196,15 @@ impl Drop for Keyboard {
     fn drop(&mut self) {
         signal_hook::low_level::unregister(self.registered);
     }
+}
+
+/// Whether a sequence that begins with ESC [ ends with this.
+const fn is_last(byte: u8) -> bool {
+    matches!(byte, 0x40..=0x7e)
+}
+
+fn escape() -> Option<Event> {
+    terminput::Event::parse_from(&[ESC]).ok().flatten().and_then(known)
 }
 
 fn known(event: terminput::Event) -> Option<Event> {

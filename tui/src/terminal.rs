@@ -160,7 +160,7 @@ impl Screen {
         self.redraw()
     }
 
-    /// What was typed within this time, some hundred keys at most; returns at the first of it.
+    /// What was typed within this time, some thousand keys at most; returns at the first of it.
     ///
     /// # Errors
     /// When the terminal has hung up, or cannot be read.

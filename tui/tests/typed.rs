@@ -43,7 +43,7 @@ fn what_is_pasted_presses_no_key() {
 fn a_sequence_that_has_only_begun_holds_nothing_up() {
     let (shell, pid) = top("begun");
     // Alt-[ is no more than this; so is the beginning of a paste whose end is lost.
-    for begun in ["\x1b[", "200~lost"] {
+    for begun in ["\x1b[", "A\x1b[200~lost"] {
         shell.types(begun);
         std::thread::sleep(Duration::from_millis(300));
     }

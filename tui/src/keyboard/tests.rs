@@ -57,6 +57,8 @@ fn a_sequence_in_pieces_is_one_key_and_escape_alone_is_one_too() {
     }
     write(&typing, b"\x1b").unwrap();
     assert_eq!(typed(&mut keyboard, 1), [key(KeyCode::Esc)]);
+    write(&typing, b"\x1b\x1b\x1b[A").unwrap();
+    assert_eq!(typed(&mut keyboard, 3), [KeyCode::Esc, KeyCode::Esc, KeyCode::Up].map(key));
 }
 
 #[test]
@@ -93,11 +95,12 @@ fn what_is_pasted_comes_in_portions_and_garbage_is_dropped() {
     }
     write(&typing, b"\x1b[<0;0;0M").unwrap();
     assert!(typed(&mut keyboard, 1).iter().all(|event| matches!(event, Event::Mouse(_))));
+    // Too long, unknown to all, broken: no byte of it is a key.
     write(&typing, b"\x1b[<").unwrap();
     write(&typing, &[b'9'; 2 * LONGEST]).unwrap();
-    write(&typing, b"\x1b[B").unwrap();
-    let last = typed(&mut keyboard, 1);
-    assert!(keyboard.begun.len() <= LONGEST && last.len() < 2 * LONGEST, "{last:?}");
+    write(&typing, b"m\x1b[>0;276;0c\x1b[1;;9Zq").unwrap();
+    assert_eq!(typed(&mut keyboard, 1), [key(KeyCode::Char('q'))]);
+    assert!(keyboard.begun.is_empty() && !keyboard.unknown);
 }
 
 #[test]
@@ -108,6 +111,15 @@ fn a_paste_is_text_and_no_keys_however_long_and_also_without_its_end() {
     assert_eq!(typed(&mut keyboard, 2), [paste("q\x1b[A"), key(KeyCode::Char('q'))]);
     write(&typing, b"\x1b[200~lost").unwrap();
     assert_eq!(typed(&mut keyboard, 1), [paste("lost")]);
+    // Its first mark comes in two pieces.
+    write(&typing, b"\x1b[20").unwrap();
+    while keyboard.begun.len() < 4 {
+        assert!(keyboard.typed(Duration::from_millis(20)).unwrap().iter().all(is_resize));
+    }
+    std::thread::sleep(2 * ESCAPE);
+    assert!(keyboard.typed(Duration::ZERO).unwrap().iter().all(is_resize));
+    write(&typing, b"0~q\x1b[201~").unwrap();
+    assert_eq!(typed(&mut keyboard, 1), [paste("q")]);
     let long = [&b"\x1b[200~"[..], &[b'x'; 2 * LONGEST_PASTE], b"\x1b[201~q"].concat();
     // More than the terminal takes at once.
     let typist = std::thread::spawn(move || {

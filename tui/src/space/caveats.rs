@@ -28,6 +28,9 @@ pub fn caveats(space: &Space, memory: Memory, chip: Option<&Chip>, seen: &Observ
              so free runs and fragmentation are not known"
                 .to_owned(),
         ),
+        _ if space.free.is_none() => told.push(
+            "the processes told how many banks there are, and not how large: what is free is not known".to_owned(),
+        ),
         _ => {}
     }
     if space.unmeasured > 0 && (space.banks.is_some() || space.unmeasured < space.blocks.len()) {

@@ -32,7 +32,7 @@ pub struct Figures {
     /// Of all that is free, what does not lie in the largest free run.
     fragmentation_percent: Option<u64>,
     blocks: usize,
-    /// Whether all of that is known: if not, `not_known` tells what is not, and less may be free.
+    /// Whether all of that is known. If not, this `not_known` and that of the whole report tell what is not, and less may be free.
     exact: bool,
     not_known: Vec<String>,
 }
@@ -56,7 +56,7 @@ impl Figures {
             largest_free_bytes_per_bank: space.free.map(|_| largest.map_or(0, |(from, to)| to - from)),
             fragmentation_percent: space.fragmentation(),
             blocks: space.blocks.len(),
-            exact: banks.is_some() && space.is_exact() && not_known.is_empty(),
+            exact: space.free.is_some() && space.is_exact() && not_known.is_empty(),
             not_known,
         }
     }
@@ -67,26 +67,50 @@ impl Figures {
 pub struct Report {
     schema_version: u32,
     spaces: Vec<Figures>,
-    /// Processes that are missing everywhere.
+    /// What is missing everywhere: processes, rings, newer figures.
     not_known: Vec<String>,
 }
 
+/// Memory kinds of which it is told where things lie. Kernels lie in a ring of their own, of which no record tells the place.
+pub fn is_mapped(memory: Memory) -> bool {
+    memory != Memory::Kernel
+}
+
 impl Report {
-    /// Every space of these chips and memory kinds that has banks or blocks. `memories`: none = every one.
-    pub fn of(seen: &Observation, inventory: &Inventory, selection: &Selection, memories: &[Memory]) -> Self {
+    /// Every space of these chips and memory kinds that has banks or blocks. `memories`: none = every one; `not_known`: what is missing,
+    /// beside what the inventory says of itself.
+    pub fn of(
+        seen: &Observation,
+        inventory: &Inventory,
+        selection: &Selection,
+        memories: &[Memory],
+        mut not_known: Vec<String>,
+    ) -> Self {
+        for missing in &inventory.missing {
+            if !not_known.contains(missing) {
+                not_known.push(missing.clone());
+            }
+        }
+
         let chips = &seen.snapshot.chips;
         let mut spaces = Vec::new();
         for (chip, label) in chips.iter().zip(chip_labels(chips)).filter(|(chip, _)| selection.has_chip(chip)) {
-            // Kernels lie in a ring of their own, of which no record tells the place.
-            let kinds = shown_memories(std::slice::from_ref(chip)).into_iter().filter(|kind| *kind != Memory::Kernel);
+            let kinds = shown_memories(std::slice::from_ref(chip)).into_iter().filter(|kind| is_mapped(*kind));
             for memory in kinds.filter(|kind| memories.is_empty() || memories.contains(kind)) {
                 let space = Space::of(inventory, (chip.chip_id, chip.id_is_logical), memory);
                 if space.banks.is_some() || !space.blocks.is_empty() {
-                    spaces.push(Figures::of(&space, chip, label.clone(), memory, seen));
+                    let mut figures = Figures::of(&space, chip, label.clone(), memory, seen);
+                    figures.exact &= not_known.is_empty();
+                    spaces.push(figures);
                 }
             }
         }
-        Self { schema_version: SCHEMA_VERSION, spaces, not_known: inventory.missing.clone() }
+        Self { schema_version: SCHEMA_VERSION, spaces, not_known }
+    }
+
+    /// Whether nothing is told because nothing could be read.
+    pub fn is_blind(&self) -> bool {
+        self.spaces.is_empty() && !self.not_known.is_empty()
     }
 
     /// What is not known, each in one line.
@@ -122,6 +146,10 @@ impl Report {
         ]);
         for one in &self.spaces {
             let bytes = |figure: Option<u64>| figure.map_or_else(|| "-".to_owned(), units::bytes);
+            let at_most = |figure: Option<u64>| match figure {
+                Some(_) if !one.exact => format!("<= {}", bytes(figure).trim_start()),
+                _ => bytes(figure),
+            };
             table.push(vec![
                 one.label.clone(),
                 one.chip_id.clone(),
@@ -129,14 +157,18 @@ impl Report {
                 one.banks.map_or_else(|| "-".to_owned(), |count| count.to_string()),
                 bytes(one.bank_bytes),
                 bytes(one.taken_bytes_per_bank),
-                bytes(one.free_bytes_per_bank),
-                bytes(one.largest_free_bytes_per_bank),
+                at_most(one.free_bytes_per_bank),
+                at_most(one.largest_free_bytes_per_bank),
                 one.largest_free_begin.map_or_else(|| "-".to_owned(), |at| format!("0x{at:x}")),
                 one.fragmentation_percent.map_or_else(|| "-".to_owned(), |share| format!("{share}%")),
                 units::count(one.blocks as u64),
             ]);
         }
-        if table.is_empty() { "nothing is allocated\n".to_owned() } else { table.lines(columns).join("\n") + "\n" }
+        match (table.is_empty(), self.not_known.is_empty()) {
+            (false, _) => table.lines(columns).join("\n") + "\n",
+            (true, true) => "nothing is allocated\n".to_owned(),
+            (true, false) => "nothing that can be read from here is allocated\n".to_owned(),
+        }
     }
 }
 
@@ -147,22 +179,27 @@ mod tests {
     use crate::screen::views::ledger_fixture::{allocation, device, holder, observation};
     use serde_json::Value;
 
-    fn report(selection: &Selection, memories: &[Memory]) -> Report {
-        let seen = observation(2);
+    fn holders(seen: &Observation) -> Inventory {
         let held = vec![
             allocation(1, 0, Memory::Dram, 0x1000, 8 * 0x800, 9),
             allocation(2, 0, Memory::L1, 0x2_0000, 130 * 64, 9),
         ];
-        let holders = vec![holder(&seen.snapshot.processes[0], vec![device(&seen, 0)], held)];
-        let missing = vec!["the allocations of process 7: too many".to_owned()];
-        let inventory = Inventory { holders, missing, ..Inventory::default() };
-        Report::of(&seen, &inventory, selection, memories)
+        let holders = vec![holder(&seen.snapshot.processes[0], vec![device(seen, 0)], held)];
+        Inventory { holders, ..Inventory::default() }
+    }
+
+    fn report(selection: &Selection, memories: &[Memory]) -> Report {
+        let seen = observation(2);
+        Report::of(&seen, &holders(&seen), selection, memories, Vec::new())
+    }
+
+    fn json(report: &Report) -> Value {
+        serde_json::from_str(&report.json().unwrap()).unwrap()
     }
 
     #[test]
     fn what_is_free_is_what_is_not_taken() {
-        let report = report(&Selection::default(), &[Memory::Dram]);
-        let json: Value = serde_json::from_str(&report.json().unwrap()).unwrap();
+        let json = json(&report(&Selection::default(), &[Memory::Dram]));
         let one = &json["spaces"][0];
         let [bank, taken, free, largest] =
             ["bank_bytes", "taken_bytes_per_bank", "free_bytes_per_bank", "largest_free_bytes_per_bank"]
@@ -170,8 +207,37 @@ mod tests {
         assert!(taken > 0 && taken + free == bank, "{one}");
         // One block divides what is free in two at most.
         assert!(largest <= free && largest * 2 >= free, "{one}");
-        assert_eq!(one["blocks"], 1);
-        assert_eq!(json["not_known"][0], "the allocations of process 7: too many");
+        assert_eq!((&one["blocks"], &one["exact"]), (&1.into(), &true.into()), "{one}");
+    }
+
+    #[test]
+    fn nothing_is_exact_where_something_is_missing() {
+        let seen = observation(2);
+        let free = |report: &Report| {
+            let json = json(report);
+            (json["spaces"][0]["exact"].as_bool().unwrap(), json["not_known"].as_array().unwrap().len())
+        };
+        let of = |inventory: &Inventory, not_known| {
+            Report::of(&seen, inventory, &Selection::default(), &[Memory::Dram], not_known)
+        };
+        let why = || vec!["the allocations of process 7: too many".to_owned()];
+        let whole = holders(&seen);
+        assert_eq!(free(&of(&whole, Vec::new())), (true, 0));
+        assert_eq!(free(&of(&whole, why())), (false, 1));
+        assert!(of(&whole, why()).text(None).contains("<= "));
+        let missing = Inventory { missing: why(), ..whole.clone() };
+        assert_eq!(free(&of(&missing, why())), (false, 1), "told once");
+        // The number of banks alone tells nothing of what is free.
+        let mut countless = whole;
+        countless.holders[0].devices[0].banks.iter_mut().for_each(|banks| banks.bytes = 0);
+        let told = json(&of(&countless, Vec::new()));
+        assert_eq!(
+            (&told["spaces"][0]["exact"], &told["spaces"][0]["free_bytes_per_bank"]),
+            (&false.into(), &Value::Null)
+        );
+        assert!(!told["spaces"][0]["not_known"].as_array().unwrap().is_empty(), "{told}");
+        let blind = of(&Inventory { missing: why(), ..Inventory::default() }, Vec::new());
+        assert!(blind.is_blind() && blind.text(None).contains("can be read"), "{}", blind.text(None));
     }
 
     #[test]
@@ -188,5 +254,6 @@ mod tests {
         let text = report(&Selection::default(), &[]).text(None);
         assert!(text.lines().next().unwrap().ends_with("FRAG  BLOCKS"), "{text}");
         assert_eq!(text.lines().count(), 3, "{text}");
+        assert!(!text.contains("<="), "{text}");
     }
 }

@@ -14,6 +14,7 @@ use crate::inventory::Inventory;
 use crate::screen::keys::Action;
 use crate::screen::view::Subject;
 use crate::source::Observation;
+use crate::space::report::is_mapped;
 use crate::space::{Block, Space};
 use cells::Cells;
 pub use draw::draw;
@@ -84,8 +85,7 @@ impl State {
     pub fn see(&mut self, inventory: Option<&Arc<Inventory>>, seen: &Observation) {
         let kinds = |chip| {
             let shown = crate::table::shown_memories(std::slice::from_ref(chip));
-            // Kernels lie in a ring of their own, of which no record tells the place.
-            shown.into_iter().filter(|memory| *memory != Memory::Kernel).collect::<Vec<_>>()
+            shown.into_iter().filter(|memory| is_mapped(*memory)).collect::<Vec<_>>()
         };
         let choices: Vec<_> =
             seen.snapshot.chips.iter().map(|chip| ((chip.chip_id, chip.id_is_logical), kinds(chip))).collect();
