@@ -108,13 +108,15 @@ fn run_is_the_command_with_two_variables_more() {
 #[test]
 fn without_an_aggregator_the_exit_code_says_so() {
     let ground = Ground::new();
-    for arguments in [&["stats"][..], &["stats", "--json"]] {
+    for arguments in [&["stats"][..], &["stats", "--json"], &["map"], &["map", "--json"]] {
         let output = ground.tt_alloc(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(3), "{arguments:?}");
         assert!(text(&output.stderr).contains("aggregator"), "says the next step");
         assert!(output.stdout.is_empty());
     }
-    assert_eq!(ground.tt_alloc(&["stats", "--no-such-flag"]).output().unwrap().status.code(), Some(2));
+    for wrong in [&["stats", "--no-such-flag"][..], &["map", "--memory", "KERNEL"]] {
+        assert_eq!(ground.tt_alloc(wrong).output().unwrap().status.code(), Some(2), "{wrong:?}");
+    }
 }
 
 #[test]
