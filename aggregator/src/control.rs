@@ -40,6 +40,8 @@ struct Connection {
     line: Vec<u8>,
     /// What it asks for, once that is there.
     request: Option<Request>,
+    /// What came of it: told once everybody can see it.
+    done: Option<Answer>,
 }
 
 /// What came of looking at a connection.
@@ -132,12 +134,16 @@ impl Control {
         !self.connections.is_empty()
     }
 
-    /// Lets in whoever is at the door, and answers those whose turn it is.
+    /// Lets in whoever is at the door, and does what those ask for whose turn it is. Who is refused is told so; the others are answered
+    /// by [`answer`](Self::answer).
     pub fn serve(&mut self, mut obey: impl FnMut(Request, Peer) -> Answer) {
         self.let_in();
         let (now, mut count) = (Instant::now(), 0);
         let Self { connections, followed, .. } = self;
         connections.retain_mut(|connection| {
+            if connection.done.is_some() {
+                return true;
+            }
             let answer = match connection.hear() {
                 Heard::Nothing => return connection.since.elapsed() < PATIENCE,
                 Heard::Over => return false,
@@ -150,8 +156,25 @@ impl Control {
                     obey(request, connection.peer)
                 }
             };
-            // A line fits into the socket's buffer; who does not read it has no answer.
-            let _written = connection.stream.write(answer_line(&answer).as_bytes());
+            if answer.is_ok() {
+                connection.done = Some(answer);
+                return true;
+            }
+            connection.tell(&answer);
+            false
+        });
+    }
+
+    /// Whether something was done that nobody was told of yet.
+    pub fn owes_answers(&self) -> bool {
+        self.connections.iter().any(|connection| connection.done.is_some())
+    }
+
+    /// Answers those for whom something was done: after it was published, so that whoever looks upon the answer sees it.
+    pub fn answer(&mut self) {
+        self.connections.retain_mut(|connection| {
+            let Some(answer) = connection.done.take() else { return true };
+            connection.tell(&answer);
             false
         });
     }
@@ -166,12 +189,24 @@ impl Control {
             if !has_room(peer.uid, &there, self.most) || stream.set_nonblocking(true).is_err() {
                 continue;
             }
-            self.connections.push(Connection { stream, peer, since: Instant::now(), line: Vec::new(), request: None });
+            self.connections.push(Connection {
+                stream,
+                peer,
+                since: Instant::now(),
+                line: Vec::new(),
+                request: None,
+                done: None,
+            });
         }
     }
 }
 
 impl Connection {
+    fn tell(&mut self, answer: &Answer) {
+        // A line fits into the socket's buffer; who does not read it has no answer.
+        let _written = self.stream.write(answer_line(answer).as_bytes());
+    }
+
     fn hear(&mut self) -> Heard {
         if let Some(request) = self.request {
             return Heard::Request(request);

@@ -267,11 +267,12 @@ impl Daemon {
                 swept = Instant::now();
                 busy |= self.host.sweep(now);
             }
-            let due =
-                if self.host.has_news() { (publishing * PUBLISH_SHARE).min(PUBLISH_LATEST) } else { PUBLISH_IDLE };
+            let awaited = self.host.has_news() || self.control.owes_answers();
+            let due = if awaited { (publishing * PUBLISH_SHARE).min(PUBLISH_LATEST) } else { PUBLISH_IDLE };
             if published.elapsed() >= due {
                 let begin = Instant::now();
                 self.publish(now);
+                self.control.answer();
                 publishing = begin.elapsed();
                 published = begin;
             }
@@ -316,6 +317,7 @@ impl Daemon {
         self.host.look_around(now);
         self.host.drain(now);
         self.publish(now);
+        self.control.answer();
         self.leave();
         tracing::info!(processes = self.host.process_count(), "aggregator ends");
     }

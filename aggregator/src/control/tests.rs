@@ -64,7 +64,10 @@ fn whoever_asks_many_times_is_answered_one_round_after_the_other() {
             count += 1;
             Ok("done".to_owned())
         });
-        assert_eq!((count, control.is_waiting()), (1, round < 4), "round {round}");
+        assert_eq!((count, control.owes_answers()), (1, true), "round {round}");
+        // Once it is published.
+        control.answer();
+        assert_eq!((control.is_waiting(), control.owes_answers()), (round < 4, false), "round {round}");
         std::thread::sleep(Duration::from_millis(1));
     }
     let mut answers = asking.into_iter().map(|mut stream| {
@@ -89,4 +92,28 @@ fn the_name_is_taken_once_whoever_had_it_is_gone() {
     assert!(control.listen(&prefix).is_none());
     drop(squatter);
     assert!(control.listen(&prefix).is_some());
+}
+
+#[test]
+fn what_was_done_is_told_once_it_can_be_seen_and_a_refusal_at_once() {
+    let prefix = Prefix::new(&format!("test_control_shown_{}", std::process::id())).unwrap();
+    let mut control = Control::new(4);
+    assert!(control.listen(&prefix).is_some());
+    let answer = |stream: &mut UnixStream| {
+        stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let mut bytes = [0; 100];
+        stream.read(&mut bytes).ok().map(|count| answer_of(str::from_utf8(&bytes[..count]).unwrap()).unwrap())
+    };
+    let mut asked = ask(&prefix);
+    control.serve(|_, _| Err("not yours".to_owned()));
+    assert_eq!(answer(&mut asked), Some(Err("not yours".to_owned())));
+    std::thread::sleep(PAUSE);
+    let mut asked = ask(&prefix);
+    control.serve(|_, _| Ok("done".to_owned()));
+    // It is not done again, however often it is looked at.
+    control.serve(|_, _| panic!("again"));
+    assert_eq!(answer(&mut asked), None);
+    control.answer();
+    assert_eq!(answer(&mut asked), Some(Ok("done".to_owned())));
+    assert!(!control.is_waiting());
 }
