@@ -69,3 +69,25 @@ fn of_an_aggregator_that_is_gone_nothing_is_asked() {
     key(&mut dashboard, 'b');
     assert!(dashboard.prompt.is_none() && last_line(&dashboard).contains("no aggregator lives"));
 }
+
+#[test]
+fn whoever_types_sees_it_on_the_smallest_terminal() {
+    for (width, height) in [(19, 24), (200, 4), (12, 1), (1, 1)] {
+        let drawn =
+            |dashboard: &Dashboard| picture(&frame(width, height, dashboard)).lines().last().unwrap().to_owned();
+        let mut dashboard = colourful(View::Overview);
+        let before = drawn(&dashboard);
+        key(&mut dashboard, 'b');
+        let question = drawn(&dashboard);
+        assert!(question.trim_start().starts_with(if width < 100 { "y" } else { "set a baseline of" }), "{question:?}");
+        assert!(width < 12 || question.contains("set a"), "{question:?}");
+        key(&mut dashboard, 'n');
+        assert_eq!(drawn(&dashboard), before);
+        key(&mut dashboard, '/');
+        key(&mut dashboard, 'x');
+        assert!(width < 12 || drawn(&dashboard).starts_with(" filter x"), "{:?}", drawn(&dashboard));
+        dashboard.prompt = None;
+        dashboard.say("refused", true);
+        assert!(width < 12 || drawn(&dashboard).contains("refused"), "{:?}", drawn(&dashboard));
+    }
+}
