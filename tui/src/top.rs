@@ -6,6 +6,7 @@ use crate::clock::Zone;
 use crate::configuration::{Settings, file};
 use crate::exit::Exit;
 use crate::once::Once;
+use crate::recording::recorder::MOMENT;
 use crate::recording::{Begin, Move, Player, Recorder, Session};
 use crate::screen;
 use crate::screen::dashboard::{Dashboard, Request};
@@ -36,9 +37,6 @@ pub const DEFAULT_REFRESH_MS: u64 = 250;
 const ATTENTION: Duration = Duration::from_millis(100);
 /// How long one-shot output waits for the aggregator that it started itself.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long a disk that does not answer keeps one who leaves.
-const MOMENT: Duration = Duration::from_secs(2);
 
 /// What `alloc-top` does.
 #[derive(Clone, Debug)]
@@ -183,10 +181,15 @@ fn record_alone(options: &TopOptions) -> anyhow::Result<Exit> {
     let refresh_ms = options.settings.refresh_ms.unwrap_or(DEFAULT_REFRESH_MS).max(LEAST_REFRESH_MS);
     let recorder = record(path, &options.prefix, refresh_ms)?;
     let stop = options.stop.clone().unwrap_or_default();
-    while !(recorder.has_ended() || stop.load(Ordering::Relaxed) || signals.end.load(Ordering::Relaxed)) {
+    Ok(told(until(recorder, || stop.load(Ordering::Relaxed) || signals.end.load(Ordering::Relaxed))))
+}
+
+/// Lets it record until it ends or is to be ended; what is to be said of it.
+fn until(recorder: Recorder, is_over: impl Fn() -> bool) -> Result<String, String> {
+    while !(recorder.has_ended() || is_over()) {
         std::thread::sleep(ATTENTION);
     }
-    Ok(told(recorder.end()))
+    recorder.end_within(MOMENT)
 }
 
 /// Where the figures come from.
