@@ -176,10 +176,11 @@ fn leave(dashboard: &mut Dashboard) -> Exit {
 }
 
 fn record_alone(options: &TopOptions) -> anyhow::Result<Exit> {
-    let signals = Signals::register()?;
     let path = options.record.as_deref().context("no file to record into")?;
     let refresh_ms = options.settings.refresh_ms.unwrap_or(DEFAULT_REFRESH_MS).max(LEAST_REFRESH_MS);
     let recorder = record(path, &options.prefix, refresh_ms)?;
+    // Not before: as long as a disk does not let the file be made, a signal ends this at once.
+    let signals = Signals::register()?;
     let stop = options.stop.clone().unwrap_or_default();
     Ok(told(until(recorder, || stop.load(Ordering::Relaxed) || signals.end.load(Ordering::Relaxed))))
 }
