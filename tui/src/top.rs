@@ -2,6 +2,7 @@
 
 mod playback;
 
+use crate::beside::Beside;
 use crate::clock::Zone;
 use crate::configuration::{Settings, file};
 use crate::exit::Exit;
@@ -176,13 +177,33 @@ fn leave(dashboard: &mut Dashboard) -> Exit {
 }
 
 fn record_alone(options: &TopOptions) -> anyhow::Result<Exit> {
-    let path = options.record.as_deref().context("no file to record into")?;
-    let refresh_ms = options.settings.refresh_ms.unwrap_or(DEFAULT_REFRESH_MS).max(LEAST_REFRESH_MS);
-    let recorder = record(path, &options.prefix, refresh_ms)?;
-    // Not before: as long as a disk does not let the file be made, a signal ends this at once.
     let signals = Signals::register()?;
+    let path = options.record.clone().context("no file to record into")?;
+    let refresh_ms = options.settings.refresh_ms.unwrap_or(DEFAULT_REFRESH_MS).max(LEAST_REFRESH_MS);
     let stop = options.stop.clone().unwrap_or_default();
-    Ok(told(until(recorder, || stop.load(Ordering::Relaxed) || signals.end.load(Ordering::Relaxed))))
+    let is_over = || stop.load(Ordering::Relaxed) || signals.end.load(Ordering::Relaxed);
+    let (name, prefix) = (path.clone(), options.prefix.clone());
+    // A disk that does not let the file be made keeps no signal waiting.
+    let mut begins = Beside::new("begin");
+    begins.ask((), move || record(&path, &prefix, refresh_ms));
+    Ok(told(match begun(begins, &is_over) {
+        Some(recorder) => until(recorder?, is_over),
+        None => Err(format!("nothing is recorded into {}: its disk does not answer", file::shown(&name))),
+    }))
+}
+
+/// What has begun; none where it has not a moment after it was to be over, or breaks off.
+fn begun<A: Send + 'static>(mut begins: Beside<A>, is_over: impl Fn() -> bool) -> Option<A> {
+    let mut until = None;
+    loop {
+        match begins.heard() {
+            Some(begun) => return begun.ok(),
+            None if is_over() && Instant::now() >= *until.get_or_insert_with(|| Instant::now() + MOMENT) => {
+                return None;
+            }
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
 }
 
 /// Lets it record until it ends or is to be ended; what is to be said of it.
