@@ -186,7 +186,7 @@ fn record_alone(options: &TopOptions) -> anyhow::Result<Exit> {
     // A disk that does not let the file be made keeps no signal waiting.
     let mut begins = Beside::new("begin");
     begins.ask((), move || record(&path, &prefix, refresh_ms));
-    Ok(told(match begun(begins, &is_over) {
+    Ok(told(match begun(begins, is_over) {
         Some(recorder) => until(recorder?, is_over),
         None => Err(format!("nothing is recorded into {}: its disk does not answer", file::shown(&name))),
     }))
