@@ -10,8 +10,9 @@ use shm_layout::event::Memory;
 use shm_layout::ledger::{Account, Device};
 use shm_layout::names::Prefix;
 use shm_layout::stats::Process;
+use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use study::{Study, Watcher};
 
 /// Read again after this time, ns.
@@ -218,6 +219,8 @@ pub struct Inventories {
     /// What the newest took, ns.
     took_ns: u64,
     thread: Option<(Sender<Asked>, Receiver<Read>)>,
+    /// Why nothing more is read.
+    ended: Option<String>,
 }
 
 /// What was read, and the time that it took, ns.
@@ -226,7 +229,14 @@ type Read = (Arc<Inventory>, u64);
 impl Inventories {
     /// With one that never changes: of a recording, or of a test.
     pub fn fixed(inventory: Inventory) -> Self {
-        Self { newest: Some(Arc::new(inventory)), asked_ns: Some(u64::MAX), took_ns: 0, thread: None }
+        Self { newest: Some(Arc::new(inventory)), asked_ns: Some(u64::MAX), took_ns: 0, thread: None, ended: None }
+    }
+
+    /// With this one, after which what reads the ledgers has broken off.
+    #[cfg(test)]
+    pub fn broken_off(inventory: Option<Inventory>) -> Self {
+        let ((asks, _), (_, answers)) = (channel(), channel());
+        Self { newest: inventory.map(Arc::new), thread: Some((asks, answers)), ..Self::default() }
     }
 
     /// The newest one; none before the first is read.
@@ -234,9 +244,24 @@ impl Inventories {
         self.newest.as_ref()
     }
 
+    /// Why nothing more is read, if that is so.
+    pub fn ended(&self) -> Option<&str> {
+        self.ended.as_deref()
+    }
+
     /// Takes what has been read, and asks for the next one if it is time. True: there is a new one.
     pub fn look(&mut self, prefix: &Prefix, now_ns: u64) -> bool {
-        let arrived = self.thread.as_ref().and_then(|(_, answers)| answers.try_iter().last());
+        if self.ended.is_some() {
+            return false;
+        }
+        let mut arrived = None;
+        while let Some((_, answers)) = &self.thread {
+            match answers.try_recv() {
+                Ok(read) => arrived = Some(read),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => self.end("what reads the ledgers has broken off"),
+            }
+        }
         let is_new = arrived.is_some();
         if let Some((arrived, took_ns)) = arrived {
             self.took_ns = took_ns;
@@ -248,12 +273,25 @@ impl Inventories {
         }
         let every_ns = EVERY_NS.max(self.took_ns.saturating_mul(REST));
         if self.asked_ns.is_none_or(|asked| now_ns.saturating_sub(asked) >= every_ns && self.has_answered(asked)) {
-            let (asks, _) = self.thread.get_or_insert_with(start);
-            // A thread that is gone is not asked again: what was read last stays, with its age.
-            let _gone = asks.send(Asked::Read(prefix.clone()));
+            if self.thread.is_none() && self.ended.is_none() {
+                match start() {
+                    Ok(thread) => self.thread = Some(thread),
+                    Err(error) => self.end(&format!("no thread is to be had for the ledgers: {error}")),
+                }
+            }
+            if let Some((asks, _)) = &self.thread {
+                // Where it is gone the next look finds that.
+                let _gone = asks.send(Asked::Read(prefix.clone()));
+            }
             self.asked_ns = Some(now_ns);
         }
         is_new
+    }
+
+    /// What was read last stays, with its age.
+    fn end(&mut self, why: &str) {
+        (self.thread, self.ended) =
+            (None, Some(format!("nothing more is read: {why}; alloc-top is to be started anew")));
     }
 
     /// One question at a time: a host with very many allocations takes its time.
@@ -262,7 +300,7 @@ impl Inventories {
     }
 }
 
-fn start() -> (Sender<Asked>, Receiver<Read>) {
+fn start() -> io::Result<(Sender<Asked>, Receiver<Read>)> {
     let (asks, questions) = channel::<Asked>();
     let (answers, inventories) = channel();
     let read = move || {
@@ -283,9 +321,8 @@ fn start() -> (Sender<Asked>, Receiver<Read>) {
             }
         }
     };
-    // Where there is no thread to be had, nobody takes the questions, and the views say that nothing was read.
-    let _handle = std::thread::Builder::new().name("ledgers".into()).spawn(read);
-    (asks, inventories)
+    std::thread::Builder::new().name("ledgers".into()).spawn(read)?;
+    Ok((asks, inventories))
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 
 mod playback;
 
+use crate::beside::Beside;
 use crate::clock::Zone;
 use crate::configuration::{Settings, file};
 use crate::exit::Exit;
 use crate::once::Once;
+use crate::recording::recorder::MOMENT;
 use crate::recording::{Begin, Move, Player, Recorder, Session};
 use crate::screen;
 use crate::screen::dashboard::{Dashboard, Request};
@@ -36,9 +38,6 @@ pub const DEFAULT_REFRESH_MS: u64 = 250;
 const ATTENTION: Duration = Duration::from_millis(100);
 /// How long one-shot output waits for the aggregator that it started itself.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long a disk that does not answer keeps one who leaves.
-const MOMENT: Duration = Duration::from_secs(2);
 
 /// What `alloc-top` does.
 #[derive(Clone, Debug)]
@@ -179,14 +178,40 @@ fn leave(dashboard: &mut Dashboard) -> Exit {
 
 fn record_alone(options: &TopOptions) -> anyhow::Result<Exit> {
     let signals = Signals::register()?;
-    let path = options.record.as_deref().context("no file to record into")?;
+    let path = options.record.clone().context("no file to record into")?;
     let refresh_ms = options.settings.refresh_ms.unwrap_or(DEFAULT_REFRESH_MS).max(LEAST_REFRESH_MS);
-    let recorder = record(path, &options.prefix, refresh_ms)?;
     let stop = options.stop.clone().unwrap_or_default();
-    while !(recorder.has_ended() || stop.load(Ordering::Relaxed) || signals.end.load(Ordering::Relaxed)) {
+    let is_over = || stop.load(Ordering::Relaxed) || signals.end.load(Ordering::Relaxed);
+    let (name, prefix) = (path.clone(), options.prefix.clone());
+    // A disk that does not let the file be made keeps no signal waiting.
+    let mut begins = Beside::new("begin");
+    begins.ask((), move || record(&path, &prefix, refresh_ms));
+    Ok(told(match begun(begins, is_over) {
+        Some(recorder) => until(recorder?, is_over),
+        None => Err(format!("nothing is recorded into {}: its disk does not answer", file::shown(&name))),
+    }))
+}
+
+/// What has begun; none where it has not a moment after it was to be over, or breaks off.
+fn begun<A: Send + 'static>(mut begins: Beside<A>, is_over: impl Fn() -> bool) -> Option<A> {
+    let mut until = None;
+    loop {
+        match begins.heard() {
+            Some(begun) => return begun.ok(),
+            None if is_over() && Instant::now() >= *until.get_or_insert_with(|| Instant::now() + MOMENT) => {
+                return None;
+            }
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// Lets it record until it ends or is to be ended; what is to be said of it.
+fn until(recorder: Recorder, is_over: impl Fn() -> bool) -> Result<String, String> {
+    while !(recorder.has_ended() || is_over()) {
         std::thread::sleep(ATTENTION);
     }
-    Ok(told(recorder.end()))
+    recorder.end_within(MOMENT)
 }
 
 /// Where the figures come from.

@@ -16,7 +16,7 @@ use tui::screen::dashboard::Dashboard;
 use tui::screen::keys::Action;
 use tui::screen::theme::Theme;
 use tui::selection::Selection;
-use tui::source::Source;
+use tui::source::{Connection, Source};
 
 /// Plays a job, in processes that tests start.
 #[test]
@@ -45,7 +45,8 @@ fn dashboard(ground: &Ground) -> Dashboard {
     let mut dashboard = Dashboard::new("box".into(), Zone::utc(), Theme::new(false, true), Selection::default(), 250);
     wait_for("the job", || {
         dashboard.look(&mut source);
-        (dashboard.rows.len() == 1).then_some(())
+        // Of one that holds nothing yet nothing is tracked.
+        (dashboard.rows.len() == 1 && dashboard.rows[0].totals.total > 0).then_some(())
     });
     dashboard.act(Action::Down);
     assert!(dashboard.selected.is_some());
@@ -80,9 +81,23 @@ fn a_yes_is_about_whom_the_question_was() {
     key(&mut held, 'R');
     drop(aggregator);
     let _another = ground.aggregator();
-    wait_for("another aggregator", || source.poll().seen.map(|_| ()));
+    wait_for("another aggregator", || matches!(source.poll().connection, Connection::Live).then_some(()));
     key(&mut held, 'y');
     assert_eq!(answer(&mut held), "nothing was asked: another aggregator has taken over since the question");
+}
+
+#[test]
+fn a_yes_that_cannot_be_checked_asks_nothing() {
+    let ground = Ground::new();
+    let aggregator = ground.aggregator();
+    let mut job = Job::start(&ground, "train", &[0]);
+    job.does("alloc 1 0 DRAM 4096");
+    let mut held = dashboard(&ground);
+    key(&mut held, 'R');
+    drop(aggregator);
+    key(&mut held, 'y');
+    let answer = answer(&mut held);
+    assert!(answer.starts_with("nothing was asked: the aggregator was stopped"), "{answer}");
 }
 
 #[test]

@@ -30,6 +30,9 @@ const CHANGES: u64 = 20;
 /// Where more than this is live, it is not read for the sake of the part that could be written.
 const MOST_READ: u64 = 10 * allocations::MOST as u64;
 
+/// How long a disk that does not answer keeps one who leaves.
+pub const MOMENT: Duration = Duration::from_secs(2);
+
 /// How far it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -107,7 +110,10 @@ impl Recorder {
     /// # Errors
     /// Why it ended before.
     pub fn end(mut self) -> Result<String, String> {
-        self.join();
+        self.stop();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            return Err(format!("the recording {} may lack its end: what wrote it has broken off", shown(&self.path)));
+        }
         let Progress { looks, bytes, failed } = self.progress();
         let age = crate::units::age(u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX));
         let bytes = crate::units::bytes(bytes).split_whitespace().collect::<Vec<_>>().join(" ");
@@ -120,32 +126,29 @@ impl Recorder {
     /// # Errors
     /// Why it ended before, or that it has not ended.
     pub fn end_within(mut self, patience: Duration) -> Result<String, String> {
-        self.stop();
-        let until = Instant::now() + patience;
-        while !self.has_ended() {
-            if Instant::now() >= until {
-                // Nobody waits for this thread any more.
-                self.thread = None;
-                let path = shown(&self.path);
-                return Err(format!("the recording {path} may lack its end: its disk does not answer"));
-            }
-            std::thread::sleep(Duration::from_millis(5));
+        if self.wait(patience) {
+            return self.end();
         }
-        self.end()
+        // Nobody waits for this thread any more.
+        self.thread = None;
+        Err(format!("the recording {} may lack its end: its disk does not answer", shown(&self.path)))
     }
 
-    fn join(&mut self) {
-        // Gone already where the disk was full.
-        let _asked = self.stop.send(());
-        if let Some(thread) = self.thread.take() {
-            let _ended = thread.join();
+    /// Asks it to end, and waits at most so long. True: it has.
+    fn wait(&self, patience: Duration) -> bool {
+        self.stop();
+        let until = Instant::now() + patience;
+        while !self.has_ended() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
         }
+        self.has_ended()
     }
 }
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        self.join();
+        // One that began when its screen had been left already.
+        let _ended = self.wait(MOMENT);
     }
 }
 
@@ -296,25 +299,44 @@ impl Making {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
     use super::*;
 
-    #[test]
-    fn a_disk_that_does_not_answer_keeps_nobody() {
+    /// One whose disk answers when what is beside it is dropped; then it does this.
+    pub fn hung(then: impl FnOnce() + Send + 'static) -> (Recorder, Sender<()>) {
         let (stop, _stopped) = channel();
         let (go, gate) = channel::<()>();
         let thread = std::thread::spawn(move || {
             let _let_go = gate.recv_timeout(Duration::from_secs(10));
+            then();
         });
-        let recorder = Recorder {
-            path: PathBuf::from("/hung/one.rec"),
-            since: Instant::now(),
-            progress: Arc::default(),
-            stop,
-            thread: Some(thread),
-        };
+        let path = PathBuf::from("/hung/one.rec");
+        (Recorder { path, since: Instant::now(), progress: Arc::default(), stop, thread: Some(thread) }, go)
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_keeps_nobody() {
+        let (recorder, go) = hung(|| ());
         let said = recorder.end_within(Duration::from_millis(20));
         assert_eq!(said, Err("the recording /hung/one.rec may lack its end: its disk does not answer".to_owned()));
         drop(go);
+        // Nor one that nobody ends.
+        let (recorder, go) = hung(|| ());
+        let (left, has_left) = channel();
+        std::thread::spawn(move || {
+            drop(recorder);
+            let _told = left.send(());
+        });
+        has_left.recv_timeout(Duration::from_secs(8)).unwrap();
+        drop(go);
+    }
+
+    #[test]
+    fn what_breaks_while_it_records_is_told() {
+        let (recorder, go) = hung(|| panic!("on purpose"));
+        drop(go);
+        let said = recorder.end_within(Duration::from_secs(20));
+        assert_eq!(said, Err("the recording /hung/one.rec may lack its end: what wrote it has broken off".to_owned()));
     }
 }

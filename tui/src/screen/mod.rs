@@ -62,8 +62,16 @@ use view::View;
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     dashboard.drawn.clear();
     units::count_in(dashboard.units.on_screen());
+    let last = Rect { y: area.bottom().saturating_sub(1).max(area.y), height: area.height.min(1), ..area };
     if area.width < LEAST.0 || area.height < LEAST.1 {
-        notice::draw_tiny(buffer, area, dashboard);
+        // What is typed or answered is seen, and what is said of it, however little room there is.
+        if dashboard.prompt.is_some() {
+            prompt::draw(buffer, last, dashboard);
+        } else if dashboard.message.is_some() {
+            footer::draw(buffer, last, dashboard);
+        } else {
+            notice::draw_tiny(buffer, area, dashboard);
+        }
         return;
     }
     // The line of views is the second one: everything else stands below it.
@@ -113,7 +121,6 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     }
     health::draw(buffer, places.health, dashboard);
     if dashboard.prompt.is_some() {
-        let last = Rect { y: area.bottom() - 1, height: 1, ..area };
         prompt::draw(buffer, last, dashboard);
     } else {
         footer::draw(buffer, places.footer, dashboard);

@@ -1,5 +1,6 @@
 //! What is typed or answered in the last line: the filter, or whether something is to be done.
 
+use super::arrange::LEAST;
 use super::canvas::{fitted, put, span};
 use super::dashboard::Dashboard;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -113,6 +114,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
             } else {
                 // Which keys answer matters more than the end of the question.
                 let keys = if request.action == Action::SetBaseline { " y/n/c " } else { " y/n " };
+                let keys = if width < LEAST.0.into() { keys.trim_start() } else { keys };
                 let question = fitted(&question, width.saturating_sub(keys.len()), false, theme);
                 vec![span(keys, theme.key()), span(question, theme.warning())]
             };

@@ -21,14 +21,15 @@ pub struct About {
 
 impl About {
     /// Whether that is still there, as far as somebody publishes now.
-    fn look(&self, prefix: &Prefix) -> Result<(), &'static str> {
-        let Ok(now) = observe(prefix) else { return Ok(()) };
+    fn look(&self, prefix: &Prefix) -> Result<(), String> {
+        // Where nobody can be seen nobody can be told from another either.
+        let now = observe(prefix).map_err(|error| format!("nothing was asked: {error}"))?;
         if now.identity != self.aggregator {
-            return Err("nothing was asked: another aggregator has taken over since the question");
+            return Err("nothing was asked: another aggregator has taken over since the question".to_owned());
         }
         let is_there = |key: ProcessKey| now.snapshot.processes.iter().any(|process| key == process.into());
         match self.process {
-            Some(key) if !is_there(key) => Err("nothing was asked: that process is not there any more"),
+            Some(key) if !is_there(key) => Err("nothing was asked: that process is not there any more".to_owned()),
             _ => Ok(()),
         }
     }
@@ -88,7 +89,7 @@ impl Dashboard {
                 Ok(Ok(Ok(done))) => (done, false),
                 Ok(Ok(Err(refused))) => (format!("refused: {refused}"), true),
                 Ok(Err(error)) => (error.to_string(), true),
-                Err(gone) => (gone.to_owned(), true),
+                Err(gone) => (gone, true),
             };
             // Nobody waits any more: the screen has been left.
             let _left = tell.send(words);

@@ -1,7 +1,7 @@
 //! What the keys have written to a disk: the configuration file and recordings. A home on a server that hangs does not hold the screen.
 
 use super::dashboard::Dashboard;
-use crate::beside::Beside;
+use crate::beside::{Beside, Broken};
 use crate::configuration::file;
 use crate::recording::writer::shown;
 use crate::recording::{Begin, Recorder, Session};
@@ -21,6 +21,8 @@ pub struct Writing {
     since: Option<Instant>,
 }
 
+/// A leaving screen looks this often whether it is all written.
+const GLANCE: Duration = Duration::from_millis(5);
 /// After this time it is said that something is being written: most disks have answered by then.
 const SLOW: Duration = Duration::from_millis(300);
 
@@ -52,7 +54,7 @@ impl Dashboard {
         }
         self.writing.since = Some(Instant::now());
         let settings = self.settings();
-        self.writing.settings.ask(move || match file::write(&path, &settings) {
+        self.writing.settings.ask((), move || match file::write(&path, &settings) {
             Ok(()) => (format!("kept in {name}"), false),
             Err(why) => (format!("{name} is not written: {why}"), true),
         });
@@ -78,7 +80,7 @@ impl Dashboard {
         self.writing.path = path.to_owned();
         let session = Session::here(self.host.clone(), self.refresh_ms);
         let (path, prefix) = (path.to_owned(), self.prefix.clone());
-        self.writing.recording.ask(move || {
+        self.writing.recording.ask((), move || {
             Recorder::start(&path, begin, &prefix, &session).map_err(|error| format!("nothing is recorded: {error}"))
         });
     }
@@ -88,10 +90,11 @@ impl Dashboard {
         let settings = self.writing.settings.heard();
         let recording = self.writing.recording.heard();
         let heard = settings.is_some() || recording.is_some();
-        if let Some((words, failed)) = settings {
+        if let Some(settings) = settings {
+            let (words, failed) = settings.unwrap_or_else(|broken| (self.unsaved(Some(broken)), true));
             self.say(&words, failed);
         }
-        match recording {
+        match recording.map(|recording| recording.unwrap_or_else(|broken| Err(self.unrecorded(Some(broken))))) {
             None => {}
             Some(Ok(recorder)) => {
                 self.say(&format!("recording into {}; w ends it", shown(recorder.path())), false);
@@ -117,35 +120,65 @@ impl Dashboard {
         true
     }
 
-    /// The screen has been left: waits at most so long for all that is still being written.
+    /// What is to be said of the configuration file where nobody has said what became of it. It may have taken its place already: after that its folder is
+    /// still to be written.
+    fn unsaved(&self, broken: Option<Broken>) -> String {
+        let path = self.keeping.path.as_deref().map(file::shown).unwrap_or_default();
+        format!("{path} may not be written: {}", no_word(broken))
+    }
+
+    /// The same of a recording that was to begin.
+    fn unrecorded(&self, broken: Option<Broken>) -> String {
+        format!("nothing is recorded into {}: {}", shown(&self.writing.path), no_word(broken))
+    }
+
+    /// The screen has been left: waits at most so long for all that is still being written, side by side: a disk that hangs takes nothing from another.
     pub fn leave(&mut self, patience: Duration) -> Left {
         let until = Instant::now() + patience;
-        let rest = || until.saturating_duration_since(Instant::now());
         let mut left = Left::default();
-        if self.writing.settings.is_busy() {
-            match self.writing.settings.wait(rest()) {
-                Some((_, false)) => {}
-                Some((why, true)) => left.wrong.push(why),
-                None => {
-                    let path = self.keeping.path.as_deref().map(file::shown).unwrap_or_default();
-                    left.wrong.push(format!("{path} is not written: its disk does not answer"));
-                }
+        if let Some(recorder) = &self.recorder {
+            recorder.stop();
+        }
+        loop {
+            match self.writing.settings.heard() {
+                None | Some(Ok((_, false))) => {}
+                Some(Ok((why, true))) => left.wrong.push(why),
+                Some(Err(broken)) => left.wrong.push(self.unsaved(Some(broken))),
             }
+            match self.writing.recording.heard() {
+                None => {}
+                Some(Ok(Ok(recorder))) => {
+                    recorder.stop();
+                    self.recorder = Some(recorder);
+                }
+                Some(Ok(Err(why))) => left.recording = Some(Err(why)),
+                Some(Err(broken)) => left.recording = Some(Err(self.unrecorded(Some(broken)))),
+            }
+            let is_busy = self.writing.settings.is_busy() || self.writing.recording.is_busy();
+            let has_ended = self.recorder.as_ref().is_none_or(Recorder::has_ended);
+            if (has_ended && !is_busy) || Instant::now() >= until {
+                break;
+            }
+            std::thread::sleep(GLANCE);
+        }
+        if self.writing.settings.is_busy() {
+            left.wrong.push(self.unsaved(None));
         }
         if self.writing.recording.is_busy() {
-            match self.writing.recording.wait(rest()) {
-                Some(Ok(recorder)) => self.recorder = Some(recorder),
-                Some(Err(why)) => left.recording = Some(Err(why)),
-                None => {
-                    let path = shown(&self.writing.path);
-                    left.recording = Some(Err(format!("nothing is recorded into {path}: its disk does not answer")));
-                }
-            }
+            left.recording = Some(Err(self.unrecorded(None)));
         }
         if let Some(recorder) = self.recorder.take() {
-            left.recording = Some(recorder.end_within(rest()));
+            left.recording = Some(recorder.end_within(Duration::ZERO));
         }
         left
+    }
+}
+
+/// Why nobody has said what became of it.
+const fn no_word(broken: Option<Broken>) -> &'static str {
+    match broken {
+        Some(Broken) => "what wrote it has broken off",
+        None => "its disk does not answer",
     }
 }
 

@@ -75,3 +75,23 @@ fn what_follows_a_move_is_about_what_is_shown_there() {
     assert_eq!((taken, asked.len()), (Taken::Left, 0));
     assert_eq!(typed(&mut dashboard, &mut origin, "").0, Taken::Nothing);
 }
+
+#[test]
+fn a_recording_without_a_screen_ends_though_its_disk_hangs() {
+    let (recorder, go) = crate::recording::recorder::tests::hung(|| ());
+    assert!(until(recorder, || true).unwrap_err().ends_with("may lack its end: its disk does not answer"));
+    drop(go);
+}
+
+#[test]
+fn a_recording_that_cannot_begin_is_not_waited_for() {
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let mut begins = Beside::new("begin");
+    begins.ask((), move || gate.recv_timeout(Duration::from_secs(20)));
+    assert!(begun(begins, || true).is_none());
+    drop(go);
+    // One that only takes its time is.
+    let mut begins = Beside::new("begin");
+    begins.ask((), || 1);
+    assert_eq!(begun(begins, || true), Some(1));
+}

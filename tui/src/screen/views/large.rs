@@ -1,7 +1,7 @@
 //! Views of so many allocations that what they show is made beside the screen.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use super::ledger_fixture::{allocation, device, holder, observation, picture, shown};
+use super::ledger_fixture::{allocation, device, holder, host, observation, picture, shown, studied};
 use crate::beside::AT_ONCE;
 use crate::clock::Zone;
 use crate::holdings::Holdings;
@@ -16,6 +16,8 @@ use crate::source::Observation;
 use crate::space::Space;
 use shm_layout::event::{Event, Memory};
 use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One process that holds so many, half of them DRAM, half circular buffers of programs of twenty.
 fn many(seen: &Observation, count: usize) -> Inventory {
@@ -39,7 +41,7 @@ fn dashboard(count: usize, view: View) -> Dashboard {
 }
 
 fn hears(dashboard: &mut Dashboard) {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + PATIENCE;
     while !dashboard.hear() {
         assert!(Instant::now() < until, "nothing was made");
         std::thread::sleep(Duration::from_millis(1));
@@ -72,12 +74,106 @@ fn a_map_of_many_is_made_beside_the_screen() {
     dashboard.inventories = Inventories::fixed(many(&seen, 10));
     dashboard.look_at_inventory();
     let few = picture(100, 30, &dashboard);
-    let until = Instant::now() + Duration::from_millis(200);
-    while Instant::now() < until {
+    assert!(dashboard.views.map.is_making(), "what was asked before is under way");
+    let until = Instant::now() + PATIENCE;
+    while dashboard.views.map.is_making() {
         assert!(!dashboard.hear());
+        assert!(Instant::now() < until, "it is not made");
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(picture(100, 30, &dashboard), few);
+}
+
+#[test]
+fn a_table_is_named_by_what_it_is() {
+    let mut dashboard = dashboard(10, View::Programs);
+    let seen = dashboard.seen.clone().unwrap();
+    dashboard.inventories = Inventories::fixed(many(&seen, 2 * AT_ONCE));
+    dashboard.look_at_inventory();
+    let before = picture(100, 30, &dashboard);
+    assert!(before.contains("by registered"), "{before}");
+    // Of one process and in another order it is not made yet: what is shown is still of all, in the order before.
+    dashboard.act(Action::SortBack);
+    dashboard.act(Action::Next);
+    assert_eq!(picture(100, 30, &dashboard), before);
+    hears(&mut dashboard);
+    let after = picture(100, 30, &dashboard);
+    assert!(after.contains("of PID 41207") && after.contains("by program"), "{after}");
+}
+
+#[test]
+fn what_breaks_beside_the_screen_is_told() {
+    let mut map = dashboard(2 * AT_ONCE, View::Map);
+    hears(&mut map);
+    map.views.map.breaks();
+    hears(&mut map);
+    let text = picture(100, 30, &map);
+    assert!(text.contains("10000 blocks") && text.contains("what made it has broken off"), "{text}");
+    // Of another kind there is nothing that could stay; a key tries again.
+    map.act(Action::NextBox);
+    assert!(picture(100, 30, &map).contains("being made"));
+    map.views.map.breaks();
+    hears(&mut map);
+    let text = picture(100, 30, &map);
+    assert!(text.contains("what made it has broken off") && !text.contains("being made"), "{text}");
+    map.act(Action::NextBox);
+    hears(&mut map);
+    assert!(!picture(100, 30, &map).contains("broken off"));
+
+    let mut programs = dashboard(2 * AT_ONCE, View::Programs);
+    programs.views.programs.breaks();
+    hears(&mut programs);
+    let text = picture(100, 30, &programs);
+    assert!(text.contains("what made it has broken off") && !text.contains("being made"), "{text}");
+    programs.act(Action::SortBack);
+    hears(&mut programs);
+    let text = picture(100, 30, &programs);
+    assert!(text.contains("by program") && !text.contains("broken off"), "{text}");
+    programs.views.programs.breaks();
+    hears(&mut programs);
+    assert!(picture(100, 30, &programs).contains("what made it has broken off"));
+}
+
+/// What was read so many seconds before the figures, in each view that shows it.
+fn read_before(seconds: u64) -> [Dashboard; 3] {
+    [View::Map, View::Programs, View::Leaks].map(|view| {
+        let seen = observation(4);
+        let mut inventory = if view == View::Leaks { studied(&seen) } else { host(&seen) };
+        inventory.read_ns = seen.now_ns - seconds * 1_000_000_000;
+        shown(Theme::new(true, false), seen, Some(inventory), view)
+    })
+}
+
+#[test]
+fn what_is_older_than_the_figures_beside_it_says_so() {
+    for dashboard in read_before(2) {
+        assert!(!picture(100, 30, &dashboard).contains("read 2s ago"));
+    }
+    let sizes = [(200, 60), (100, 30), (80, 24), (60, 20), (60, 10), (40, 10), (40, 16), (30, 8)];
+    for dashboard in read_before(18) {
+        for (width, height) in sizes.into_iter().filter(|(_, height)| dashboard.view != View::Leaks || *height > 20) {
+            let text = picture(width, height, &dashboard);
+            assert!(text.contains("read 18s ago"), "{:?} {width}x{height}:\n{text}", dashboard.view);
+        }
+    }
+}
+
+#[test]
+fn where_nothing_more_is_read_that_is_said() {
+    for dashboard in read_before(0) {
+        for read in [None, dashboard.inventories.newest().map(|newest| Inventory::clone(newest))] {
+            let is_read = read.is_some();
+            let mut ended = shown(Theme::new(true, false), dashboard.seen.clone().unwrap(), None, dashboard.view);
+            ended.inventories = Inventories::broken_off(read);
+            let prefix = shm_layout::names::Prefix::new("tt_test_nobody").unwrap();
+            assert!(!ended.inventories.look(&prefix, crate::sample::NOW_NS));
+            ended.look_at_inventory();
+            let text = picture(200, 60, &ended);
+            assert!(text.contains("nothing more is read: what reads the ledgers has broken off"), "{text}");
+            assert!(!text.contains("reading the ledgers"), "{text}");
+            assert_eq!(ended.inventories.newest().is_some(), is_read);
+        }
+    }
 }
 
 #[test]

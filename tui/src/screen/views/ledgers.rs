@@ -10,11 +10,20 @@ use ratatui::text::Line;
 /// Of what could not be read, so much is told.
 const TOLD: usize = 3;
 
+/// What was read up to this long before the figures beside it is as good as these, ns.
+const FRESH_NS: u64 = 2_000_000_000;
+
+/// How old something is that was read then, where that has to be said.
+pub fn age(read_ns: u64, now_ns: u64) -> Option<String> {
+    let age = now_ns.saturating_sub(read_ns);
+    (read_ns > 0 && age > FRESH_NS).then(|| format!("read {} ago", crate::units::age(age)))
+}
+
 /// Says why there is no list of allocations, and what to do.
 pub fn draw_absence(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
     let theme = dashboard.theme;
     let mut lines = Vec::new();
-    if dashboard.inventories.newest().is_none() {
+    if dashboard.inventories.newest().is_none() && dashboard.inventories.ended().is_none() {
         let word = if dashboard.paused {
             "the ledgers are not read while the figures are held: space goes on"
         } else {
@@ -34,9 +43,9 @@ pub fn draw_absence(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard) {
 
 /// What the newest inventory lacks, in words, and what to do about it.
 pub fn missing(dashboard: &Dashboard) -> Vec<String> {
-    let Some(newest) = dashboard.inventories.newest() else { return Vec::new() };
+    let mut told: Vec<String> = dashboard.inventories.ended().into_iter().map(str::to_owned).collect();
+    let Some(newest) = dashboard.inventories.newest() else { return told };
     let all = &newest.missing;
-    let mut told: Vec<String> = Vec::new();
     if newest.holders.is_empty() && !all.is_empty() {
         told.push(
             "no ledger can be read: they are believed from root and from the user that looks only, as the aggregator is one of them; \

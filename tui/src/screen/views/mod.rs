@@ -23,7 +23,7 @@ pub mod map;
 pub mod processes;
 pub mod programs;
 
-use super::canvas::{frame, put, put_right};
+use super::canvas::{frame, put, put_right, span};
 use super::dashboard::Dashboard;
 use super::keys::Action;
 use super::theme::Theme;
@@ -91,8 +91,25 @@ impl States {
 const FRAMED_FROM: u16 = 14;
 
 /// What such a view is of, and what of it is shown, in the frame or in a line of its own; the area for the rest.
-fn headed(buffer: &mut Buffer, area: Rect, theme: Theme, title: Line<'static>, right: Line<'static>) -> Rect {
-    if area.height >= FRAMED_FROM {
+/// `age`: of what is shown, where that has to be said; it matters more than what else stands on the right.
+fn headed(
+    buffer: &mut Buffer,
+    area: Rect,
+    theme: Theme,
+    title: Line<'static>,
+    mut right: Line<'static>,
+    age: Option<String>,
+) -> Rect {
+    let is_framed = area.height >= FRAMED_FROM;
+    if let Some(age) = age {
+        let room = usize::from(area.width).saturating_sub(title.width() + if is_framed { 5 } else { 0 });
+        let alone = format!(" {age} ");
+        let both = Line::from_iter(
+            [span(format!("{alone}{}", theme.glyphs.dot), theme.warning())].into_iter().chain(right.spans),
+        );
+        right = if both.width() <= room { both } else { Line::from(span(alone, theme.warning())) };
+    }
+    if is_framed {
         let inside = frame(buffer, area, theme, true, title, right);
         return Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside };
     }

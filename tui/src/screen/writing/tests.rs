@@ -9,6 +9,7 @@ use std::sync::mpsc::{Sender, channel};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(20);
+const MAY_NOT: &str = "alloc-top.toml may not be written: its disk does not answer";
 
 fn dashboard(folder: &Path) -> Dashboard {
     let mut dashboard = Dashboard::new("here".into(), Zone::utc(), Theme::new(false, true), Selection::default(), 250);
@@ -33,7 +34,7 @@ fn hears(dashboard: &mut Dashboard) {
 /// A disk that answers when this is dropped.
 fn hung<A: Send + 'static>(beside: &mut Beside<A>, answer: impl FnOnce() -> A + Send + 'static) -> Sender<()> {
     let (go, gate) = channel::<()>();
-    beside.ask(move || {
+    beside.ask((), move || {
         let _let_go = gate.recv();
         answer()
     });
@@ -77,7 +78,7 @@ fn a_disk_that_hangs_is_not_asked_again_and_keeps_nobody() {
     assert!(dashboard.hear() && said(&dashboard).0.ends_with("the disk has not answered yet"), "it is said once");
     assert!(!dashboard.hear());
     let left = dashboard.leave(SHORT);
-    assert!(left.wrong.len() == 1 && left.wrong[0].ends_with("is not written: its disk does not answer"), "{left:?}");
+    assert!(left.wrong.len() == 1 && left.wrong[0].ends_with(MAY_NOT), "{left:?}");
     let why = left.recording.unwrap().unwrap_err();
     assert!(why.starts_with("nothing is recorded into ") && why.ends_with("its disk does not answer"), "{why}");
     assert!(!folder.path().join("alloc-top.toml").exists());
@@ -100,4 +101,46 @@ fn a_disk_that_answers_in_time_is_waited_for() {
     let left = dashboard.leave(PATIENCE);
     assert!(left.wrong[0].contains("is not written: it is to be mended first"), "{left:?}");
     assert!(left.recording.unwrap().unwrap_err().starts_with("nothing is recorded: "));
+}
+
+#[test]
+fn a_disk_that_hangs_takes_nothing_from_a_recording_on_another() {
+    let folder = tempfile::tempdir().unwrap();
+    for has_begun in [true, false] {
+        let mut dashboard = dashboard(folder.path());
+        let path = folder.path().join(format!("{has_begun}.rec"));
+        if has_begun {
+            dashboard.record(&path, Begin::New);
+            hears(&mut dashboard);
+        }
+        let settings = hung(&mut dashboard.writing.settings, || ("kept".to_owned(), false));
+        if !has_begun {
+            dashboard.record(&path, Begin::New);
+        }
+        let left = dashboard.leave(Duration::from_secs(3));
+        assert!(left.wrong.len() == 1 && left.wrong[0].ends_with(MAY_NOT), "{left:?}");
+        let recorded = left.recording.unwrap();
+        assert!(recorded.as_ref().is_ok_and(|said| said.starts_with("recorded ")), "{has_begun}: {recorded:?}");
+        drop(settings);
+    }
+}
+
+#[test]
+fn what_breaks_while_it_writes_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut dashboard = dashboard(folder.path());
+    let settings = "alloc-top.toml may not be written: what wrote it has broken off";
+    let recording = "one.rec: what wrote it has broken off";
+    dashboard.writing.settings.ask((), || panic!("on purpose"));
+    hears(&mut dashboard);
+    assert!(said(&dashboard).0.ends_with(settings) && said(&dashboard).1, "{:?}", said(&dashboard));
+    dashboard.writing.path = folder.path().join("one.rec");
+    dashboard.writing.recording.ask((), || panic!("on purpose"));
+    hears(&mut dashboard);
+    assert!(said(&dashboard).0.ends_with(recording) && said(&dashboard).1, "{:?}", said(&dashboard));
+    dashboard.writing.settings.ask((), || panic!("on purpose"));
+    dashboard.writing.recording.ask((), || panic!("on purpose"));
+    let left = dashboard.leave(PATIENCE);
+    assert!(left.wrong.len() == 1 && left.wrong[0].ends_with(settings), "{left:?}");
+    assert!(left.recording.unwrap().unwrap_err().ends_with(recording));
 }

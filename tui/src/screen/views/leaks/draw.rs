@@ -86,7 +86,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
         (Some(_), None) => " a process that is gone ".to_owned(),
     };
     let whose = Line::from(span(whose, theme.dim()));
-    let inside = headed(buffer, area, theme, title, whose);
+    let inside = headed(buffer, area, theme, title, whose, None);
     let beside = inside.width >= BESIDE_FROM;
     let places = if beside { side_by_side(inside, 2, 3) } else { vec![inside] };
     // The last column is for the marks.
@@ -232,13 +232,16 @@ fn looked(dashboard: &Dashboard, study: Option<&Study>) -> String {
     let Some(study) = study else {
         return match dashboard.inventories.newest() {
             Some(_) => "the ledgers are not watched here: only what the figures and the event lines tell".to_owned(),
+            None if dashboard.inventories.ended().is_some() => "no ledger was read".to_owned(),
             None => "reading the ledgers".to_owned(),
         };
     };
     let newest = dashboard.inventories.newest().map_or(study.since_ns, |newest| newest.read_ns);
     let watched = units::age(newest.saturating_sub(study.since_ns));
     let baseline = if study.baselines == 0 { "; no baseline is set" } else { "" };
-    format!("looked {} in {watched}{baseline}", number(study.looks as usize, "time"))
+    let now_ns = dashboard.seen.as_ref().map_or(newest, |seen| seen.now_ns);
+    let age = ledgers::age(newest, now_ns).map_or_else(String::new, |age| format!(", last {age}"));
+    format!("looked {} in {watched}{age}{baseline}", number(study.looks as usize, "time"))
 }
 
 fn finding(lines: &mut Vec<Line<'static>>, folded: &Folded, width: usize, theme: Theme) {

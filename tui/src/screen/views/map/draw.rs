@@ -26,6 +26,9 @@ const SMALL: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "*"];
 /// Below this width the figures are said in short.
 const NARROW: usize = 56;
 
+/// What is said where it could not be made.
+const BROKEN: &str = "the map of what was read last is not made: what made it has broken off; the next reading, or another device or memory kind, tries again";
+
 /// Draws it.
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observation) {
     let (theme, state) = (dashboard.theme, &dashboard.views.map);
@@ -46,14 +49,17 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
     title.push(span(" ", theme.text()));
     let zoom = if state.zoom > 0 { format!("zoom {} {} ", state.zoom, theme.glyphs.dot) } else { String::new() };
     let right = place.map_or_else(String::new, |at| format!(" {zoom}device {} of {chips} ", at + 1));
+    let is_readable = !ledgers::are_unreadable(dashboard);
+    let age = state.made.as_ref().filter(|_| is_readable).and_then(|made| ledgers::age(made.read_ns, seen.now_ns));
     // Where they do not fit beside each other, the one that is shown stands alone.
-    if title.iter().map(Span::width).sum::<usize>() + 2 > usize::from(area.width) {
+    let beside = age.as_ref().map_or(2, |age| age.len() + 7);
+    if title.iter().map(Span::width).sum::<usize>() + beside > usize::from(area.width) {
         title.truncate(1);
         title.push(span(format!(" {} ", short_name(memory)), theme.selected()));
         title.push(span(" ", theme.text()));
     }
     let (title, right) = (Line::from(title), Line::from(span(right, theme.dim())));
-    let inside = headed(buffer, area, theme, title, right);
+    let inside = headed(buffer, area, theme, title, right, age);
     if chips == 0 {
         put(buffer, inside, 0, &Line::from(span("no device has told of any memory yet", theme.dim())));
         return;
@@ -62,12 +68,19 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
         put(buffer, inside, 0, &Line::from(span("many allocations: the map is being made", theme.dim())));
         return;
     }
-    let Some(space) = state.space.as_ref().filter(|_| !ledgers::are_unreadable(dashboard)) else {
+    if state.broken && state.made.is_none() {
+        write_wrapped(buffer, inside, 0, &[BROKEN.to_owned()], theme);
+        return;
+    }
+    let Some(space) = state.space().filter(|_| is_readable) else {
         ledgers::draw_absence(buffer, inside, dashboard);
         return;
     };
     let chip = place.and_then(|at| seen.snapshot.chips.get(at));
     let mut caveats = caveats(space, memory, chip, seen);
+    if state.broken {
+        caveats.insert(0, BROKEN.to_owned());
+    }
     caveats.extend(ledgers::missing(dashboard));
     body(buffer, inside, dashboard, space, &caveats, seen.now_ns);
 }

@@ -9,7 +9,7 @@ pub mod cells;
 mod draw;
 mod words;
 
-use crate::beside::{AT_ONCE, Beside};
+use crate::beside::{AT_ONCE, Beside, Broken};
 use crate::inventory::Inventory;
 use crate::screen::keys::Action;
 use crate::screen::view::Subject;
@@ -29,6 +29,14 @@ const ZOOM_STEP: u64 = 8;
 
 /// Of what a space is: a chip, by its id and the kind of it, and a memory kind.
 type Of = ((u64, u32), Memory);
+
+/// A space, of what it is, and when it was read, `CLOCK_MONOTONIC` ns.
+#[derive(Debug)]
+struct Made {
+    of: Of,
+    read_ns: u64,
+    space: Space,
+}
 
 /// Cells, and what they are of: first and last address, how many.
 type Drawn = ((u64, u64), usize, Cells);
@@ -51,13 +59,11 @@ pub struct State {
     /// What is shown is made of this, or will be; whoever reads it keeps it as long as it is the newest.
     inventory: Weak<Inventory>,
     /// None before anything was read, or while it is being made.
-    space: Option<Space>,
-    /// What that is of.
-    of: Option<Of>,
+    made: Option<Made>,
     /// Makes what is too large for a frame.
-    maker: Beside<(Of, Space)>,
-    /// What it makes is still wanted.
-    awaited: bool,
+    maker: Beside<Made, Of>,
+    /// It has broken off: what is shown is older than what was read, if there is anything.
+    broken: bool,
     drawn: RefCell<Option<Drawn>>,
 }
 
@@ -71,10 +77,9 @@ impl Default for State {
             zoom: 0,
             choices: Vec::new(),
             inventory: Weak::new(),
-            space: None,
-            of: None,
+            made: None,
             maker: Beside::new("map"),
-            awaited: false,
+            broken: false,
             drawn: RefCell::default(),
         }
     }
@@ -119,22 +124,22 @@ impl State {
 
     /// Makes it; what is large is made beside the screen, and meanwhile the one before is shown if it was of the same.
     fn make(&mut self) {
-        self.awaited = false;
+        self.broken = false;
+        self.maker.forget();
         let (Some(of), Some(inventory)) = (self.wanted(), self.inventory.upgrade()) else { return self.show(None) };
-        if inventory.len() <= AT_ONCE {
-            return self.show(Some((of, Space::of(&inventory, of.0, of.1))));
+        let count = inventory.len();
+        let make = move || Made { of, read_ns: inventory.read_ns, space: Space::of(&inventory, of.0, of.1) };
+        if count <= AT_ONCE {
+            return self.show(Some(make()));
         }
-        if self.of != Some(of) {
+        if self.made.as_ref().is_some_and(|made| made.of != of) {
             self.show(None);
         }
-        self.awaited = true;
-        self.maker.ask(move || (of, Space::of(&inventory, of.0, of.1)));
+        self.maker.ask(of, make);
     }
 
-    fn show(&mut self, made: Option<(Of, Space)>) {
-        let (of, space) = made.unzip();
-        self.of = of;
-        if let Some(old) = std::mem::replace(&mut self.space, space) {
+    fn show(&mut self, made: Option<Made>) {
+        if let Some(old) = std::mem::replace(&mut self.made, made) {
             self.maker.discard(old);
         }
         *self.drawn.get_mut() = None;
@@ -143,20 +148,35 @@ impl State {
 
     /// Takes what was made beside the screen. True: something else is shown.
     pub fn hear(&mut self) -> bool {
-        let Some(made) = self.maker.heard() else { return false };
-        let is_wanted = self.awaited && Some(made.0) == self.wanted();
-        self.awaited &= self.maker.is_busy();
-        if is_wanted {
-            self.show(Some(made));
-        } else {
-            self.maker.discard(made);
+        match self.maker.heard() {
+            None => return false,
+            Some(Ok(made)) => self.show(Some(made)),
+            Some(Err(Broken)) => self.broken = true,
         }
-        is_wanted
+        true
+    }
+
+    /// Whether something is being made, wanted or not.
+    #[cfg(test)]
+    pub const fn is_making(&self) -> bool {
+        self.maker.is_busy()
+    }
+
+    /// What is being made panics.
+    #[cfg(test)]
+    pub fn breaks(&mut self) {
+        let of = self.wanted().expect("a device");
+        self.maker = Beside::new("map");
+        self.maker.ask(of, || panic!("on purpose"));
     }
 
     /// Whether what is to be shown is still being made.
     const fn is_awaited(&self) -> bool {
-        self.awaited && self.space.is_none()
+        self.maker.is_awaited() && self.made.is_none()
+    }
+
+    fn space(&self) -> Option<&Space> {
+        self.made.as_ref().map(|made| &made.space)
     }
 
     /// The cursor stays where it was, or as near as there is something.
@@ -167,7 +187,7 @@ impl State {
     }
 
     fn blocks(&self) -> &[Block] {
-        self.space.as_ref().map_or(&[], |space| &space.blocks)
+        self.space().map_or(&[], |space| &space.blocks)
     }
 
     /// The block under the cursor.
@@ -177,14 +197,14 @@ impl State {
 
     /// Whose the block under the cursor is, among these.
     pub fn subject(&self, seen: &Observation) -> Option<Subject> {
-        let who = self.space.as_ref()?.who.get(self.block()?.who)?;
+        let who = self.space()?.who.get(self.block()?.who)?;
         let mut processes = seen.snapshot.processes.iter();
         processes.find(|process| (process.ring_pid, process.nonce) == (who.ring_pid, who.nonce)).map(Subject::from)
     }
 
     /// What of the space is drawn.
     fn range(&self) -> Option<(u64, u64)> {
-        let space = self.space.as_ref()?;
+        let space = self.space()?;
         let (first, end) = space.bounds()?;
         if self.zoom == 0 {
             return Some((first, end));
@@ -200,7 +220,7 @@ impl State {
 
     /// So many cells of what is drawn: made again only when something has changed.
     fn cells(&self, count: usize) -> Option<Ref<'_, Cells>> {
-        let (space, range) = (self.space.as_ref()?, self.range()?);
+        let (space, range) = (self.space()?, self.range()?);
         let is_made = self.drawn.borrow().as_ref().is_some_and(|(of, cells, _)| (*of, *cells) == (range, count));
         if !is_made {
             *self.drawn.borrow_mut() = Some((range, count, Cells::of(space, range, count)));

@@ -59,25 +59,32 @@ impl Of {
     }
 }
 
+/// What is said where it could not be made.
+const BROKEN: &str = "the table of what was read or chosen last is not made: what made it has broken off; the next reading, or another order or process, tries again";
+
 /// Draws it.
 pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observation) {
     let (theme, state) = (dashboard.theme, &dashboard.views.programs);
-    let of = state.choice.of;
+    // Of another choice it may still be being made.
+    let choice = state.table.choice;
+    let of = choice.of;
     let whose = of.and_then(|of| state.table.rows.iter().find(|row| row.owner() == of));
     let whose = match (whose, of) {
         (Some(row), _) => format!("of PID {} {} ", row.pid, row.name),
         (None, Some(_)) => "of a process that has none any more ".to_owned(),
         (None, None) => String::new(),
     };
-    let arrow = theme.glyphs.sorted[usize::from(state.choice.key.downwards() == state.choice.reversed)];
+    let arrow = theme.glyphs.sorted[usize::from(choice.key.downwards() == choice.reversed)];
     let title = Line::from(vec![
         span(" Programs ", theme.title()),
         span(format!("{} ", units::count(state.table.totals.programs)), theme.text()),
         span(whose, theme.strong()),
     ]);
-    let order = Line::from(span(format!(" by {} {arrow} ", state.choice.key.word()), theme.dim()));
-    let inside = headed(buffer, area, theme, title, order);
-    if ledgers::are_unreadable(dashboard) {
+    let order = Line::from(span(format!(" by {} {arrow} ", choice.key.word()), theme.dim()));
+    let is_readable = !ledgers::are_unreadable(dashboard);
+    let age = if is_readable { ledgers::age(state.table.read_ns, seen.now_ns) } else { None };
+    let inside = headed(buffer, area, theme, title, order, age);
+    if !is_readable {
         ledgers::draw_absence(buffer, inside, dashboard);
         return;
     }
@@ -87,6 +94,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Obser
     }
     if state.table.rows.is_empty() {
         let text = match state.table.all.is_empty() {
+            true if state.broken => BROKEN,
             true => "no process has a program: they come with the first operation that runs on a device",
             false => "this process has no program any more: left and right show others",
         };
@@ -104,7 +112,11 @@ fn table(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observat
     let (theme, state) = (dashboard.theme, &dashboard.views.programs);
     // The last column is for the marks.
     let width = usize::from(area.width.saturating_sub(2));
+    let choice = state.table.choice;
     let mut notes = Vec::new();
+    if state.broken {
+        notes.push(BROKEN.to_owned());
+    }
     if let Some(note) = cumulative(&seen.snapshot.chips, &dashboard.labels) {
         notes.push(note);
     }
@@ -114,9 +126,9 @@ fn table(buffer: &mut Buffer, area: Rect, dashboard: &Dashboard, seen: &Observat
     let noted = if area.height >= 8 { notes.len().min(3) as u16 } else { 0 };
     let totals = u16::from(area.height >= 4);
     let columns = filling(&COLUMNS, width);
-    let arrow = theme.glyphs.sorted[usize::from(state.choice.key.downwards() == state.choice.reversed)];
+    let arrow = theme.glyphs.sorted[usize::from(choice.key.downwards() == choice.reversed)];
     let head = line(&columns, theme, |column| {
-        let sorted = column.of.is_sorted_by(state.choice.key);
+        let sorted = column.of.is_sorted_by(choice.key);
         let style = if sorted { theme.key() } else { theme.strong().patch(theme.dim()) };
         (if sorted { format!("{arrow}{}", column.title) } else { column.title.to_owned() }, style)
     });

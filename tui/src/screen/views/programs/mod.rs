@@ -4,7 +4,7 @@ mod draw;
 mod rows;
 mod table;
 
-use crate::beside::{AT_ONCE, Beside};
+use crate::beside::{AT_ONCE, Beside, Broken};
 use crate::inventory::Inventory;
 use crate::screen::keys::Action;
 use crate::screen::viewport::Viewport;
@@ -21,9 +21,9 @@ pub struct State {
     inventory: Weak<Inventory>,
     table: Table,
     /// Makes what is too large for a frame.
-    maker: Beside<Table>,
-    /// What it makes is still wanted.
-    awaited: bool,
+    maker: Beside<Table, Choice>,
+    /// It has broken off: what is shown is older than what was read, or of another choice.
+    broken: bool,
 }
 
 impl Default for State {
@@ -34,7 +34,7 @@ impl Default for State {
             inventory: Weak::new(),
             table: Table::default(),
             maker: Beside::new("programs"),
-            awaited: false,
+            broken: false,
         }
     }
 }
@@ -50,20 +50,21 @@ impl State {
 
     /// Other rows of the same, or in another order.
     fn choose(&mut self) {
-        let (all, choice) = (Arc::clone(&self.table.all), self.choice);
-        if self.awaited {
-            // What is under way is newer than what is shown.
+        let (all, read_ns, choice) = (Arc::clone(&self.table.all), self.table.read_ns, self.choice);
+        if self.maker.is_awaited() || self.broken {
+            // What is under way, or was, is newer than what is shown.
             let Some(newest) = self.inventory.upgrade() else { return };
             return self.make(newest.len(), move || Table::of(&newest, choice));
         }
-        self.make(all.len(), move || Table::chosen(all, choice));
+        self.make(all.len(), move || Table::chosen(all, read_ns, choice));
     }
 
     /// Makes the table: of so many things at once, or beside the screen.
     fn make(&mut self, of: usize, make: impl FnOnce() -> Table + Send + 'static) {
-        self.awaited = of > AT_ONCE;
-        if self.awaited {
-            self.maker.ask(make);
+        self.broken = false;
+        self.maker.forget();
+        if of > AT_ONCE {
+            self.maker.ask(self.choice, make);
         } else {
             self.show(make());
         }
@@ -76,20 +77,24 @@ impl State {
 
     /// Takes what was made beside the screen. True: something else is shown.
     pub fn hear(&mut self) -> bool {
-        let Some(made) = self.maker.heard() else { return false };
-        let is_wanted = self.awaited && made.choice == self.choice;
-        self.awaited &= self.maker.is_busy();
-        if is_wanted {
-            self.show(made);
-        } else {
-            self.maker.discard(made);
+        match self.maker.heard() {
+            None => return false,
+            Some(Ok(made)) => self.show(made),
+            Some(Err(Broken)) => self.broken = true,
         }
-        is_wanted
+        true
+    }
+
+    /// What is being made panics.
+    #[cfg(test)]
+    pub fn breaks(&mut self) {
+        self.maker = Beside::new("programs");
+        self.maker.ask(self.choice, || panic!("on purpose"));
     }
 
     /// Whether there is nothing to show as long as it is being made.
     fn is_awaited(&self) -> bool {
-        self.awaited && self.table.all.is_empty()
+        self.maker.is_awaited() && self.table.all.is_empty()
     }
 
     /// Does what a key asks for here; false: it is not a key of this view.

@@ -20,6 +20,8 @@ pub struct Choice {
 pub struct Table {
     /// By this it was made.
     pub choice: Choice,
+    /// When it was read, `CLOCK_MONOTONIC` ns; 0: nothing was.
+    pub read_ns: u64,
     /// All rows, in no order.
     pub all: Arc<Vec<Row>>,
     /// Who has programs, by the pid and the nonce of its ring, in the order of these.
@@ -33,11 +35,11 @@ pub struct Table {
 impl Table {
     /// Of what was read.
     pub fn of(inventory: &Inventory, choice: Choice) -> Self {
-        Self::chosen(Arc::new(rows::of(inventory)), choice)
+        Self::chosen(Arc::new(rows::of(inventory)), inventory.read_ns, choice)
     }
 
-    /// Of these rows.
-    pub fn chosen(all: Arc<Vec<Row>>, choice: Choice) -> Self {
+    /// Of these rows, which were read then.
+    pub fn chosen(all: Arc<Vec<Row>>, read_ns: u64, choice: Choice) -> Self {
         let mut owners: Vec<(u32, u64)> = all.iter().map(Row::owner).collect();
         owners.sort_unstable();
         owners.dedup();
@@ -49,6 +51,6 @@ impl Table {
             order.then_with(|| a.place().cmp(&b.place()))
         });
         let totals = Totals::of(&rows);
-        Self { choice, all, owners, rows, totals }
+        Self { choice, read_ns, all, owners, rows, totals }
     }
 }
