@@ -3,6 +3,7 @@
 use super::views::{colourful, full, shown};
 use super::*;
 use crate::screen::view::View;
+use crate::screen::views::ledger_fixture::pictures;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use shm_layout::stats::{Line, Severity};
 
@@ -29,15 +30,6 @@ fn typed(dashboard: &mut Dashboard, text: &str) {
         let code = if c == '\n' { KeyCode::Enter } else { KeyCode::Char(c) };
         dashboard.key(KeyEvent::new(code, KeyModifiers::NONE));
     }
-}
-
-macro_rules! pictures {
-    ($($name:ident: $width:literal x $height:literal, $dashboard:expr;)*) => {$(
-        #[test]
-        fn $name() {
-            insta::assert_snapshot!(picture(&frame($width, $height, &$dashboard)));
-        }
-    )*};
 }
 
 pictures! {

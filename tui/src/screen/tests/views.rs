@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::screen::view::{Subject, View};
+use crate::screen::views::ledger_fixture::pictures;
 use shm_layout::event::Memory;
 use shm_layout::stats::{BASELINE_AUTO, Telemetry};
 
@@ -61,15 +62,6 @@ pub(super) fn of_process(theme: Theme, seen: Observation) -> Dashboard {
     dashboard.act(Action::Down);
     dashboard.act(Action::Show(View::Detail));
     dashboard
-}
-
-macro_rules! pictures {
-    ($($name:ident: $width:literal x $height:literal, $dashboard:expr;)*) => {$(
-        #[test]
-        fn $name() {
-            insta::assert_snapshot!(picture(&frame($width, $height, &$dashboard)));
-        }
-    )*};
 }
 
 pictures! {

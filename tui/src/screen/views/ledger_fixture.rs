@@ -255,3 +255,14 @@ pub fn at_every_size(dashboard: &Dashboard) {
         frame(width, height, dashboard);
     }
 }
+
+/// Tests that draw: a name, a size, what is drawn.
+macro_rules! pictures {
+    ($($name:ident: $width:literal x $height:literal, $dashboard:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            insta::assert_snapshot!($crate::screen::views::ledger_fixture::picture($width, $height, &$dashboard));
+        }
+    )*};
+}
+pub(crate) use pictures;

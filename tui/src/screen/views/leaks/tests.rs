@@ -9,17 +9,9 @@ use crate::screen::dashboard::Dashboard;
 use crate::screen::keys::Action;
 use crate::screen::theme::Theme;
 use crate::screen::view::View;
+use crate::screen::views::ledger_fixture::pictures;
 use crate::source::Observation;
 use shm_layout::event::Memory;
-
-macro_rules! pictures {
-    ($($name:ident: $width:literal x $height:literal, $dashboard:expr;)*) => {$(
-        #[test]
-        fn $name() {
-            insta::assert_snapshot!(picture($width, $height, &$dashboard));
-        }
-    )*};
-}
 
 pictures! {
     leaks_160x45: 160 x 45, grown(Theme::new(true, false));

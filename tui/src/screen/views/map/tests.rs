@@ -10,6 +10,7 @@ use crate::screen::dashboard::Dashboard;
 use crate::screen::keys::Action;
 use crate::screen::theme::Theme;
 use crate::screen::view::{Subject, View};
+use crate::screen::views::ledger_fixture::pictures;
 use crate::source::Observation;
 use crate::space::Space;
 use crate::space::banks::Banks;
@@ -33,15 +34,6 @@ fn one_holder(theme: Theme) -> Dashboard {
         dashboard.act(action);
     }
     dashboard
-}
-
-macro_rules! pictures {
-    ($($name:ident: $width:literal x $height:literal, $dashboard:expr;)*) => {$(
-        #[test]
-        fn $name() {
-            insta::assert_snapshot!(picture($width, $height, &$dashboard));
-        }
-    )*};
 }
 
 pictures! {

@@ -8,6 +8,7 @@ use crate::screen::dashboard::Dashboard;
 use crate::screen::keys::Action;
 use crate::screen::theme::Theme;
 use crate::screen::view::View;
+use crate::screen::views::ledger_fixture::pictures;
 use shm_layout::event::{Memory, flags};
 
 fn programs(theme: Theme) -> Dashboard {
@@ -16,15 +17,6 @@ fn programs(theme: Theme) -> Dashboard {
     seen.snapshot.chips[1].memory[Memory::Kernel as usize].capacity_bytes = 1 << 20;
     let inventory = host(&seen);
     shown(theme, seen, Some(inventory), View::Programs)
-}
-
-macro_rules! pictures {
-    ($($name:ident: $width:literal x $height:literal, $dashboard:expr;)*) => {$(
-        #[test]
-        fn $name() {
-            insta::assert_snapshot!(picture($width, $height, &$dashboard));
-        }
-    )*};
 }
 
 pictures! {
