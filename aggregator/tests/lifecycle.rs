@@ -64,7 +64,9 @@ fn a_killed_process_takes_everything_with_it_and_the_line_says_what() {
     assert_eq!(seen.chips[0].memory[Memory::Kernel as usize].footprint_bytes, 0);
     let line = lines(&seen).into_iter().find(|line| line.contains("died")).unwrap();
     assert!(line.starts_with(&format!("PID {pid} (")), "{line}");
-    assert!(line.ends_with("removed 5 buffers (15.0 MiB), 8 CBs (2.34 MiB), 4 kernels (204 KiB)"), "{line}");
+    let (what, command) = line.split_once("; command: ").expect("which script it was");
+    assert!(what.ends_with("removed 5 buffers (15.0 MiB), 8 CBs (2.34 MiB), 4 kernels (204 KiB)"), "{line}");
+    assert!(command.contains("lifecycle") && command.contains("--exact player"), "{line}");
     other.close();
     ground.see("nobody", |s| s.processes.is_empty());
     drop(aggregator);

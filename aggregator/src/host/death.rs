@@ -138,8 +138,8 @@ impl Host {
             );
         }
         let held = removed != Removed::default();
-        if held && how != DIED && !command.is_empty() {
-            // Which script has left that? `tt-alloc leaks` compares its runs.
+        if held && !command.is_empty() {
+            // Which script has left that? `tt-alloc leaks` compares the runs of those that ended in good order.
             text += &format!("; command: {command}");
         }
         let severity = if lost || held && how != "exited" { Severity::Warning } else { Severity::Info };

@@ -1,7 +1,7 @@
 //! The page of one process: who it is, how its records come, what it holds on each device, and its largest allocations.
 
 use super::memory_facts;
-use crate::holdings::{Holdings, List};
+use crate::holdings::List;
 use crate::leaks::Sum;
 use crate::screen::dashboard::Dashboard;
 use crate::screen::devices::short_name;
@@ -38,7 +38,7 @@ pub fn write(page: &mut Page, dashboard: &Dashboard, seen: &Observation, subject
         page.say("", "nothing is known of what it holds");
     }
     if Source::is_tracked(process.source) {
-        allocations(page, &dashboard.holdings, seen);
+        allocations(page, dashboard, seen);
     }
 }
 
@@ -88,9 +88,9 @@ fn identity(page: &mut Page, dashboard: &Dashboard, seen: &Observation, process:
 }
 
 /// The largest ones, and how much each program has.
-fn allocations(page: &mut Page, holdings: &Holdings, seen: &Observation) {
+fn allocations(page: &mut Page, dashboard: &Dashboard, seen: &Observation) {
     page.heading("Largest allocations");
-    let list = match &holdings.list {
+    let list = match &dashboard.holdings.list {
         Ok(list) => list,
         Err(why) => {
             page.say("", why);
@@ -102,11 +102,13 @@ fn allocations(page: &mut Page, holdings: &Holdings, seen: &Observation) {
     }
     for allocation in &list.largest {
         let event = &allocation.event;
+        let age_ns = allocation.age_ns(seen.now_ns);
         let mut facts = vec![
             format!("{:<8}", allocation.memory.name()),
             format!("device {}", event.device),
             format!("at {:<#12x}", event.address),
-            format!("{:>6} old", units::age(allocation.age_ns(seen.now_ns))),
+            format!("{:>6} old", units::age(age_ns)),
+            format!("since {}", since(dashboard, seen.unix_ns, age_ns)),
         ];
         // Of buffers it may be a mesh or a tag.
         let what = if matches!(allocation.memory, Memory::Cb | Memory::Kernel) { "program" } else { "context" };
@@ -128,6 +130,12 @@ fn allocations(page: &mut Page, holdings: &Holdings, seen: &Observation) {
         ];
         page.tell(&program.number.to_string(), facts);
     }
+}
+
+/// The moment so long ago: the time, and the day as well where it is another one.
+fn since(dashboard: &Dashboard, now_unix_ns: u64, age_ns: u64) -> String {
+    let (zone, then) = (&dashboard.zone, now_unix_ns.saturating_sub(age_ns));
+    if zone.date(then) == zone.date(now_unix_ns) { zone.time_of_day(then) } else { zone.date_and_time(then) }
 }
 
 /// How they are spread: a bar each, of all bytes.
