@@ -99,11 +99,8 @@ impl From<&Process> for Subject {
 impl Dashboard {
     /// Shows this view, from its beginning. Details are those of the selected process, where one is selected in the table.
     pub fn turn_to(&mut self, view: View) {
-        if matches!(self.view, View::Overview | View::Processes) && view == View::Detail {
-            self.subject = self.selected.map(Subject::Process).or(self.subject);
-        }
-        if self.view == View::Map && view == View::Detail {
-            self.subject = self.seen.as_ref().and_then(|seen| self.views.map.subject(seen)).or(self.subject);
+        if view == View::Detail {
+            self.subject = self.meant_subject().or(self.subject);
         }
         if self.view != view {
             self.sheet.offset.set(0);
@@ -111,6 +108,18 @@ impl Dashboard {
         self.view = view;
         self.look_at_holdings();
         self.look_at_inventory();
+    }
+
+    /// Whom the shown view is about: of its details Enter tells.
+    fn meant_subject(&self) -> Option<Subject> {
+        let seen = self.seen.as_ref();
+        match self.view {
+            View::Overview | View::Processes => self.selected.map(Subject::Process),
+            View::Map => self.views.map.subject(seen?),
+            View::Programs => self.views.programs.subject(seen?),
+            View::Leaks => self.views.leaks.subject(),
+            _ => None,
+        }
     }
 
     /// Hands what was read of the ledgers, and the figures, to the views that show it.

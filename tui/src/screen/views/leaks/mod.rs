@@ -8,6 +8,7 @@ use crate::inventory::Inventory;
 use crate::leaks::{Finding, departures};
 use crate::roster::ProcessKey;
 use crate::screen::keys::Action;
+use crate::screen::view::Subject;
 use crate::screen::viewport::Viewport;
 use crate::screen::views::programs::step;
 use crate::source::Observation;
@@ -117,6 +118,11 @@ impl State {
         findings.extend(departures::findings(&seen.snapshot.lines, None, zone));
         findings.sort_by_key(|one| (!one.suspect, one.kind, Reverse((one.footprint_bytes, one.count))));
         self.findings = Folded::all(findings);
+    }
+
+    /// Whose leaks are shown, where it is one process's.
+    pub fn subject(&self) -> Option<Subject> {
+        self.of.map(Subject::Process)
     }
 
     /// The pid of the process that is shown, if it is one.

@@ -7,7 +7,9 @@ mod table;
 use crate::beside::{AT_ONCE, Beside, Broken};
 use crate::inventory::Inventory;
 use crate::screen::keys::Action;
+use crate::screen::view::Subject;
 use crate::screen::viewport::Viewport;
+use crate::source::Observation;
 pub use draw::draw;
 use std::sync::{Arc, Weak};
 use table::{Choice, Table};
@@ -46,6 +48,13 @@ impl State {
         self.inventory = Arc::downgrade(new);
         let (new, choice) = (Arc::clone(new), self.choice);
         self.make(new.len(), move || Table::of(&new, choice));
+    }
+
+    /// Whose programs are shown, where it is one process's.
+    pub fn subject(&self, seen: &Observation) -> Option<Subject> {
+        let of = self.choice.of?;
+        let mut processes = seen.snapshot.processes.iter();
+        processes.find(|process| (process.ring_pid, process.nonce) == of).map(Subject::from)
     }
 
     /// Other rows of the same, or in another order.

@@ -7,7 +7,7 @@ use crate::inventory::Inventory;
 use crate::screen::dashboard::Dashboard;
 use crate::screen::keys::Action;
 use crate::screen::theme::Theme;
-use crate::screen::view::View;
+use crate::screen::view::{Subject, View};
 use crate::screen::views::ledger_fixture::pictures;
 use shm_layout::event::{Memory, flags};
 
@@ -160,4 +160,25 @@ fn no_size_panics() {
     at_every_size(&ascii);
     assert!(picture(120, 40, &ascii).is_ascii());
     at_every_size(&shown(Theme::new(true, false), observation(0), None, View::Programs));
+}
+
+#[test]
+fn enter_goes_to_whose_programs_are_shown() {
+    for view in [View::Programs, View::Leaks] {
+        let mut dashboard = programs(Theme::new(true, false));
+        dashboard.act(Action::Show(view));
+        let before = dashboard.subject;
+        dashboard.act(Action::Show(View::Detail));
+        assert_eq!(dashboard.subject, before, "of everybody it is about nobody");
+        dashboard.act(Action::Show(view));
+        dashboard.act(Action::Next);
+        let title = picture(160, 45, &dashboard);
+        dashboard.act(Action::Show(View::Detail));
+        let processes = &dashboard.seen.as_ref().unwrap().snapshot.processes;
+        let meant = processes.iter().find(|process| Some(Subject::from(*process)) == dashboard.subject).unwrap();
+        assert!(
+            title.contains(&format!("PID {} of ", meant.pid)) || title.contains(&format!("of PID {} ", meant.pid)),
+            "{title}"
+        );
+    }
 }
