@@ -222,7 +222,13 @@ fn found(dashboard: &Dashboard, findings: &[&Folded], width: usize) -> Vec<Line<
         finding(&mut lines, one, width, theme);
     }
     if findings.is_empty() && study.is_some() {
-        lines.push(Line::from(span("no leak found in what could be looked at so far", theme.good())));
+        // What grows may become one.
+        let (text, style) = if state.grown.is_empty() {
+            ("no leak found in what could be looked at so far", theme.good())
+        } else {
+            ("no suspect so far; what grows is looked at for as long as this view is open", theme.text())
+        };
+        lines.extend(wrap(text, width).into_iter().map(|line| Line::from(span(line, style))));
     }
     lines
 }
